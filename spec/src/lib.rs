@@ -1,0 +1,36 @@
+//! The documents that the parts of splitscale share, and the two pure pieces they all use.
+//!
+//! ```text
+//!  PipelineConfig ─▶ serving ─▶ RequestRecord rows ─▶ calibration ─▶ Calibration ─▶ sim, rl
+//!                                                         Observation ─▶ Controller ─▶ Decision
+//!  rl ─▶ Policy ─────────────────────────────────────────────────────────▲
+//! ```
+//!
+//! Durations are seconds (`_s`), sizes bytes (`_bytes`), bandwidths Mbit/s (`_mbit_s`), and every name
+//! says so. A document carries a schema number and refuses keys it does not know. `validate` checks what
+//! the types cannot, and names the field.
+//!
+//! The crate depends on serde and thiserror alone: it knows no file format, no clock and no I/O.
+
+mod calibration;
+mod decision;
+mod invalid;
+mod law;
+mod link;
+mod observation;
+mod pipeline;
+mod policy;
+mod record;
+
+pub use calibration::{Calibration, FittedPoint, Laws, Level, LevelStatus, Provenance, ServiceLaw};
+pub use decision::{Bottleneck, Decision};
+pub use invalid::{Invalid, check_schema};
+pub use law::{Capacity, throughput};
+pub use link::{LinkEstimate, LinkEstimator};
+pub use observation::{Observation, PodSample, QueueLevel, Signal, StagePods};
+pub use pipeline::{
+    Balancer, Bandwidth, CostConfig, CutConfig, LinkConfig, Pipeline, PipelineConfig, Replicas, SloConfig,
+    Stage, StageConfig,
+};
+pub use policy::{Bin, Policy, PolicyKind, Region, Training};
+pub use record::{BurstRow, Encoding, PHASES, RequestRecord, Status};

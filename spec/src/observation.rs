@@ -1,0 +1,133 @@
+//! One look at the world, simulated or live: the same fields.
+//!
+//! What is missing is absent and never zero; what was read from a server carries its age.
+
+use serde::{Deserialize, Serialize};
+
+use crate::LinkEstimate;
+
+/// A value and how old it is.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Signal<T> {
+    /// The value.
+    pub value: T,
+    /// Time since it was read at its source [s].
+    pub age_s: f64,
+}
+
+/// Requests waiting somewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QueueLevel {
+    /// Time mean over the window [requests].
+    pub mean: f64,
+    /// At the end of the window [requests].
+    pub last: f64,
+}
+
+/// What a controller may know when it decides.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Observation {
+    /// Schema number, [`Observation::SCHEMA`].
+    pub schema: u32,
+    /// Time since the run began [s].
+    pub time_s: f64,
+    /// Length of the window behind it [s].
+    pub window_s: f64,
+    /// Requests arriving at A [1/s].
+    pub arrivals_per_s: Option<Signal<f64>>,
+    /// Requests answered [1/s].
+    pub answers_per_s: Option<Signal<f64>>,
+    /// Requests waiting for an A pod.
+    pub queue_a: Option<Signal<QueueLevel>>,
+    /// Activations waiting for a transfer slot.
+    pub queue_proxy: Option<Signal<QueueLevel>>,
+    /// Activations waiting for a B pod.
+    pub queue_b: Option<Signal<QueueLevel>>,
+    /// Share of ready A pods at work, mean over the window, in [0, 1].
+    pub busy_a: Option<Signal<f64>>,
+    /// Share of transfer slots held, mean over the window, in [0, 1].
+    pub busy_slots: Option<Signal<f64>>,
+    /// Share of ready B pods at work, mean over the window, in [0, 1].
+    pub busy_b: Option<Signal<f64>>,
+    /// Transfer slots.
+    pub slots: Option<Signal<u32>>,
+    /// Median of the time from arrival to answer over the window [s].
+    pub latency_p50_s: Option<Signal<f64>>,
+    /// 95th percentile of it [s].
+    pub latency_p95_s: Option<Signal<f64>>,
+    /// The link as estimated; absent while nothing was ever sent.
+    pub link: Option<LinkEstimate>,
+    /// Pods of A; absent while the stage does not answer.
+    pub a: Option<StagePods>,
+    /// Pods of B.
+    pub b: Option<StagePods>,
+}
+
+/// The pods of one stage.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StagePods {
+    /// Asked for.
+    pub desired: u32,
+    /// Taking requests.
+    pub ready: u32,
+    /// Not ready yet.
+    pub starting: u32,
+    /// Finishing what they have, taking nothing new.
+    pub draining: u32,
+    /// Change of `desired` at the last change; absent before the first.
+    pub last_change: Option<i64>,
+    /// Time since the last change [s]; absent before the first.
+    pub last_change_age_s: Option<f64>,
+    /// Each pod.
+    pub pods: Vec<PodSample>,
+}
+
+/// One pod, as far as it was sampled.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PodSample {
+    /// Number of the pod within its stage.
+    pub pod: u32,
+    /// `starting`, `ready` or `draining`.
+    pub phase: String,
+    /// Time at which it became ready, on the clock of `time_s` [s].
+    pub ready_since_s: Option<f64>,
+    /// CPU it used over the window [cores].
+    pub cpu_used: Option<f64>,
+    /// CPU it asked for [cores].
+    pub cpu_request: Option<f64>,
+    /// Age of the sample [s].
+    pub sample_age_s: f64,
+}
+
+impl Observation {
+    /// The schema this build reads and writes.
+    pub const SCHEMA: u32 = 1;
+
+    /// An observation in which everything is missing.
+    pub fn empty(time_s: f64, window_s: f64) -> Self {
+        Observation {
+            schema: Self::SCHEMA,
+            time_s,
+            window_s,
+            arrivals_per_s: None,
+            answers_per_s: None,
+            queue_a: None,
+            queue_proxy: None,
+            queue_b: None,
+            busy_a: None,
+            busy_slots: None,
+            busy_b: None,
+            slots: None,
+            latency_p50_s: None,
+            latency_p95_s: None,
+            link: None,
+            a: None,
+            b: None,
+        }
+    }
+}
