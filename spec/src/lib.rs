@@ -27,7 +27,7 @@ pub use decision::{Bottleneck, Decision};
 pub use invalid::{Invalid, check_schema};
 pub use law::{Capacity, throughput};
 pub use link::{LinkEstimate, LinkEstimator};
-pub use observation::{Observation, PodSample, QueueLevel, Signal, StagePods};
+pub use observation::{Observation, PodPhase, PodSample, QueueLevel, Signal, StagePods};
 pub use pipeline::{
     Balancer, Bandwidth, CostConfig, CutConfig, LinkConfig, Pipeline, PipelineConfig, Replicas, SloConfig,
     Stage, StageConfig,

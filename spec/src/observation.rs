@@ -16,6 +16,13 @@ pub struct Signal<T> {
     pub age_s: f64,
 }
 
+impl<T> Signal<T> {
+    /// The same age around another value.
+    pub fn map<U>(self, of: impl FnOnce(T) -> U) -> Signal<U> {
+        Signal { value: of(self.value), age_s: self.age_s }
+    }
+}
+
 /// Requests waiting somewhere.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -86,22 +93,34 @@ pub struct StagePods {
     pub pods: Vec<PodSample>,
 }
 
-/// One pod, as far as it was sampled.
+/// One pod, as far as it was sampled. The HPA's rules need every field of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PodSample {
     /// Number of the pod within its stage.
     pub pod: u32,
-    /// `starting`, `ready` or `draining`.
-    pub phase: String,
+    /// Where it is in its life.
+    pub phase: PodPhase,
     /// Time at which it became ready, on the clock of `time_s` [s].
     pub ready_since_s: Option<f64>,
-    /// CPU it used over the window [cores].
+    /// CPU it used, mean over the window [cores].
     pub cpu_used: Option<f64>,
-    /// CPU it asked for [cores].
+    /// CPU it asks for: its share [cores].
     pub cpu_request: Option<f64>,
     /// Age of the sample [s].
     pub sample_age_s: f64,
+}
+
+/// Where a pod is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PodPhase {
+    /// Not ready yet.
+    Starting,
+    /// Taking requests.
+    Ready,
+    /// Finishing what it has, taking nothing new.
+    Draining,
 }
 
 impl Observation {
