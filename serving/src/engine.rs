@@ -1,0 +1,198 @@
+//! What a pod computes with: one half of the network behind one small interface.
+//!
+//! ```text
+//!            image bytes ─▶ head (A) ─▶ activation bytes ─▶ tail (B) ─▶ class
+//!  decode_s: JPEG/PNG, resize, crop      decode_s: bytes to tensor
+//!  forward_s: stem .. the cut            forward_s: after the cut .. fc
+//!  encode_s: tensor to bytes
+//! ```
+//!
+//! An activation travels as raw float32, little endian, row-major (channel, row, column), nothing else:
+//! its length says which cut it belongs to.
+
+use std::path::PathBuf;
+
+/// One pod's half of the network: lives on one thread and computes with one thread.
+pub trait Engine {
+    /// Which arithmetic this is, such as `reference`.
+    fn name(&self) -> &'static str;
+
+    /// A's half: the bytes of an image file to the bytes of the activation at the cut.
+    ///
+    /// # Errors
+    /// [`EngineError::BadImage`] when the bytes are no image that can be decoded within the limits,
+    /// [`EngineError::Failed`] when this engine holds B's half or the arithmetic fails.
+    fn head(&mut self, image: &[u8]) -> Result<Head, EngineError>;
+
+    /// B's half: the bytes of the activation at the cut to the answer.
+    ///
+    /// # Errors
+    /// [`EngineError::BadActivation`] when the bytes are not one activation of this cut,
+    /// [`EngineError::Failed`] when this engine holds A's half or the arithmetic fails.
+    fn tail(&mut self, activation: &[u8]) -> Result<Tail, EngineError>;
+}
+
+/// Makes one engine a pod. The engines of one factory share their weights.
+pub trait EngineFactory: Send + Sync {
+    /// Which arithmetic the engines do, such as `reference`.
+    fn name(&self) -> &'static str;
+
+    /// Where the network is cut.
+    fn cut(&self) -> Cut;
+
+    /// Bytes of one activation on the wire.
+    fn payload_bytes(&self) -> u64;
+
+    /// An engine for the calling thread. Call it on the pod's own thread: it also limits that thread to
+    /// computing alone.
+    ///
+    /// # Errors
+    /// [`EngineError::Failed`] when the engine cannot be made.
+    fn start(&self) -> Result<Box<dyn Engine>, EngineError>;
+}
+
+/// What A's half gives: the activation, and the wall seconds that each step took.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Head {
+    /// The activation at the cut, as it travels.
+    pub activation: Vec<u8>,
+    /// Decoding, resizing, cropping and normalising the image \[s\].
+    pub decode_s: f64,
+    /// The forward pass up to the cut \[s\].
+    pub forward_s: f64,
+    /// Tensor to bytes \[s\].
+    pub encode_s: f64,
+}
+
+/// What B's half gives: the most likely class, and the wall seconds that each step took.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tail {
+    /// Index of the largest logit, 0 to 999.
+    pub class_id: u32,
+    /// Its label, or `class_<id>` where no labels were given.
+    pub class_name: String,
+    /// The largest logit.
+    pub logit: f32,
+    /// Bytes to tensor \[s\].
+    pub decode_s: f64,
+    /// The forward pass from the cut to the logits \[s\].
+    pub forward_s: f64,
+}
+
+/// Why an engine gave no answer, by whose fault it was.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EngineError {
+    /// The client's fault: what it sent is no image, or one beyond the limits.
+    #[error("not a usable image: {0}")]
+    BadImage(String),
+    /// The client's fault: what it sent is not an activation of this cut.
+    #[error("not a usable activation: {0}")]
+    BadActivation(String),
+    /// Ours: a missing or unfit weights file, no libtorch, a failed computation.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// Which side of the cut an engine computes. It holds the parameters of that side alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Half {
+    /// From the image to the cut.
+    A,
+    /// From the cut to the logits.
+    B,
+}
+
+/// Where ResNet-50 is cut: after one of its first three layer groups.
+///
+/// The version numbers are the original work's `MODEL_VERSION`, and run backwards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Cut {
+    /// After layer3, version 1: A computes 80 % of the multiplications, 0.80 MB travel.
+    Layer3,
+    /// After layer2, version 2: A computes 44 %, 1.61 MB travel.
+    Layer2,
+    /// After layer1, version 3: A computes 19 %, 3.21 MB travel.
+    Layer1,
+}
+
+impl Cut {
+    /// All cuts, in the order of their versions.
+    pub const ALL: [Cut; 3] = [Cut::Layer3, Cut::Layer2, Cut::Layer1];
+
+    /// The cut of a `MODEL_VERSION`, if it is 1, 2 or 3.
+    pub fn from_version(version: u8) -> Option<Cut> {
+        Cut::ALL.into_iter().find(|cut| cut.version() == version)
+    }
+
+    /// The `MODEL_VERSION`: 1, 2 or 3.
+    pub fn version(self) -> u8 {
+        match self {
+            Cut::Layer3 => 1,
+            Cut::Layer2 => 2,
+            Cut::Layer1 => 3,
+        }
+    }
+
+    /// Name of the layer group it follows, such as `layer3`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Cut::Layer3 => "layer3",
+            Cut::Layer2 => "layer2",
+            Cut::Layer1 => "layer1",
+        }
+    }
+
+    /// Shape of the activation of one image: channels, rows, columns.
+    pub fn shape(self) -> [usize; 3] {
+        match self {
+            Cut::Layer3 => [1024, 14, 14],
+            Cut::Layer2 => [512, 28, 28],
+            Cut::Layer1 => [256, 56, 56],
+        }
+    }
+
+    /// Bytes of the activation of one image as raw float32.
+    pub fn payload_bytes(self) -> u64 {
+        4 * self.shape().iter().product::<usize>() as u64
+    }
+}
+
+/// Which half of which network a stage serves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EngineConfig {
+    /// The side of the cut.
+    pub half: Half,
+    /// The cut.
+    pub cut: Cut,
+    /// A torchvision ResNet-50 checkpoint in safetensors; without one, the formula weights, whose classes
+    /// mean nothing.
+    pub weights: Option<PathBuf>,
+    /// Labels of the 1000 classes; without them, a class is called `class_<id>`.
+    pub labels: Option<Vec<String>>,
+}
+
+/// The libtorch engine of one half: eager float32, called `reference`.
+///
+/// # Errors
+/// [`EngineError::Failed`] where this build has no libtorch, or the weights file is missing or unfit.
+#[cfg(not(feature = "torch"))]
+pub fn open(_config: EngineConfig) -> Result<Box<dyn EngineFactory>, EngineError> {
+    Err(EngineError::Failed(
+        "this command needs libtorch: run `cargo xtask setup`, then build with `--features torch`".into(),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cuts_keep_the_originals_versions_and_sizes() {
+        let rows: Vec<_> =
+            Cut::ALL.iter().map(|cut| (cut.version(), cut.name(), cut.payload_bytes())).collect();
+        assert_eq!(rows, [(1, "layer3", 802_816), (2, "layer2", 1_605_632), (3, "layer1", 3_211_264)]);
+        assert_eq!(Cut::from_version(3), Some(Cut::Layer1));
+        assert_eq!(Cut::from_version(0), None);
+        assert_eq!(Cut::from_version(4), None);
+    }
+}
