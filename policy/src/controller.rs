@@ -1,0 +1,140 @@
+//! A started policy inside its safety shell.
+
+use splitscale_spec::{Decision, Invalid, Observation, Pipeline, Policy, Replicas, StagePods};
+
+use crate::bottleneck::bottleneck;
+use crate::freshness::Freshness;
+use crate::hash::document_hash;
+use crate::rule;
+
+/// A started policy inside its safety shell. `clone` is a snapshot.
+///
+/// # Guarantees
+/// - The same observations at the same times give the same decisions.
+/// - `capped` lies within the pipeline's bounds, whatever was observed.
+/// - It holds (`raw` and `capped` absent, the reason in `why`) while a stage does not answer, and, where
+///   the policy goes by the transfer slots, while these are missing, stale or outside the region it was
+///   trained on. What is missing is never taken for zero.
+#[derive(Debug, Clone)]
+pub struct Controller {
+    policy: Policy,
+    hash: String,
+    pipeline: Pipeline,
+    freshness: Freshness,
+    decided: u64,
+}
+
+/// Starts a policy for a pipeline.
+///
+/// # Errors
+/// The first field of the policy that is out of range, or a limit on age that is none.
+pub fn start(policy: &Policy, pipeline: &Pipeline, freshness: Freshness) -> Result<Controller, Invalid> {
+    policy.validate()?;
+    if freshness.max_age_s.is_nan() || freshness.max_age_s <= 0.0 {
+        let problem = format!("{} is not above zero; no signal would ever be believed", freshness.max_age_s);
+        return Err(Invalid::new("max_age_s", problem));
+    }
+    Ok(Controller {
+        hash: document_hash(policy),
+        policy: policy.clone(),
+        pipeline: pipeline.clone(),
+        freshness,
+        decided: 0,
+    })
+}
+
+impl Controller {
+    /// Decides. `now_s` is on the clock of `observation.time_s` and not before it [s].
+    pub fn decide(&mut self, now_s: f64, observation: &Observation) -> Decision {
+        self.decided += 1;
+        let mut why = Vec::new();
+        let chosen = self.choose(now_s, observation, &mut why);
+        if let Err(reason) = &chosen {
+            why.push(format!("{reason}: hold"));
+        }
+        let (raw, capped) = chosen.ok().unzip();
+        Decision {
+            schema: Decision::SCHEMA,
+            id: self.decided,
+            observed: observation.clone(),
+            bottleneck: bottleneck(observation, now_s, self.freshness),
+            raw,
+            capped,
+            why,
+            policy: self.hash.clone(),
+        }
+    }
+
+    /// Hash of the policy document, as it stands in every decision.
+    pub fn policy_hash(&self) -> &str {
+        &self.hash
+    }
+
+    /// Raw and capped pods, or in words why to hold.
+    fn choose(
+        &self,
+        now_s: f64,
+        observation: &Observation,
+        why: &mut Vec<String>,
+    ) -> Result<(Replicas, Replicas), String> {
+        let slots = if rule::reads_slots(&self.policy.kind) {
+            Some(self.trusted_slots(now_s, observation, why)?)
+        } else {
+            None
+        };
+        let a = observation.a.as_ref().ok_or("stage a does not answer")?;
+        let b = observation.b.as_ref().ok_or("stage b does not answer")?;
+        let (raw, reason) = rule::propose(&self.policy.kind, slots)?;
+        why.push(reason);
+        let capped = self.pipeline.clamp(raw);
+        if capped != raw {
+            why.push(self.clamp_words(raw, capped));
+        }
+        why.push(change_words(a, b, capped));
+        Ok((raw, capped))
+    }
+
+    /// The transfer slots, if they are there, fresh, and of the kind the policy was trained on.
+    fn trusted_slots(
+        &self,
+        now_s: f64,
+        observation: &Observation,
+        why: &mut Vec<String>,
+    ) -> Result<u32, String> {
+        let (slots, age_s) = self
+            .freshness
+            .check(now_s, observation, observation.slots)
+            .map_err(|problem| format!("slots {problem}"))?;
+        why.push(format!("slots {slots}, age {age_s:.1} s"));
+        match &self.policy.region {
+            Some(region) if !(region.slots_min..=region.slots_max).contains(&slots) => Err(format!(
+                "slots {slots} outside the trained region, slots {}..{}",
+                region.slots_min, region.slots_max
+            )),
+            _ => Ok(slots),
+        }
+    }
+
+    fn clamp_words(&self, raw: Replicas, capped: Replicas) -> String {
+        let stages = [
+            ("a", raw.a, capped.a, self.pipeline.a.pods_min, self.pipeline.a.pods_max),
+            ("b", raw.b, capped.b, self.pipeline.b.pods_min, self.pipeline.b.pods_max),
+        ];
+        let clamped = stages.iter().filter(|(_, raw, capped, ..)| raw != capped);
+        let words = clamped.map(|(stage, raw, capped, min, max)| {
+            format!("{stage} clamped from {raw} to {capped} (allowed {min}..{max})")
+        });
+        words.collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// `a 6 -> 2, b 6`, or `no change`.
+fn change_words(a: &StagePods, b: &StagePods, to: Replicas) -> String {
+    if a.desired == to.a && b.desired == to.b {
+        return "no change".to_owned();
+    }
+    let stage = |name: &str, from: u32, to: u32| {
+        if from == to { format!("{name} {to}") } else { format!("{name} {from} -> {to}") }
+    };
+    format!("{}, {}", stage("a", a.desired, to.a), stage("b", b.desired, to.b))
+}

@@ -1,0 +1,145 @@
+//! What is decided, held and said.
+
+use splitscale_policy::{Freshness, document_hash, start};
+use splitscale_spec::{Observation, Policy, PolicyKind, Replicas, Signal};
+
+use crate::{one_slot, pipeline, stage, table};
+
+/// Decides once, at the time of the observation.
+fn decide(policy: &Policy, bounds: (u32, u32), observation: &Observation) -> splitscale_spec::Decision {
+    let mut controller = start(policy, &pipeline(bounds.0, bounds.1), Freshness::default()).unwrap();
+    controller.decide(observation.time_s, observation)
+}
+
+/// Holds, and says so with these words.
+#[track_caller]
+fn assert_holds(observation: &Observation, now_s: f64, words: &[&str]) {
+    let mut controller = start(&table(), &pipeline(2, 8), Freshness::default()).unwrap();
+    let decision = controller.decide(now_s, observation);
+    assert_eq!(decision.why, words);
+    assert_eq!((decision.raw, decision.capped), (None, None));
+}
+
+#[test]
+fn a_decision_line_is_golden() {
+    let mut controller = start(&table(), &pipeline(2, 8), Freshness::default()).unwrap();
+    insta::assert_json_snapshot!("scale_down", controller.decide(40.0, &one_slot()));
+    let up =
+        Observation { slots: Some(Signal { value: 8, age_s: 0.1 }), a: stage(2), b: stage(5), ..one_slot() };
+    insta::assert_json_snapshot!("scale_up", controller.decide(40.5, &up));
+    insta::assert_json_snapshot!("hold", controller.decide(60.0, &up));
+}
+
+#[test]
+fn it_says_what_it_saw_what_the_table_says_and_what_changes() {
+    let decision = decide(&table(), (2, 8), &one_slot());
+    assert_eq!(decision.why, ["slots 1, age 0.2 s", "bin `slots 1`: a 2, b 2", "a 6 -> 2, b 6 -> 2"]);
+    assert_eq!(decision.raw, Some(Replicas { a: 2, b: 2 }));
+    assert_eq!(decision.capped, decision.raw);
+
+    let settled = Observation { a: stage(2), b: stage(2), ..one_slot() };
+    assert_eq!(decide(&table(), (2, 8), &settled).why.last().unwrap(), "no change");
+    let half = Observation { a: stage(6), b: stage(2), ..one_slot() };
+    assert_eq!(decide(&table(), (2, 8), &half).why.last().unwrap(), "a 6 -> 2, b 2");
+}
+
+#[test]
+fn bounds_clamp_and_say_so() {
+    let decision = decide(&table(), (3, 5), &one_slot());
+    assert_eq!(decision.raw, Some(Replicas { a: 2, b: 2 }));
+    assert_eq!(decision.capped, Some(Replicas { a: 3, b: 3 }));
+    assert_eq!(
+        decision.why[2..],
+        ["a clamped from 2 to 3 (allowed 3..5), b clamped from 2 to 3 (allowed 3..5)", "a 6 -> 3, b 6 -> 3"]
+    );
+
+    let eight = Observation { slots: Some(Signal { value: 8, age_s: 0.0 }), ..one_slot() };
+    let decision = decide(&table(), (3, 5), &eight);
+    assert_eq!(decision.capped, Some(Replicas { a: 5, b: 5 }));
+    assert_eq!(decision.why[2], "a clamped from 6 to 5 (allowed 3..5)");
+}
+
+#[test]
+fn a_missing_or_stale_signal_holds() {
+    let with = |slots| Observation { slots, ..one_slot() };
+    assert_holds(&with(None), 40.0, &["slots missing: hold"]);
+    let aged = |age_s| with(Some(Signal { value: 1, age_s }));
+    assert_holds(&aged(10.5), 40.0, &["slots 10.5 s old, more than the 10.0 s that are believed: hold"]);
+    // The observation itself grows old too.
+    assert_holds(&aged(2.0), 48.5, &["slots 10.5 s old, more than the 10.0 s that are believed: hold"]);
+    assert_holds(
+        &aged(f64::NAN),
+        40.0,
+        &["slots observed at 40.0 s with age NaN s, which cannot be at 40.0 s: hold"],
+    );
+    assert_holds(
+        &aged(1.0),
+        39.0,
+        &["slots observed at 40.0 s with age 1.0 s, which cannot be at 39.0 s: hold"],
+    );
+    assert_eq!(decide(&table(), (2, 8), &aged(10.0)).capped, Some(Replicas { a: 2, b: 2 }));
+}
+
+#[test]
+fn outside_the_trained_region_it_holds_and_names_the_region() {
+    let with = |value| Observation { slots: Some(Signal { value, age_s: 0.2 }), ..one_slot() };
+    for slots in [0, 9, u32::MAX] {
+        let seen = format!("slots {slots}, age 0.2 s");
+        let region = format!("slots {slots} outside the trained region, slots 1..8: hold");
+        assert_holds(&with(slots), 40.0, &[&seen, &region]);
+    }
+}
+
+#[test]
+fn a_table_with_a_gap_holds_in_it() {
+    let mut policy = table();
+    if let PolicyKind::SlotsTable(bins) = &mut policy.kind {
+        bins.remove(1);
+    }
+    let three = Observation { slots: Some(Signal { value: 3, age_s: 0.2 }), ..one_slot() };
+    let decision = decide(&policy, (2, 8), &three);
+    assert_eq!(decision.capped, None);
+    assert_eq!(decision.why, ["slots 3, age 0.2 s", "no bin holds slots 3: hold"]);
+}
+
+#[test]
+fn a_stage_that_does_not_answer_holds() {
+    let seen = "slots 1, age 0.2 s";
+    assert_holds(&Observation { a: None, ..one_slot() }, 40.0, &[seen, "stage a does not answer: hold"]);
+    assert_holds(&Observation { b: None, ..one_slot() }, 40.0, &[seen, "stage b does not answer: hold"]);
+}
+
+#[test]
+fn a_static_policy_needs_no_signal_but_the_stages() {
+    let kind = PolicyKind::Static(Replicas { a: 4, b: 3 });
+    let policy = Policy { kind, region: None, ..table() };
+    let blind = Observation { a: stage(4), b: stage(4), ..Observation::empty(5.0, 2.0) };
+    assert_eq!(decide(&policy, (2, 8), &blind).why, ["static: a 4, b 3", "a 4, b 4 -> 3"]);
+    let deaf = Observation { b: None, ..blind };
+    assert_eq!(decide(&policy, (2, 8), &deaf).why, ["stage b does not answer: hold"]);
+}
+
+#[test]
+fn decisions_count_from_one_and_name_the_policy() {
+    let policy = table();
+    let mut controller = start(&policy, &pipeline(2, 8), Freshness::default()).unwrap();
+    let first = controller.decide(40.0, &one_slot());
+    let mut copy = controller.clone();
+    let second = controller.decide(41.0, &one_slot());
+    assert_eq!((first.id, second.id), (1, 2));
+    assert_eq!(copy.decide(41.0, &one_slot()), second, "a clone goes on alike");
+    assert_eq!(first.policy, document_hash(&policy));
+    assert_eq!(controller.policy_hash(), first.policy);
+    assert_ne!(document_hash(&Policy { name: "another".to_owned(), ..policy }), first.policy);
+}
+
+#[test]
+fn what_cannot_be_started_names_the_field() {
+    let problem = |policy: &Policy, max_age_s| {
+        start(policy, &pipeline(2, 8), Freshness { max_age_s }).unwrap_err().to_string()
+    };
+    let zero = Policy { kind: PolicyKind::Static(Replicas { a: 0, b: 1 }), ..table() };
+    assert_eq!(problem(&zero, 10.0), "kind.static.a: zero; it takes at least 1");
+    assert!(problem(&Policy { schema: 7, ..table() }, 10.0).starts_with("schema: this policy has schema 7"));
+    assert!(problem(&table(), f64::NAN).starts_with("max_age_s: NaN is not above zero"));
+}
