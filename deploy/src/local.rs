@@ -1,0 +1,122 @@
+//! The backend of pipelines on this machine: the stage servers start and drain their own pods.
+
+use std::time::Duration;
+
+use splitscale_spec::{Replicas, Stage};
+
+use crate::exposition::Exposition;
+use crate::scrape::Round;
+
+/// Base URLs of the three servers, such as `http://127.0.0.1:5000`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoints {
+    /// Stage A.
+    pub a: String,
+    /// The proxy.
+    pub proxy: String,
+    /// Stage B.
+    pub b: String,
+}
+
+/// Scrapes and changes a local pipeline over HTTP.
+#[derive(Debug, Clone)]
+pub struct LocalBackend {
+    endpoints: Endpoints,
+    http: reqwest::Client,
+}
+
+/// A stage that did not take its new number of pods.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// No answer.
+    #[error("stage {stage:?} at {url} did not take {pods} pods")]
+    Unreachable {
+        /// Which stage.
+        stage: Stage,
+        /// Where.
+        url: String,
+        /// How many pods it was asked to have.
+        pods: u32,
+        /// Why.
+        source: reqwest::Error,
+    },
+    /// An answer that is a refusal.
+    #[error("stage {stage:?} at {url} refused {pods} pods: {status} {body}")]
+    Refused {
+        /// Which stage.
+        stage: Stage,
+        /// Where.
+        url: String,
+        /// How many pods it was asked to have.
+        pods: u32,
+        /// HTTP status.
+        status: u16,
+        /// What it said.
+        body: String,
+    },
+}
+
+impl LocalBackend {
+    /// A backend for these servers. An answer that takes longer than `timeout` counts as none.
+    ///
+    /// # Errors
+    /// Where the HTTP client cannot be made.
+    pub fn new(endpoints: Endpoints, timeout: Duration) -> Result<Self, reqwest::Error> {
+        let http = reqwest::Client::builder().timeout(timeout).no_proxy().build()?;
+        Ok(LocalBackend { endpoints, http })
+    }
+
+    /// Asks all three servers at once. One that does not answer, or answers no metrics, is absent.
+    pub async fn scrape(&self) -> Round {
+        let (a, proxy, b) = tokio::join!(
+            self.metrics(&self.endpoints.a),
+            self.metrics(&self.endpoints.proxy),
+            self.metrics(&self.endpoints.b)
+        );
+        Round { a, proxy, b }
+    }
+
+    /// Asks a stage to have `pods` pods. Asking twice for the same is harmless.
+    ///
+    /// # Errors
+    /// [`ApplyError`] with what the stage said; the other stage is not touched.
+    pub async fn set_pods(&self, stage: Stage, pods: u32) -> Result<(), ApplyError> {
+        let url = match stage {
+            Stage::A => self.endpoints.a.clone(),
+            Stage::B => self.endpoints.b.clone(),
+        };
+        let body = format!("{{\"pod_count\":{pods}}}");
+        let request = self.http.post(format!("{url}/set_pods")).header("content-type", "application/json");
+        let answer = match request.body(body).send().await {
+            Ok(answer) => answer,
+            Err(source) => return Err(ApplyError::Unreachable { stage, url, pods, source }),
+        };
+        if answer.status().is_success() {
+            return Ok(());
+        }
+        let status = answer.status().as_u16();
+        let body = answer.text().await.unwrap_or_default();
+        Err(ApplyError::Refused { stage, url, pods, status, body })
+    }
+
+    /// Asks both stages; both are asked even if one fails, since the next decision sees what came of it.
+    ///
+    /// # Errors
+    /// The first stage's error.
+    pub async fn apply(&self, pods: Replicas) -> Result<(), ApplyError> {
+        let (a, b) = tokio::join!(self.set_pods(Stage::A, pods.a), self.set_pods(Stage::B, pods.b));
+        a.and(b)
+    }
+
+    async fn metrics(&self, url: &str) -> Option<Exposition> {
+        let answer = self.http.get(format!("{url}/metrics")).send().await.ok()?.error_for_status().ok()?;
+        let body = answer.text().await.ok()?;
+        match Exposition::parse(&body) {
+            Ok(exposition) => Some(exposition),
+            Err(error) => {
+                tracing::warn!("{url}/metrics: {error}");
+                None
+            }
+        }
+    }
+}

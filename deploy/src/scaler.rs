@@ -1,0 +1,82 @@
+//! The loop that keeps a pipeline at what its policy wants.
+
+use std::time::Duration;
+
+use splitscale_policy::Controller;
+use splitscale_spec::{Decision, Replicas};
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use crate::local::LocalBackend;
+use crate::scrape::Observer;
+
+/// What the loop does with a decision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Writes it down and changes nothing.
+    Recommend,
+    /// Carries it out.
+    Auto,
+}
+
+/// Watches a pipeline and changes its pods.
+#[derive(Debug)]
+pub struct Scaler {
+    /// Where the pipeline is.
+    pub backend: LocalBackend,
+    /// What was seen so far.
+    pub observer: Observer,
+    /// Who decides.
+    pub controller: Controller,
+    /// Whether decisions are carried out.
+    pub mode: Mode,
+    /// Time between two decisions.
+    pub interval: Duration,
+}
+
+impl Scaler {
+    /// Runs until `stop` is cancelled. Each decision is given to `on_decision` after it was carried out,
+    /// with what came of it as its last `why`.
+    ///
+    /// # Errors
+    /// Only what `on_decision` returns: a pipeline that does not answer is an observation, not an error.
+    pub async fn run<E>(
+        mut self,
+        stop: CancellationToken,
+        mut on_decision: impl FnMut(&Decision) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let start = Instant::now();
+        let mut ticks = interval(self.interval);
+        // A slow scrape must not be followed by a volley of decisions on the same window.
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                _ = ticks.tick() => {}
+            }
+            let round = self.backend.scrape().await;
+            let now_s = start.elapsed().as_secs_f64();
+            let observation = self.observer.observe(now_s, round);
+            let mut decision = self.controller.decide(now_s, &observation);
+            self.carry_out(&mut decision).await;
+            on_decision(&decision)?;
+        }
+    }
+
+    async fn carry_out(&self, decision: &mut Decision) {
+        let (Some(a), Some(b)) = (&decision.observed.a, &decision.observed.b) else { return };
+        let Some(wanted) = decision.capped else { return };
+        if wanted == (Replicas { a: a.desired, b: b.desired }) {
+            return;
+        }
+        let outcome = match self.mode {
+            Mode::Recommend => "recommended only: nothing was changed".to_string(),
+            Mode::Auto => match self.backend.apply(wanted).await {
+                Ok(()) => "carried out".to_string(),
+                // The next tick sees the pods as they are and asks again.
+                Err(error) => format!("not carried out in full: {error}"),
+            },
+        };
+        decision.why.push(outcome);
+    }
+}

@@ -1,0 +1,5 @@
+//! Tests of the live loop, without servers of ours: scrapes are texts, servers are doubles.
+
+mod exposition;
+mod observer;
+mod scaler;
