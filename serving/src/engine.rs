@@ -10,6 +10,12 @@
 //! An activation travels as raw float32, little endian, row-major (channel, row, column), nothing else:
 //! its length says which cut it belongs to.
 
+#[cfg(feature = "torch")]
+pub mod reference;
+#[cfg(feature = "torch")]
+mod resnet50;
+pub mod weights;
+
 use std::path::PathBuf;
 
 /// One pod's half of the network: lives on one thread and computes with one thread.
@@ -174,12 +180,15 @@ pub struct EngineConfig {
 /// The libtorch engine of one half: eager float32, called `reference`.
 ///
 /// # Errors
-/// [`EngineError::Failed`] where this build has no libtorch, or the weights file is missing or unfit.
-#[cfg(not(feature = "torch"))]
-pub fn open(_config: EngineConfig) -> Result<Box<dyn EngineFactory>, EngineError> {
-    Err(EngineError::Failed(
-        "this command needs libtorch: run `cargo xtask setup`, then build with `--features torch`".into(),
-    ))
+/// [`EngineError::Failed`] where this build has no libtorch, or the weights file or labels are unfit.
+pub fn open(config: &EngineConfig) -> Result<Box<dyn EngineFactory>, EngineError> {
+    #[cfg(feature = "torch")]
+    return Ok(Box::new(reference::Reference::load(config)?));
+    #[cfg(not(feature = "torch"))]
+    return Err(EngineError::Failed(format!(
+        "this command needs libtorch for {}: run `cargo xtask setup`, then build with `--features torch`",
+        config.cut.name()
+    )));
 }
 
 #[cfg(test)]

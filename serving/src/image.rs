@@ -1,1 +1,284 @@
-//! Placeholder.
+//! From an image file to the network's input, as torchvision's evaluation transform makes it.
+//!
+//! ```text
+//! bytes ─ decode ─▶ Photo ─ Resize(256), CenterCrop(224) ─▶ Crop ─ ToTensor, Normalize ─▶ 3x224x224 float32
+//! ```
+//!
+//! `Resize` is Pillow's antialiased bilinear resampler (`src/libImaging/Resample.c`) in its own integer
+//! arithmetic: coefficients of 22 bits, a horizontal pass rounded to 8 bits, then a vertical one. Only the
+//! pixels of the crop are computed, so that a picture of 16384 x 1 costs no more than another. Decoders
+//! differ in how they upsample chroma; from equal pixels on, every value is equal to torchvision's.
+//! An EXIF orientation is ignored, as torchvision ignores it.
+
+use image::{DynamicImage, ImageDecoder, ImageReader, Limits};
+use std::io::Cursor;
+
+/// Largest file that is decoded \[bytes\].
+pub const MAX_FILE_BYTES: usize = 20 << 20;
+/// Longest side of an image that is decoded \[pixels\].
+pub const MAX_SIDE: u32 = 16_384;
+/// Largest image that is decoded \[pixels\]: 120 MB of RGB.
+pub const MAX_PIXELS: u64 = 40_000_000;
+/// What the decoder may allocate, the image included \[bytes\].
+const MAX_ALLOC_BYTES: u64 = 512 << 20;
+
+/// Side of the network's input \[pixels\].
+pub const CROP_SIDE: usize = 224;
+/// Length that the shorter side is resized to \[pixels\].
+const SHORT_SIDE: usize = 256;
+/// Mean and standard deviation of ImageNet's channels, from torchvision's documentation.
+const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
+const STD: [f32; 3] = [0.229, 0.224, 0.225];
+/// Bits of a resampling coefficient: 32 less 8 of a pixel less 2 of headroom (Pillow's `PRECISION_BITS`).
+const PRECISION_BITS: u32 = 22;
+
+/// A decoded image: rows of RGB.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Photo {
+    width: usize,
+    height: usize,
+    rgb: Vec<u8>,
+}
+
+/// The middle 224 x 224 pixels of a resized photo: rows of RGB.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Crop {
+    rgb: Vec<u8>,
+}
+
+/// Why a file gives no image.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ImageError {
+    /// It is empty, or neither a JPEG nor a PNG.
+    #[error("{0}; send a JPEG or PNG file")]
+    NotAnImage(String),
+    /// It is, or declares itself, larger than we decode.
+    #[error("{0}")]
+    TooLarge(String),
+    /// Its content is damaged, or of a kind that we do not decode.
+    #[error("cannot decode it: {0}")]
+    Damaged(String),
+}
+
+impl Photo {
+    /// A photo of these rows of RGB.
+    ///
+    /// # Panics
+    /// When `rgb` has not `3 * width * height` bytes, or none.
+    pub fn new(width: usize, height: usize, rgb: Vec<u8>) -> Photo {
+        assert!(!rgb.is_empty() && rgb.len() == 3 * width * height, "{width} x {height} of {}", rgb.len());
+        Photo { width, height, rgb }
+    }
+
+    /// Decodes a JPEG or PNG file; the declared size is checked before any pixel is decoded.
+    ///
+    /// # Errors
+    /// The bytes are no image, too many, damaged, or declare a size beyond the limits.
+    pub fn decode(file: &[u8]) -> Result<Photo, ImageError> {
+        if file.is_empty() {
+            return Err(ImageError::NotAnImage("empty file".into()));
+        }
+        if file.len() > MAX_FILE_BYTES {
+            let why = format!("{} bytes, at most {MAX_FILE_BYTES} are decoded", file.len());
+            return Err(ImageError::TooLarge(why));
+        }
+        let mut limits = Limits::no_limits();
+        limits.max_alloc = Some(MAX_ALLOC_BYTES);
+        let mut reader = ImageReader::new(Cursor::new(file));
+        reader.limits(limits);
+        let reader = reader.with_guessed_format().map_err(|error| ImageError::Damaged(error.to_string()))?;
+        if reader.format().is_none() {
+            return Err(ImageError::NotAnImage("not the beginning of an image file".into()));
+        }
+        let decoder = reader.into_decoder().map_err(refused)?;
+        let (width, height) = decoder.dimensions();
+        if width > MAX_SIDE || height > MAX_SIDE || u64::from(width) * u64::from(height) > MAX_PIXELS {
+            return Err(ImageError::TooLarge(format!(
+                "{width} x {height} pixels, at most {MAX_SIDE} a side and {MAX_PIXELS} in all are decoded"
+            )));
+        }
+        let rgb = DynamicImage::from_decoder(decoder).map_err(refused)?.into_rgb8();
+        if rgb.is_empty() {
+            return Err(ImageError::Damaged("it has no pixels".into()));
+        }
+        Ok(Photo { width: width as usize, height: height as usize, rgb: rgb.into_raw() })
+    }
+
+    /// `Resize(256)` then `CenterCrop(224)`.
+    pub fn crop(&self) -> Crop {
+        let (width, height) = resized(self.width, self.height);
+        let columns = filters(self.width, width, centred(width));
+        let rows = filters(self.height, height, centred(height));
+        // The rows of the photo that the vertical pass will read, and no other.
+        let first = rows.iter().map(|filter| filter.from).min().unwrap_or(0);
+        let last = rows.iter().map(|filter| filter.from + filter.weights.len()).max().unwrap_or(0);
+
+        let narrow: Vec<u8> = (first..last)
+            .flat_map(|y| {
+                let row = &self.rgb[3 * y * self.width..3 * (y + 1) * self.width];
+                columns.iter().flat_map(move |filter| filter.apply(&row[3 * filter.from..], 3))
+            })
+            .collect();
+        let stride = 3 * CROP_SIDE;
+        let rgb = rows
+            .iter()
+            .flat_map(|filter| {
+                let top = &narrow[(filter.from - first) * stride..];
+                (0..CROP_SIDE).flat_map(move |x| filter.apply(&top[3 * x..], stride))
+            })
+            .collect();
+        Crop { rgb }
+    }
+}
+
+impl Crop {
+    /// A crop of these rows of RGB.
+    ///
+    /// # Panics
+    /// When `rgb` has not `3 * 224 * 224` bytes.
+    pub fn new(rgb: Vec<u8>) -> Crop {
+        assert_eq!(rgb.len(), 3 * CROP_SIDE * CROP_SIDE, "a crop is 224 x 224 RGB");
+        Crop { rgb }
+    }
+
+    /// Its rows of RGB.
+    pub fn rgb(&self) -> &[u8] {
+        &self.rgb
+    }
+
+    /// `ToTensor` then `Normalize`: the planes of red, green and blue, `(value / 255 - mean) / std`.
+    pub fn normalise(&self) -> Vec<f32> {
+        let plane = |channel: usize| {
+            let (mean, std) = (MEAN[channel], STD[channel]);
+            self.rgb.iter().skip(channel).step_by(3).map(move |v| (f32::from(*v) / 255.0 - mean) / std)
+        };
+        plane(0).chain(plane(1)).chain(plane(2)).collect()
+    }
+}
+
+/// One pixel of output: which pixels of input it is the weighted sum of.
+struct Filter {
+    from: usize,
+    weights: Vec<i32>,
+}
+
+impl Filter {
+    /// The RGB of the weighted sum of pixels that lie `stride` bytes apart.
+    fn apply(&self, pixels: &[u8], stride: usize) -> [u8; 3] {
+        let half = 1 << (PRECISION_BITS - 1); // rounds to nearest
+        let mut sum = [half; 3];
+        for (pixel, weight) in pixels.chunks(stride).zip(&self.weights) {
+            for channel in 0..3 {
+                sum[channel] += i32::from(pixel[channel]) * weight;
+            }
+        }
+        sum.map(|sum| (sum >> PRECISION_BITS).clamp(0, 255) as u8)
+    }
+}
+
+/// Size after `Resize(256)`: the shorter side 256, the longer in proportion, rounded down.
+fn resized(width: usize, height: usize) -> (usize, usize) {
+    let long = |long: usize, short: usize| (SHORT_SIDE as f64 * long as f64 / short as f64) as usize;
+    if width <= height { (SHORT_SIDE, long(height, width)) } else { (long(width, height), SHORT_SIDE) }
+}
+
+/// Where `CenterCrop(224)` begins: Python's `round`, half to even (341 gives 58, not 59).
+fn centred(side: usize) -> usize {
+    ((side - CROP_SIDE) as f64 / 2.0).round_ties_even() as usize
+}
+
+/// The filters of the 224 output pixels from `begin`, when `input` pixels become `output`: a triangle as
+/// wide as two input pixels or, shrinking, two output pixels (Pillow's `precompute_coeffs` and
+/// `normalize_coeffs_8bpc`, term by term).
+fn filters(input: usize, output: usize, begin: usize) -> Vec<Filter> {
+    let scale = input as f64 / output as f64;
+    let support = scale.max(1.0);
+    let filter = |index: usize| {
+        let centre = (index as f64 + 0.5) * scale;
+        let from = (centre - support + 0.5).max(0.0) as usize;
+        let to = ((centre + support + 0.5) as usize).min(input);
+        let triangle = |x: usize| (1.0 - ((x as f64 - centre + 0.5) * (1.0 / support)).abs()).max(0.0);
+        let total: f64 = (from..to).map(triangle).sum();
+        let fixed = |weight: f64| (0.5 + weight / total * f64::from(1 << PRECISION_BITS)) as i32;
+        Filter { from, weights: (from..to).map(|x| fixed(triangle(x))).collect() }
+    };
+    (begin..begin + CROP_SIDE).map(filter).collect()
+}
+
+fn refused(error: image::ImageError) -> ImageError {
+    match error {
+        image::ImageError::Limits(error) => ImageError::TooLarge(error.to_string()),
+        error => ImageError::Damaged(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_offsets_are_torchvisions() {
+        assert_eq!(resized(500, 375), (341, 256));
+        assert_eq!(resized(375, 500), (256, 341));
+        assert_eq!(resized(1, 1000), (256, 256_000));
+        assert_eq!(centred(341), 58); // 58.5: half to even goes down here,
+        assert_eq!(centred(343), 60); // 59.5: and up here
+        assert_eq!(centred(256), 16);
+    }
+
+    #[test]
+    fn unchanged_size_is_the_identity() {
+        let rgb: Vec<u8> =
+            (0..3 * 256 * 256u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+        let crop = Photo::new(256, 256, rgb.clone()).crop();
+        for y in 0..CROP_SIDE {
+            let from = 3 * ((y + 16) * 256 + 16);
+            assert_eq!(crop.rgb[3 * y * CROP_SIDE..3 * (y + 1) * CROP_SIDE], rgb[from..from + 3 * CROP_SIDE]);
+        }
+    }
+
+    #[test]
+    fn halving_weighs_four_pixels_one_three_three_one() {
+        // 512 to 256: support 2, centre 2i + 1; distances 0.75, 0.25, 0.25, 0.75 of the support give weights
+        // 0.25, 0.75, 0.75, 0.25 over their sum 2: 1/8, 3/8, 3/8, 1/8 of 2^22.
+        let filters = filters(512, 256, 16);
+        assert_eq!(filters[0].from, 31);
+        assert_eq!(filters[0].weights, [1 << 19, 3 << 19, 3 << 19, 1 << 19]);
+        // (10 + 3 * 20 + 3 * 40 + 80) / 8 = 33.75 rounds to 34; 0 stays 0; 255 stays 255.
+        let pixels = [10, 0, 255, 20, 0, 255, 40, 0, 255, 80, 0, 255];
+        assert_eq!(filters[0].apply(&pixels, 3), [34, 0, 255]);
+    }
+
+    #[test]
+    fn edges_renormalise_what_is_left_of_the_triangle() {
+        // 2 to 4: support 1, centre of output 0 at 0.25: input 0 at distance 0.25 weighs 0.75, input -1 does
+        // not exist, input 1 at 1.25 is outside: all the weight is on input 0. Output 1 at 0.75: 3/4, 1/4.
+        let scale = |index: usize| {
+            let all = filters(2, 4, 0);
+            (all[index].from, all[index].weights.clone())
+        };
+        assert_eq!(scale(0), (0, vec![1 << 22]));
+        assert_eq!(scale(1), (0, vec![3 << 20, 1 << 20]));
+    }
+
+    #[test]
+    fn normalising_gives_planes() {
+        let mut rgb = vec![0u8; 3 * CROP_SIDE * CROP_SIDE];
+        rgb[..3].copy_from_slice(&[255, 128, 0]);
+        let planes = Crop::new(rgb).normalise();
+        let plane = CROP_SIDE * CROP_SIDE;
+        let expected = [(1.0 - 0.485) / 0.229, (128.0 / 255.0 - 0.456) / 0.224, -0.406 / 0.225];
+        for (channel, expected) in expected.into_iter().enumerate() {
+            assert!((f64::from(planes[channel * plane]) - expected).abs() < 1e-6);
+        }
+        assert_eq!(planes.len(), 3 * plane);
+    }
+
+    #[test]
+    fn what_is_no_image_says_so() {
+        assert!(matches!(Photo::decode(b""), Err(ImageError::NotAnImage(_))));
+        assert!(matches!(Photo::decode(b"hello, world"), Err(ImageError::NotAnImage(_))));
+        let large = vec![0xFF; MAX_FILE_BYTES + 1];
+        assert!(matches!(Photo::decode(&large), Err(ImageError::TooLarge(_))));
+    }
+}

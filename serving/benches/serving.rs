@@ -1,0 +1,57 @@
+//! What a request costs a pod: the forward passes, the image path, the bytes of an activation. One thread.
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use splitscale_serving::engine::reference::{self, Reference};
+use splitscale_serving::engine::{Cut, EngineConfig, Half};
+use splitscale_serving::image::Photo;
+use std::hint::black_box;
+
+/// A photo-like JPEG of 500 x 375: smooth shapes with some texture, quality 85.
+fn jpeg() -> Vec<u8> {
+    let drawn = image::RgbImage::from_fn(500, 375, |x, y| {
+        let (fx, fy) = (x as f32 / 40.0, y as f32 / 30.0);
+        let grain = (x.wrapping_mul(2_654_435_761) ^ y.wrapping_mul(2_246_822_519)) >> 28;
+        let level = |phase: f32| (110.0 + 70.0 * (fx + phase).sin() * (fy - phase).cos()) as u8 + grain as u8;
+        image::Rgb([level(0.0), level(0.7), level(1.9)])
+    });
+    let mut file = Vec::new();
+    image::codecs::jpeg::JpegEncoder::new_with_quality(&mut file, 85).encode_image(&drawn).unwrap();
+    file
+}
+
+fn serving(criterion: &mut Criterion) {
+    let half = |half, cut| {
+        Reference::load(&EngineConfig { half, cut, weights: None, labels: None }).unwrap().engine()
+    };
+    let (head, tail) = (half(Half::A, Cut::Layer3), half(Half::B, Cut::Layer3));
+    let file = jpeg();
+    let photo = Photo::decode(&file).unwrap();
+    let input = reference::input(&photo.crop()).unwrap();
+    let activation = head.forward(&input).unwrap();
+    let bytes = reference::encode(&activation).unwrap();
+
+    let mut forward = criterion.benchmark_group("forward");
+    forward.bench_function("full", |b| b.iter(|| tail.forward(&head.forward(&input).unwrap()).unwrap()));
+    forward.bench_function("head_layer3", |b| b.iter(|| head.forward(&input).unwrap()));
+    forward.bench_function("tail_layer3", |b| b.iter(|| tail.forward(&activation).unwrap()));
+    forward.finish();
+
+    // From the file to the network's input: the decode phase of a request at A.
+    criterion.bench_function("image/decode_500x375", |b| {
+        b.iter(|| reference::input(&Photo::decode(black_box(&file)).unwrap().crop()).unwrap())
+    });
+
+    let mut wire = criterion.benchmark_group("wire");
+    wire.bench_function("encode_f32_layer3", |b| {
+        b.iter(|| reference::encode(black_box(&activation)).unwrap())
+    });
+    wire.bench_function("decode_f32_layer3", |b| {
+        b.iter(|| reference::decode(Cut::Layer3, black_box(&bytes)).unwrap())
+    });
+    // What no encoding can beat: the same bytes copied into fresh memory.
+    wire.bench_function("copy_layer3", |b| b.iter(|| black_box(&bytes).clone()));
+    wire.finish();
+}
+
+criterion_group!(benches, serving);
+criterion_main!(benches);

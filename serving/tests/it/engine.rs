@@ -1,0 +1,186 @@
+//! Engines from files and formulas, what they refuse, and what their errors say.
+
+use safetensors::{Dtype, serialize, tensor::TensorView};
+use splitscale_serving::engine::weights::{Weights, WeightsError, formula};
+use std::path::{Path, PathBuf};
+
+/// Writes a checkpoint of (name, type, shape, bytes).
+fn write(path: &Path, tensors: &[(String, Dtype, Vec<usize>, Vec<u8>)]) {
+    let views = tensors
+        .iter()
+        .map(|(name, dtype, shape, bytes)| (name, TensorView::new(*dtype, shape.clone(), bytes).unwrap()));
+    std::fs::write(path, serialize(views, None).unwrap()).unwrap();
+}
+
+fn float32(name: &str, shape: &[usize]) -> (String, Dtype, Vec<usize>, Vec<u8>) {
+    let bytes = formula(name, shape).into_iter().flat_map(f32::to_le_bytes).collect();
+    (name.into(), Dtype::F32, shape.to_vec(), bytes)
+}
+
+fn checkpoint(folder: &Path) -> PathBuf {
+    let path = folder.join("checkpoint.safetensors");
+    let mut infinite = float32("bn1.bias", &[64]);
+    infinite.3[4..8].copy_from_slice(&f32::INFINITY.to_le_bytes());
+    let half = ("fc.bias".to_string(), Dtype::F16, vec![1000], vec![0; 2000]);
+    write(&path, &[float32("conv1.weight", &[64, 3, 7, 7]), infinite, half]);
+    path
+}
+
+#[test]
+fn a_checkpoint_gives_back_what_was_saved() {
+    let folder = tempfile::tempdir().unwrap();
+    let weights = Weights::open(Some(&checkpoint(folder.path()))).unwrap();
+    let shape = [64, 3, 7, 7];
+    assert_eq!(weights.parameter("conv1.weight", &shape).unwrap(), formula("conv1.weight", &shape));
+}
+
+#[test]
+fn unfit_checkpoints_name_the_file_and_the_parameter() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = checkpoint(folder.path());
+    let weights = Weights::open(Some(&path)).unwrap();
+    let refused = |name: &str, shape: &[usize]| {
+        let message = weights.parameter(name, shape).unwrap_err().to_string();
+        assert!(message.contains("checkpoint.safetensors") && message.contains(name), "{message}");
+        message
+    };
+    assert!(refused("layer1.0.conv1.weight", &[64, 64, 1, 1]).contains("missing"));
+    assert!(refused("conv1.weight", &[64, 3, 3, 3]).contains("shape [64, 3, 7, 7], expected [64, 3, 3, 3]"));
+    assert!(refused("fc.bias", &[1000]).contains("F16"));
+    assert!(refused("bn1.bias", &[64]).contains("element 1 is inf"));
+
+    let bytes = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
+    assert!(matches!(Weights::open(Some(&path)), Err(WeightsError::Format { .. })));
+    std::fs::write(&path, b"{}").unwrap();
+    assert!(matches!(Weights::open(Some(&path)), Err(WeightsError::Format { .. })));
+    let absent = folder.path().join("absent.safetensors");
+    let message = Weights::open(Some(&absent)).unwrap_err().to_string();
+    assert!(message.contains("absent.safetensors"), "{message}");
+}
+
+#[cfg(not(feature = "torch"))]
+#[test]
+fn without_libtorch_the_error_names_the_setup() {
+    use splitscale_serving::engine::{Cut, EngineConfig, EngineError, Half, open};
+    let config = EngineConfig { half: Half::A, cut: Cut::Layer3, weights: None, labels: None };
+    let Err(EngineError::Failed(message)) = open(&config) else { panic!("an engine without libtorch") };
+    assert!(message.contains("cargo xtask setup"), "{message}");
+}
+
+#[cfg(feature = "torch")]
+mod libtorch {
+    use super::*;
+    use splitscale_serving::engine::reference::Reference;
+    use splitscale_serving::engine::{Cut, Engine, EngineConfig, EngineError, Half, open};
+
+    fn config(half: Half, cut: Cut) -> EngineConfig {
+        EngineConfig { half, cut, weights: None, labels: None }
+    }
+
+    /// A JPEG of colour gradients.
+    fn jpeg(width: u32, height: u32) -> Vec<u8> {
+        let drawn =
+            image::RgbImage::from_fn(width, height, |x, y| image::Rgb([x, y, x ^ y].map(|v| v as u8)));
+        let mut file = Vec::new();
+        image::codecs::jpeg::JpegEncoder::new_with_quality(&mut file, 90).encode_image(&drawn).unwrap();
+        file
+    }
+
+    /// Names and shapes of everything that A holds when the cut follows layer1.
+    fn parameters_of_a() -> Vec<(String, Vec<usize>)> {
+        let mut list = Vec::new();
+        let mut conv = |conv: String, norm: String, shape: [usize; 4]| {
+            list.push((format!("{conv}.weight"), shape.to_vec()));
+            for kind in ["weight", "bias", "running_mean", "running_var"] {
+                list.push((format!("{norm}.{kind}"), vec![shape[0]]));
+            }
+        };
+        conv("conv1".into(), "bn1".into(), [64, 3, 7, 7]);
+        for block in 0..3 {
+            let name = |part: &str| format!("layer1.{block}.{part}");
+            let inputs = if block == 0 { 64 } else { 256 };
+            conv(name("conv1"), name("bn1"), [64, inputs, 1, 1]);
+            conv(name("conv2"), name("bn2"), [64, 64, 3, 3]);
+            conv(name("conv3"), name("bn3"), [256, 64, 1, 1]);
+            if block == 0 {
+                conv(name("downsample.0"), name("downsample.1"), [256, 64, 1, 1]);
+            }
+        }
+        list
+    }
+
+    #[test]
+    fn a_checkpoint_computes_as_its_parameters_say() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("half.safetensors");
+        let mut tensors: Vec<_> =
+            parameters_of_a().iter().map(|(name, shape)| float32(name, shape)).collect();
+        let from_file = EngineConfig { weights: Some(path.clone()), ..config(Half::A, Cut::Layer1) };
+
+        write(&path, &tensors);
+        let image = jpeg(300, 260);
+        let ours = Reference::load(&from_file).unwrap().engine().head(&image).unwrap();
+        let formula = Reference::load(&config(Half::A, Cut::Layer1)).unwrap().engine().head(&image).unwrap();
+        assert!(ours.activation == formula.activation, "the same parameters, another activation");
+
+        let removed = tensors.pop().unwrap().0;
+        write(&path, &tensors);
+        let message = open(&from_file).err().expect("a parameter is missing").to_string();
+        assert!(message.contains(&removed), "{message}");
+    }
+
+    #[test]
+    fn every_thread_computes_alone_and_the_same() {
+        let factory = open(&config(Half::A, Cut::Layer1)).unwrap();
+        let image = jpeg(320, 240);
+        let heads: Vec<Vec<u8>> = std::thread::scope(|scope| {
+            let pods: Vec<_> = (0..3)
+                .map(|_| {
+                    scope.spawn(|| {
+                        let mut engine = factory.start().unwrap();
+                        assert_eq!(tch::get_num_threads(), 1);
+                        engine.head(&image).unwrap().activation
+                    })
+                })
+                .collect();
+            pods.into_iter().map(|pod| pod.join().unwrap()).collect()
+        });
+        assert!(heads.iter().all(|activation| *activation == heads[0]));
+        assert_eq!(heads[0].len() as u64, factory.payload_bytes());
+    }
+
+    #[test]
+    fn unusable_requests_are_the_clients_fault() {
+        let mut a = open(&config(Half::A, Cut::Layer3)).unwrap().start().unwrap();
+        assert!(matches!(a.head(b"GIF89a, almost"), Err(EngineError::BadImage(_))));
+        let whole = jpeg(64, 64);
+        assert!(matches!(a.head(&whole[..whole.len() / 8]), Err(EngineError::BadImage(_))));
+        assert!(matches!(a.tail(&[]), Err(EngineError::Failed(_))));
+
+        let mut b = open(&config(Half::B, Cut::Layer3)).unwrap().start().unwrap();
+        let bytes = Cut::Layer3.payload_bytes() as usize;
+        let Err(EngineError::BadActivation(message)) = b.tail(&vec![0; bytes - 4]) else {
+            panic!("a short activation")
+        };
+        assert!(message.contains("802812 bytes") && message.contains("802816"), "{message}");
+        let not_a_number = f32::NAN.to_le_bytes().repeat(bytes / 4);
+        assert!(matches!(b.tail(&not_a_number), Err(EngineError::BadActivation(_))));
+        assert!(matches!(b.head(&whole), Err(EngineError::Failed(_))));
+    }
+
+    #[test]
+    fn labels_name_the_class_and_must_be_complete() {
+        let labels: Vec<String> = (0..1000).map(|class| format!("label {class}")).collect();
+        let named = EngineConfig { labels: Some(labels.clone()), ..config(Half::B, Cut::Layer3) };
+        let answer = open(&named)
+            .unwrap()
+            .start()
+            .unwrap()
+            .tail(&vec![0; Cut::Layer3.payload_bytes() as usize])
+            .unwrap();
+        assert_eq!(answer.class_name, format!("label {}", answer.class_id));
+        let short = EngineConfig { labels: Some(labels[1..].to_vec()), ..named };
+        assert!(open(&short).err().expect("999 labels").to_string().contains("999 labels"));
+    }
+}

@@ -1,0 +1,154 @@
+//! The network and the image path against what torchvision answered.
+//!
+//! The golden values were made by torchvision on the formula weights; they and the photos lie in the shared
+//! folder (`SPLITSCALE_SHARED`, `../shared` by default). Where it is absent these tests say so and pass.
+
+use image::ImageReader;
+use serde_json::Value;
+use splitscale_serving::image::{CROP_SIDE, Crop, Photo};
+use std::path::PathBuf;
+
+/// The photos behind the golden values, and their crops.
+const PHOTOS: [(&str, &str); 3] = [
+    ("photo_grace_hopper.jpg", "crop_224_grace_hopper.png"),
+    ("photo_rocket.jpg", "crop_224_rocket.png"),
+    ("photo_vulture.jpeg", "crop_224_vulture.png"),
+];
+
+/// A folder of shared data, or a line saying that the test skips.
+fn shared(folder: &str) -> Option<PathBuf> {
+    let root = std::env::var_os("SPLITSCALE_SHARED")
+        .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared")), PathBuf::from);
+    let path = root.join(folder);
+    if path.is_dir() {
+        return Some(path);
+    }
+    println!("skipped: {} is absent (SPLITSCALE_SHARED names the shared folder)", path.display());
+    None
+}
+
+fn golden(folder: &std::path::Path) -> Value {
+    serde_json::from_slice(&std::fs::read(folder.join("resnet50_golden.json")).unwrap()).unwrap()
+}
+
+/// A crop as its PNG stores it: no resizing.
+fn golden_crop(folder: &std::path::Path, name: &str) -> Crop {
+    let pixels = ImageReader::open(folder.join(name)).unwrap().decode().unwrap().into_rgb8();
+    assert_eq!(pixels.dimensions(), (CROP_SIDE as u32, CROP_SIDE as u32));
+    Crop::new(pixels.into_raw())
+}
+
+fn floats(value: &Value) -> Vec<f64> {
+    value.as_array().unwrap().iter().map(|value| value.as_f64().unwrap()).collect()
+}
+
+/// |ours - theirs| / |theirs|, Euclidean norms.
+fn relative(ours: &[f64], theirs: &[f64]) -> f64 {
+    assert_eq!(ours.len(), theirs.len());
+    let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|v| v * v).sum::<f64>().sqrt();
+    norm(&mut ours.iter().zip(theirs).map(|(a, b)| a - b)) / norm(&mut theirs.iter().copied())
+}
+
+/// How far a tensor is from its golden summary: the samples, the mean and the standard deviation.
+fn distances(values: &[f32], summary: &Value) -> [f64; 3] {
+    let count: f64 = floats(&summary["shape"]).iter().product();
+    assert_eq!(values.len() as f64, count, "shape");
+    let samples: Vec<f64> =
+        floats(&summary["sample_index"]).iter().map(|i| f64::from(values[*i as usize])).collect();
+    let mean = values.iter().map(|v| f64::from(*v)).sum::<f64>() / count;
+    let variance = values.iter().map(|v| (f64::from(*v) - mean).powi(2)).sum::<f64>() / count;
+    [
+        relative(&samples, &floats(&summary["sample"])),
+        relative(&[mean], &[summary["mean"].as_f64().unwrap()]),
+        relative(&[variance.sqrt()], &[summary["std"].as_f64().unwrap()]),
+    ]
+}
+
+#[test]
+fn normalised_crops_are_torchvisions_bit_by_bit() {
+    let Some(folder) = shared("golden") else { return };
+    let golden = golden(&folder);
+    for (photo, crop) in PHOTOS {
+        let values = golden_crop(&folder, crop).normalise();
+        let summary = &golden["images"][photo]["input"];
+        let samples: Vec<f32> =
+            floats(&summary["sample_index"]).iter().map(|i| values[*i as usize]).collect();
+        let theirs: Vec<f32> = floats(&summary["sample"]).iter().map(|v| *v as f32).collect();
+        assert_eq!(samples, theirs, "{photo}");
+        assert!(distances(&values, summary).into_iter().all(|d| d < 1e-6), "{photo}");
+    }
+}
+
+#[test]
+fn photos_become_the_golden_crops() {
+    let (Some(folder), Some(images)) = (shared("golden"), shared("data/images")) else { return };
+    for (photo, crop) in PHOTOS {
+        let theirs = golden_crop(&folder, crop);
+        let ours = Photo::decode(&std::fs::read(images.join(photo)).unwrap()).unwrap().crop();
+        let apart = |(a, b): (&u8, &u8)| a.abs_diff(*b);
+        let differences: Vec<u8> = ours.rgb().iter().zip(theirs.rgb()).map(apart).collect();
+        let largest = *differences.iter().max().unwrap();
+        let same = differences.iter().filter(|d| **d == 0).count();
+        println!(
+            "{photo}: {:.3} % of the values identical, largest difference {largest} of 255",
+            100.0 * same as f64 / differences.len() as f64
+        );
+        // Another offset, or a resampler without antialiasing, is tens of levels away on these photos.
+        assert!(largest <= 3, "{photo}: {largest} levels apart");
+    }
+}
+
+#[cfg(feature = "torch")]
+mod network {
+    use super::*;
+    use splitscale_serving::engine::reference::{self, Reference};
+    use splitscale_serving::engine::{Cut, Engine, EngineConfig, Half};
+
+    /// The bound on the relative difference.
+    const BOUND: f64 = 1e-4;
+
+    fn half(half: Half, cut: Cut) -> Reference {
+        Reference::load(&EngineConfig { half, cut, weights: None, labels: None }).unwrap()
+    }
+
+    #[test]
+    fn cuts_and_logits_are_torchvisions_for_every_cut() {
+        let Some(folder) = shared("golden") else { return };
+        let golden = golden(&folder);
+        for cut in Cut::ALL {
+            let (a, mut b) = (half(Half::A, cut).engine(), half(Half::B, cut).engine());
+            for (photo, crop) in PHOTOS {
+                let expected = &golden["images"][photo];
+                let input = reference::input(&golden_crop(&folder, crop)).unwrap();
+                let activation = a.forward(&input).unwrap();
+                let at_cut =
+                    distances(&reference::values(&activation).unwrap(), &expected["cuts"][cut.name()]);
+
+                // Across the wire, as between the pods.
+                let bytes = reference::encode(&activation).unwrap();
+                assert_eq!(bytes.len() as u64, cut.payload_bytes());
+                let received = reference::decode(cut, &bytes).unwrap();
+                let logits = reference::values(&b.forward(&received).unwrap()).unwrap();
+                let theirs = floats(&expected["logits"]);
+                let logits: Vec<f64> = logits.into_iter().map(f64::from).collect();
+                let at_end = relative(&logits, &theirs);
+                println!(
+                    "{} {photo}: cut {:.1e} (mean {:.1e}, std {:.1e}), logits {at_end:.1e}",
+                    cut.name(),
+                    at_cut[0],
+                    at_cut[1],
+                    at_cut[2]
+                );
+                assert!(at_cut.into_iter().all(|d| d < BOUND) && at_end < BOUND, "{} {photo}", cut.name());
+
+                let answer = b.tail(&bytes).unwrap();
+                let top = floats(&expected["top5"])[0] as u32;
+                assert_eq!(answer.class_id, top);
+                assert_eq!(answer.class_name, format!("class_{top}"));
+                assert!(
+                    (f64::from(answer.logit) - theirs[top as usize]).abs() < BOUND * theirs[top as usize]
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! Integration tests of the serving crate.
+
+mod engine;
+mod golden;
