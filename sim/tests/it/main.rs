@@ -1,0 +1,40 @@
+//! Integration tests of the simulator.
+
+mod control;
+mod golden;
+mod properties;
+mod records;
+mod setup;
+mod theory;
+
+use splitscale_sim::{Arrivals, Setup};
+use splitscale_spec::{Laws, Replicas, ServiceLaw};
+
+/// Means of A, transfer and B [s].
+type Means = [f64; 3];
+
+/// Pods of A, slots, pods of B.
+type Width = (u32, u32, u32);
+
+const PAPER: Means = [0.05, 0.06, 0.03];
+
+fn exponential(mean_s: f64) -> ServiceLaw {
+    ServiceLaw::Exponential { mean_s }
+}
+
+fn constant(value_s: f64) -> ServiceLaw {
+    ServiceLaw::Deterministic { value_s }
+}
+
+/// No overhead, no records.
+fn setup(law: fn(f64) -> ServiceLaw, means: Means, width: Width, arrivals: Arrivals) -> Setup {
+    let (a, slots, b) = width;
+    let [service_a, transfer, service_b] = means.map(law);
+    Setup {
+        pods: Replicas { a, b },
+        slots,
+        laws: Laws { service_a, transfer, service_b, overhead: constant(0.0), fitted_on: Vec::new() },
+        arrivals,
+        records: false,
+    }
+}
