@@ -12,6 +12,7 @@ mod error;
 mod exponential;
 mod fidelity;
 mod laws;
+mod layout;
 mod level;
 mod table;
 

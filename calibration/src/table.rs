@@ -12,6 +12,7 @@
 use csv::StringRecord;
 use splitscale_spec::{BurstRow, RequestRecord};
 
+use crate::layout::{BURSTS, RECORDS, TIMES};
 use crate::{BadCell, CalibrationError};
 
 /// The rows of a file, and what was left out of it.
@@ -54,32 +55,26 @@ pub struct TimeRow {
 /// An unknown layout; a bad cell, unless `bad_rows` skips it; no row left.
 pub fn read_times(file: &str, text: &str, bad_rows: BadRows) -> Result<Table<TimeRow>, CalibrationError> {
     let header = header(text);
-    match closest(&header, &[&BURSTS, &TIMES]) {
-        layout if layout == &BURSTS => {
-            let bursts = read_bursts(file, text, bad_rows)?;
-            let rows = bursts.rows.iter().map(|row| TimeRow {
-                slots: Some(row.bandwidth),
-                pods: row.num_pod_a,
-                y_s: row.end_time,
-            });
-            Ok(Table { rows: rows.collect(), file: bursts.file, hash: bursts.hash, dropped: bursts.dropped })
-        }
-        layout => {
-            check(file, &header, layout, &format!("{BURSTS}, or {TIMES}"))?;
-            let has = |name: &str| header.iter().any(|column| column == name);
-            let (leveled, repeated) = (has("bandwidth"), has("rep"));
-            rows(file, text, bad_rows, |cells| {
-                if repeated {
-                    cells.parse::<u32>("rep", "a number of 0 or more")?;
-                }
-                Ok(TimeRow {
-                    slots: if leveled { Some(cells.count("bandwidth")?) } else { None },
-                    pods: cells.count("pods")?,
-                    y_s: cells.seconds("y")?,
-                })
-            })
-        }
+    if BURSTS.shared(&header) > TIMES.shared(&header) {
+        let bursts = read_bursts(file, text, bad_rows)?;
+        let time =
+            |row: &BurstRow| TimeRow { slots: Some(row.bandwidth), pods: row.num_pod_a, y_s: row.end_time };
+        let rows = bursts.rows.iter().map(time).collect();
+        return Ok(Table { rows, file: bursts.file, hash: bursts.hash, dropped: bursts.dropped });
     }
+    TIMES.check(file, &header, &format!("{BURSTS}, or {TIMES}"))?;
+    let has = |name: &str| header.iter().any(|column| column == name);
+    let (leveled, repeated) = (has("bandwidth"), has("rep"));
+    rows(file, text, bad_rows, |cells| {
+        if repeated {
+            cells.parse::<u32>("rep", "a number of 0 or more")?;
+        }
+        Ok(TimeRow {
+            slots: if leveled { Some(cells.count("bandwidth")?) } else { None },
+            pods: cells.count("pods")?,
+            y_s: cells.seconds("y")?,
+        })
+    })
 }
 
 /// Reads the original's table, one row a burst.
@@ -87,7 +82,7 @@ pub fn read_times(file: &str, text: &str, bad_rows: BadRows) -> Result<Table<Tim
 /// # Errors
 /// An unknown layout; a bad cell, unless `bad_rows` skips it; no row left.
 pub fn read_bursts(file: &str, text: &str, bad_rows: BadRows) -> Result<Table<BurstRow>, CalibrationError> {
-    check(file, &header(text), &BURSTS, &BURSTS.to_string())?;
+    BURSTS.check(file, &header(text), &BURSTS.to_string())?;
     rows(file, text, bad_rows, |cells| {
         let row = BurstRow {
             inference_time_a: cells.seconds("inference_time_a")?,
@@ -118,83 +113,19 @@ pub fn read_records(
     text: &str,
     bad_rows: BadRows,
 ) -> Result<Table<RequestRecord>, CalibrationError> {
-    check(file, &header(text), &RECORDS, &RECORDS.to_string())?;
+    RECORDS.check(file, &header(text), &RECORDS.to_string())?;
     rows(file, text, bad_rows, |cells| {
         let record: RequestRecord = cells.record.deserialize(Some(cells.header)).map_err(|error| {
             let csv::ErrorKind::Deserialize { err, .. } = error.kind() else {
                 return cells.bad("row", error.to_string());
             };
-            // The status is an enumeration: its error carries no field, but it is the only such column
-            // beside the encoding, and the message names the values allowed.
+            // An unknown status or encoding comes without its column; its message names what is allowed.
             let column = err.field().and_then(|at| cells.header.get(at as usize)).unwrap_or("row");
             cells.bad(column, err.kind().to_string())
         })?;
         record.validate().map_err(|invalid| cells.bad(&invalid.field, invalid.problem))?;
         Ok(record)
     })
-}
-
-/// The columns of a layout.
-#[derive(PartialEq)]
-struct Layout {
-    required: &'static [&'static str],
-    optional: &'static [&'static str],
-}
-
-const BURSTS: Layout = Layout {
-    required: &[
-        "inference_time_a",
-        "inference_time_b",
-        "total_time",
-        "end_time",
-        "NUM_POD_A",
-        "NUM_POD_B",
-        "BANDWIDTH",
-    ],
-    optional: &[],
-};
-
-const TIMES: Layout = Layout { required: &["pods", "y"], optional: &["bandwidth", "rep"] };
-
-/// The fields of [`RequestRecord`]; a test holds them equal.
-const RECORDS: Layout = Layout {
-    required: &[
-        "run_id",
-        "request_id",
-        "scheduled_ns",
-        "sent_ns",
-        "done_ns",
-        "status",
-        "cut",
-        "encoding",
-        "bytes",
-        "slots",
-        "bandwidth_mbit_s",
-        "pods_a",
-        "pods_b",
-        "pod_a",
-        "pod_b",
-        "queue_a_s",
-        "decode_s",
-        "forward_a_s",
-        "encode_s",
-        "rest_a_s",
-        "queue_proxy_s",
-        "transfer_s",
-        "queue_b_s",
-        "decode_b_s",
-        "forward_b_s",
-        "rest_b_s",
-        "back_s",
-    ],
-    optional: &[],
-};
-
-impl std::fmt::Display for Layout {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.required.join(","))?;
-        self.optional.iter().try_for_each(|name| write!(f, "[,{name}]"))
-    }
 }
 
 fn reader(text: &str) -> csv::Reader<&[u8]> {
@@ -209,36 +140,6 @@ fn reader(text: &str) -> csv::Reader<&[u8]> {
 fn header(text: &str) -> StringRecord {
     let header = reader(text).headers().cloned().unwrap_or_default();
     header.iter().map(|name| if name == "y_seconds" { "y" } else { name }).collect()
-}
-
-fn closest<'l>(header: &StringRecord, layouts: &[&'l Layout]) -> &'l Layout {
-    let shared = |layout: &Layout| {
-        let known = |name: &&str| layout.required.contains(name) || layout.optional.contains(name);
-        header.iter().filter(known).count()
-    };
-    layouts.iter().max_by_key(|layout| shared(layout)).expect("at least one layout")
-}
-
-fn check(file: &str, header: &StringRecord, layout: &Layout, expected: &str) -> Result<(), CalibrationError> {
-    let times = |name: &str| header.iter().filter(|&column| column == name).count();
-    let missing: Vec<&str> = layout.required.iter().copied().filter(|name| times(name) == 0).collect();
-    let unknown: Vec<&str> = header
-        .iter()
-        .filter(|name| !layout.required.contains(name) && !layout.optional.contains(name))
-        .collect();
-    let problem = if header.is_empty() {
-        "the file is empty".to_string()
-    } else if !missing.is_empty() {
-        format!("column missing: {}", missing.join(", "))
-    } else if !unknown.is_empty() {
-        format!("column unknown: {}", unknown.join(", "))
-    } else if let Some(twice) = header.iter().find(|name| times(name) > 1) {
-        format!("column given twice: {twice}")
-    } else {
-        return Ok(());
-    };
-    let found = header.iter().collect::<Vec<_>>().join(",");
-    Err(CalibrationError::Layout { file: file.into(), problem, found, expected: expected.into() })
 }
 
 fn rows<R>(
