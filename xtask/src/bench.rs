@@ -1,0 +1,244 @@
+//! `cargo xtask bench AREA`: runs an area's criterion benchmarks, and turns their estimates into rows.
+//!
+//! A row says how fast, in a unit that means something to a user, beside a peer, a limit and a target where
+//! there are some. All of a row's numbers come from the same run.
+
+use crate::{Failure, cargo, libtorch};
+use serde_json::{Value, json};
+use std::fs;
+use std::path::Path;
+use std::time::SystemTime;
+
+/// One figure of an area.
+struct Row {
+    area: &'static str,
+    name: &'static str,
+    unit: Unit,
+    /// Criterion's `group/function`.
+    id: &'static str,
+    /// Units of work in one iteration.
+    work: f64,
+    /// What a user would take instead: its name, its criterion id.
+    peer: Option<(&'static str, &'static str)>,
+    /// The criterion id of the same work with all but the unavoidable taken away.
+    limit: Option<&'static str>,
+    target: Option<Target>,
+}
+
+/// What an estimate of seconds an iteration becomes.
+enum Unit {
+    /// Units of work a second, called so.
+    Rate(&'static str),
+    /// Time a unit of work, called so, with so many in a second.
+    Time(&'static str, f64),
+}
+
+/// What a row should reach.
+enum Target {
+    /// A value in the row's unit.
+    Absolute(f64),
+    /// This share of the limit's speed.
+    OfLimit(f64),
+}
+
+const SECONDS: Unit = Unit::Time("s", 1.0);
+const MILLISECONDS: Unit = Unit::Time("ms", 1e3);
+const MICROSECONDS: Unit = Unit::Time("us", 1e6);
+
+const fn row(area: &'static str, name: &'static str, unit: Unit, id: &'static str) -> Row {
+    Row { area, name, unit, id, work: 1.0, peer: None, limit: None, target: None }
+}
+
+const ROWS: [Row; 9] = [
+    Row {
+        work: 100.0,
+        limit: Some("simulate/bare_loop_100"),
+        ..row("sim", "simulated requests", Unit::Rate("jobs/s"), "simulate/burst_100")
+    },
+    Row {
+        limit: Some("train/bare_loop"),
+        ..row("rl", "one training of 30 000 episodes", SECONDS, "train/original_30000")
+    },
+    row("calibration", "fit of eight curves", MILLISECONDS, "fit/eight_levels"),
+    row("serving", "ResNet-50, both halves", MILLISECONDS, "forward/full"),
+    row("serving", "A up to layer3", MILLISECONDS, "forward/head_layer3"),
+    row("serving", "B from layer3", MILLISECONDS, "forward/tail_layer3"),
+    Row {
+        // What Pillow and torchvision take for a 4:2:0 photo of this size on one core of an EPYC of 2024.
+        target: Some(Target::Absolute(3.3)),
+        ..row("serving", "JPEG of 500 x 375 to network input", MILLISECONDS, "image/decode_500x375")
+    },
+    Row {
+        limit: Some("wire/copy_layer3"),
+        target: Some(Target::OfLimit(0.5)),
+        ..row("serving", "activation of layer3 to bytes", MICROSECONDS, "wire/encode_f32_layer3")
+    },
+    Row {
+        limit: Some("wire/copy_layer3"),
+        target: Some(Target::OfLimit(0.5)),
+        ..row("serving", "bytes to activation of layer3", MICROSECONDS, "wire/decode_f32_layer3")
+    },
+];
+
+/// The areas that have rows.
+pub(crate) fn areas() -> Vec<&'static str> {
+    let mut areas: Vec<_> = ROWS.iter().map(|row| row.area).collect();
+    areas.dedup();
+    areas
+}
+
+/// Measures one area, prints its rows and writes them to `target/bench/AREA.json`.
+pub(crate) fn run(area: &str) -> Result<(), Failure> {
+    if !areas().contains(&area) {
+        return Err(Failure::Usage(format!("no area {area}; there are {}", areas().join(", "))));
+    }
+    let target = cargo::target()?;
+    let report = match (area, libtorch::present()?) {
+        ("serving", None) => all_skipped(area, "libtorch is not set up: run cargo xtask setup"),
+        (_, libtorch) => {
+            let begin = SystemTime::now();
+            let mut bench = cargo::cargo(libtorch.as_deref());
+            bench.args(["bench", "--package", &format!("splitscale-{area}"), "--bench", area]);
+            if area == "serving" {
+                bench.args(["--features", "torch"]);
+            }
+            cargo::succeed(&mut bench, "the benchmark")?;
+            let estimate = |id: &str| estimate(&target.join("criterion"), id, begin);
+            rows(area, &estimate)
+        }
+    };
+    print(&report);
+    let folder = target.join("bench");
+    let path = folder.join(format!("{area}.json"));
+    fs::create_dir_all(&folder)
+        .and_then(|()| fs::write(&path, format!("{report:#}\n")))
+        .map_err(|error| format!("{}: {error}", path.display()))?;
+    println!("{}", path.display());
+    Ok(())
+}
+
+fn all_skipped(area: &str, why: &str) -> Value {
+    rows(area, &|_| Err(why.to_string()))
+}
+
+/// The rows of an area, and those without an estimate, from seconds an iteration by criterion id.
+fn rows(area: &str, estimate: &dyn Fn(&str) -> Result<f64, String>) -> Value {
+    let (mut rows, mut skipped) = (Vec::new(), Vec::new());
+    for row in ROWS.iter().filter(|row| row.area == area) {
+        match row.measured(estimate) {
+            Ok(measured) => rows.push(measured),
+            Err(why) => skipped.push(json!({ "name": row.name, "why": why })),
+        }
+    }
+    json!({ "rows": rows, "skipped": skipped })
+}
+
+impl Row {
+    fn measured(&self, estimate: &dyn Fn(&str) -> Result<f64, String>) -> Result<Value, String> {
+        let value = self.in_unit(estimate(self.id)?);
+        let of = |id: &str| estimate(id).map(|seconds| self.in_unit(seconds));
+        let peer_value = self.peer.map(|(_, id)| of(id)).transpose()?;
+        let limit_value = self.limit.map(of).transpose()?;
+        let faster_is_more = matches!(self.unit, Unit::Rate(_));
+        let target = match (&self.target, limit_value) {
+            (Some(Target::Absolute(value)), _) => Some(*value),
+            (Some(Target::OfLimit(share)), Some(limit)) if faster_is_more => Some(limit * share),
+            (Some(Target::OfLimit(share)), Some(limit)) => Some(limit / share),
+            _ => None,
+        };
+        let met = target.map(|target| if faster_is_more { value >= target } else { value <= target });
+        Ok(json!({
+            "name": self.name,
+            "unit": self.unit.name(),
+            "value": value,
+            "peer": self.peer.map(|(name, _)| name),
+            "peer_value": peer_value,
+            "limit_value": limit_value,
+            "target": target,
+            "met": met,
+        }))
+    }
+
+    fn in_unit(&self, seconds: f64) -> f64 {
+        match self.unit {
+            Unit::Rate(_) => self.work / seconds,
+            Unit::Time(_, per_second) => seconds * per_second / self.work,
+        }
+    }
+}
+
+impl Unit {
+    fn name(&self) -> &'static str {
+        match self {
+            Unit::Rate(name) | Unit::Time(name, _) => name,
+        }
+    }
+}
+
+/// Criterion's median of one benchmark \[s an iteration\]; the median, as the machine may be busy.
+fn estimate(criterion: &Path, id: &str, begin: SystemTime) -> Result<f64, String> {
+    let path = criterion.join(id).join("new/estimates.json");
+    let absent = |error: std::io::Error| format!("{id} gave no estimate ({error})");
+    if fs::metadata(&path).and_then(|file| file.modified()).map_err(absent)? < begin {
+        return Err(format!("{id} was not measured in this run"));
+    }
+    let document: Value = serde_json::from_slice(&fs::read(&path).map_err(absent)?)
+        .map_err(|error| format!("{}: {error}", path.display()))?;
+    let nanoseconds = document["median"]["point_estimate"].as_f64();
+    nanoseconds.map(|ns| ns * 1e-9).ok_or_else(|| format!("{} has no median", path.display()))
+}
+
+fn print(report: &Value) {
+    let number = |value: &Value| value.as_f64().map_or("-".to_string(), significant);
+    println!("{:<36} {:>9} {:<7} {:>9} {:>9} {:>9}  met", "", "value", "unit", "peer", "limit", "target");
+    for row in report["rows"].as_array().into_iter().flatten() {
+        let text = |key: &str| row[key].as_str().unwrap_or("-").to_string();
+        let met = row["met"].as_bool().map_or("-", |met| if met { "yes" } else { "no" });
+        println!(
+            "{:<36} {:>9} {:<7} {:>9} {:>9} {:>9}  {met}",
+            text("name"),
+            number(&row["value"]),
+            text("unit"),
+            number(&row["peer_value"]),
+            number(&row["limit_value"]),
+            number(&row["target"]),
+        );
+    }
+    for row in report["skipped"].as_array().into_iter().flatten() {
+        println!("{:<36} skipped: {}", row["name"].as_str().unwrap_or(""), row["why"].as_str().unwrap_or(""));
+    }
+}
+
+/// Four significant digits.
+fn significant(value: f64) -> String {
+    let digits = 3 - value.abs().max(1e-9).log10().floor() as i32;
+    format!("{value:.*}", digits.max(0) as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_carry_units_limits_and_targets() {
+        let report = rows("sim", &|id| Ok(if id == "simulate/burst_100" { 2e-4 } else { 1e-4 }));
+        let row = &report["rows"][0];
+        assert_eq!((row["value"].as_f64(), row["limit_value"].as_f64()), (Some(5e5), Some(1e6)));
+        assert!(row["peer"].is_null() && row["target"].is_null() && row["met"].is_null());
+
+        let report = rows("serving", &|id| Ok(if id == "wire/copy_layer3" { 1e-5 } else { 3e-5 }));
+        let encode = &report["rows"][4];
+        assert_eq!(encode["name"], "activation of layer3 to bytes");
+        let near = |key: &str, expected: f64| (encode[key].as_f64().unwrap() - expected).abs() < 1e-9;
+        assert!(near("value", 30.0) && near("limit_value", 10.0) && near("target", 20.0));
+        assert_eq!(encode["met"], false);
+    }
+
+    #[test]
+    fn what_was_not_measured_is_skipped_with_why() {
+        let report = all_skipped("serving", "no libtorch");
+        assert_eq!(report["rows"], json!([]));
+        assert_eq!(report["skipped"].as_array().unwrap().len(), 6);
+        assert_eq!(report["skipped"][0]["why"], "no libtorch");
+    }
+}

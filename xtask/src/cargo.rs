@@ -1,0 +1,138 @@
+//! The inner cargo runs: build, tests with their counts, and the binary that a build gave.
+
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// Sums of libtest's result lines.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Counts {
+    passed: u64,
+    failed: u64,
+    skipped: u64,
+}
+
+/// A cargo that finds libtorch.
+pub(crate) fn cargo(libtorch: Option<&Path>) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    if let Some(libtorch) = libtorch {
+        command.env("LIBTORCH", libtorch);
+    }
+    command
+}
+
+/// Builds the binary in release, with libtorch.
+pub(crate) fn build_release(libtorch: &Path) -> Result<(), String> {
+    let mut build = cargo(Some(libtorch));
+    build.args(["build", "--release", "--package", "splitscale", "--features", "torch"]);
+    succeed(&mut build, "the build")
+}
+
+/// Becomes the release binary. Returns only when that fails, with why.
+pub(crate) fn become_binary(command: &[&str], args: &[&str]) -> Result<String, String> {
+    let binary = target()?.join("release/splitscale");
+    let error = Command::new(&binary).args(command).args(args).exec();
+    Ok(format!("{}: {error}", binary.display()))
+}
+
+/// Every test once: with libtorch all of them, then, built without it, those that hold what is said then.
+pub(crate) fn test(libtorch: &Path) -> Result<(), String> {
+    let whole = ["test", "--workspace", "--no-fail-fast"];
+    let with = run_tests(cargo(Some(libtorch)).args(whole).args(["--features", "torch"]))?;
+    let without =
+        run_tests(cargo(None).args(whole).args(["--lib", "--bins", "--tests", "without_libtorch"]))?;
+    report(&[with, without])
+}
+
+/// Every test in release, the long ones (`#[ignore]`) too.
+pub(crate) fn nightly(libtorch: &Path) -> Result<(), String> {
+    let whole = ["test", "--release", "--workspace", "--no-fail-fast", "--features", "torch"];
+    report(&[run_tests(cargo(Some(libtorch)).args(whole).args(["--", "--include-ignored"]))?])
+}
+
+/// Where cargo puts what it builds.
+pub(crate) fn target() -> Result<PathBuf, String> {
+    let metadata = cargo(None)
+        .args(["metadata", "--format-version", "1", "--no-deps"])
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(|error| format!("cannot run cargo: {error}"))?;
+    let document: serde_json::Value =
+        serde_json::from_slice(&metadata.stdout).map_err(|error| format!("cargo metadata: {error}"))?;
+    document["target_directory"].as_str().map(PathBuf::from).ok_or("cargo metadata names no target".into())
+}
+
+/// Runs a command to its end.
+pub(crate) fn succeed(command: &mut Command, what: &str) -> Result<(), String> {
+    match command.status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("{what} failed ({status})")),
+        Err(error) => Err(format!("cannot run cargo: {error}")),
+    }
+}
+
+/// Runs tests, shows what they print, and sums the results. The flag: whether cargo was content.
+fn run_tests(command: &mut Command) -> Result<(Counts, bool), String> {
+    let cannot = |error: std::io::Error| format!("cannot run cargo: {error}");
+    let mut child = command.stdout(Stdio::piped()).spawn().map_err(cannot)?;
+    let mut counts = Counts::default();
+    if let Some(output) = child.stdout.take() {
+        for line in BufReader::new(output).lines() {
+            let line = line.map_err(cannot)?;
+            println!("{line}");
+            counts.add(&line);
+        }
+    }
+    Ok((counts, child.wait().map_err(cannot)?.success()))
+}
+
+/// Prints the counts, last and alone on their line; an error unless everything passed.
+fn report(runs: &[(Counts, bool)]) -> Result<(), String> {
+    let sum = |of: fn(&Counts) -> u64| runs.iter().map(|(counts, _)| of(counts)).sum::<u64>();
+    let (passed, failed, skipped) = (sum(|c| c.passed), sum(|c| c.failed), sum(|c| c.skipped));
+    let broken = runs.iter().any(|(counts, content)| !content && counts.failed == 0);
+    if broken {
+        println!("a test binary did not build or crashed; its tests are missing from the counts");
+    }
+    match skipped {
+        0 => println!("{passed} passed, {failed} failed"),
+        _ => println!("{passed} passed, {failed} failed, {skipped} skipped"),
+    }
+    if failed > 0 || broken { Err("the tests failed".into()) } else { Ok(()) }
+}
+
+impl Counts {
+    /// Adds a line like `test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; ...`.
+    fn add(&mut self, line: &str) {
+        let Some(results) = line.trim_start().strip_prefix("test result: ") else { return };
+        let words: Vec<&str> = results.split_whitespace().collect();
+        for pair in words.windows(2) {
+            let count = pair[0].parse().unwrap_or(0);
+            match pair[1] {
+                "passed;" => self.passed += count,
+                "failed;" => self.failed += count,
+                "ignored;" => self.skipped += count,
+                _ => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn result_lines_are_summed_and_others_ignored() {
+        let mut counts = Counts::default();
+        for line in [
+            "test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 4 filtered out; finished in 0.02s",
+            "test tests::prints ... 99 passed; 99 failed;",
+            "test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1.0s",
+        ] {
+            counts.add(line);
+        }
+        assert_eq!(counts, Counts { passed: 15, failed: 2, skipped: 1 });
+    }
+}
