@@ -44,7 +44,7 @@ pub fn start(policy: &Policy, pipeline: &Pipeline, freshness: Freshness) -> Resu
 }
 
 impl Controller {
-    /// Decides. `now_s` is on the clock of `observation.time_s` and not before it [s].
+    /// Decides. `now_s` is on the clock of `observation.time_s` and not before it \[s\].
     pub fn decide(&mut self, now_s: f64, observation: &Observation) -> Decision {
         self.decided += 1;
         let mut why = Vec::new();

@@ -7,7 +7,7 @@ use splitscale_spec::{Observation, Signal};
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Freshness {
-    /// Oldest signal that is still believed [s]: its age when it was observed plus the time since.
+    /// Oldest signal that is still believed \[s\]: its age when it was observed plus the time since.
     pub max_age_s: f64,
 }
 

@@ -1,0 +1,56 @@
+//! What was learnt, as a document that needs no learner.
+
+use splitscale_policy::document_hash;
+use splitscale_spec::{Bin, Policy, PolicyKind, Region, Replicas, Training};
+
+use crate::fitted_curves::FittedCurves;
+use crate::optimum::Optimum;
+use crate::q_learning::Trained;
+
+/// The greedy policy of a run as a table over slots, one bin a level, the same pods for A and B.
+///
+/// The bins leave no gap between the lowest and the highest level: the border lies half-way between
+/// neighbours, and slots exactly half-way belong to the upper level, because a pod too many costs less
+/// than a burst too slow. Outside the levels there is no bin, and the region says so.
+///
+/// `training.hash` covers everything the run read: its settings, the reward, the fitted times.
+///
+/// # Panics
+/// If `trained` was not trained on `curves` or on curves of the same shape.
+pub fn to_policy(curves: &FittedCurves, trained: &Trained) -> Policy {
+    let slots = curves.times().slots();
+    let regret = Optimum::of(curves).regret(&trained.greedy);
+    let bins = (0..slots.len()).map(|level| {
+        let slots_min = if level == 0 { slots[0] } else { border(slots[level - 1], slots[level]) };
+        let next = slots.get(level + 1);
+        let slots_max = next.map_or(slots[level], |&next| border(slots[level], next) - 1);
+        let pods = curves.times().pods()[trained.greedy[level]];
+        Bin {
+            name: bin_name(slots_min, slots_max),
+            slots_min,
+            slots_max,
+            pods: Replicas { a: pods, b: pods },
+        }
+    });
+    Policy {
+        schema: Policy::SCHEMA,
+        name: format!("q-learning, seed {}", trained.seed),
+        kind: PolicyKind::SlotsTable(bins.collect()),
+        region: Some(Region { slots_min: slots[0], slots_max: slots[slots.len() - 1] }),
+        training: Some(Training {
+            algorithm: "q-learning".to_owned(),
+            seed: trained.seed,
+            hash: document_hash(&(&trained.config, curves.config(), curves.times())),
+            regret,
+        }),
+    }
+}
+
+/// Fewest slots that belong to `upper` and not to `lower`.
+fn border(lower: u32, upper: u32) -> u32 {
+    lower + (upper - lower).div_ceil(2)
+}
+
+fn bin_name(min: u32, max: u32) -> String {
+    if min == max { format!("slots {min}") } else { format!("slots {min}..{max}") }
+}
