@@ -1,0 +1,200 @@
+//! How a training run went: return and regret against episodes.
+
+use std::path::{Path, PathBuf};
+
+use plotters::prelude::RGBColor;
+use polars::prelude::{Column, SortMultipleOptions};
+
+use crate::axis::{Axis, Panel, label};
+use crate::canvas::{BLUE, INK, SKY, VERMILLION};
+use crate::figure::Figure;
+use crate::page::{MARGIN, Page, Words, runs};
+use crate::{Error, Frame};
+
+/// Draws `learning_curve`: above, the mean return of each row and its moving mean over a fortieth of the
+/// rows, with the optimum's return as a dashed line where the table has a column `optimum_return`; below,
+/// the regret of the greedy policy on an axis that is logarithmic down to its smallest decade and linear
+/// from there to zero, with the optimum dashed at zero.
+///
+/// # Errors
+/// As [`crate::fit`], where the files cannot be written.
+pub fn learning_curve(learning: &Frame, out: &Path) -> Result<Vec<PathBuf>, Error> {
+    let learning = learning.map(|rows| rows.sort(["episode"], SortMultipleOptions::new()))?;
+    let episodes = learning.all_numbers("episode")?;
+    let returns = learning.numbers("mean_return")?;
+    let regrets = learning.numbers("regret")?;
+    let optimum = learning.numbers("optimum_return")?.into_iter().flatten().next_back();
+    let window = (episodes.len() / 40).max(1);
+    let means = moving_mean(&returns, window);
+    let scale = Symlog::of(&regrets);
+
+    let caption = caption(&episodes, window, &scale);
+    let words = Words { title: "Learning: return and regret", key: &[], caption: &caption };
+    let mut page = Page::new(1200.0, 640.0, &words);
+    let x = || Axis::tight("episode", episodes.iter().copied(), 8);
+    let (left, right) = (MARGIN + 62.0, page.width - 150.0);
+    let values = returns.iter().flatten().copied().chain(optimum);
+    let above = Panel {
+        edges: (left, page.top + 36.0, right, page.top + 290.0),
+        x: x(),
+        y: Axis::enclosing("mean return of an episode", values, 5),
+    };
+    let below = Panel {
+        edges: (left, page.top + 346.0, right, page.top + 580.0),
+        x: x(),
+        y: scale.axis("regret of the greedy policy"),
+    };
+    above.draw_axes(&mut page.canvas, false);
+    below.draw_axes(&mut page.canvas, true);
+
+    let mut lines = Vec::new();
+    if window > 1 {
+        lines.push(Line { rows: thinned(&episodes, &returns), color: SKY, width: 1.0, label: "each row" });
+    }
+    let label = if window > 1 { "moving mean" } else { "mean return" };
+    lines.push(Line { rows: paired(&episodes, &means), color: BLUE, width: 2.5, label });
+    draw(&mut page, &above, &lines, optimum);
+    let placed: Vec<_> = regrets.iter().map(|regret| regret.map(|value| scale.place(value))).collect();
+    let rows = paired(&episodes, &placed);
+    draw(&mut page, &below, &[Line { rows, color: VERMILLION, width: 2.5, label: "regret" }], Some(0.0));
+
+    let plotted = vec![
+        Column::new("episode".into(), &episodes),
+        Column::new("mean_return".into(), &returns),
+        Column::new("moving_mean_return".into(), &means),
+        Column::new("optimum_return".into(), vec![optimum; episodes.len()]),
+        Column::new("regret".into(), &regrets),
+    ];
+    Figure { name: "learning_curve", canvas: page.canvas, plotted, sources: &[&learning] }.write(out)
+}
+
+/// Mean of the present values among the last `window` rows; absent where the row's own value is.
+fn moving_mean(values: &[Option<f64>], window: usize) -> Vec<Option<f64>> {
+    let mean = |at: usize| {
+        let seen: Vec<f64> = values[(at + 1).saturating_sub(window)..=at].iter().flatten().copied().collect();
+        values[at].map(|_| seen.iter().sum::<f64>() / seen.len() as f64)
+    };
+    (0..values.len()).map(mean).collect()
+}
+
+type Row = (f64, Option<f64>);
+
+fn paired(x: &[f64], y: &[Option<f64>]) -> Vec<Row> {
+    x.iter().copied().zip(y.iter().copied()).collect()
+}
+
+/// No more rows than the picture can show: of each group of rows the least and the greatest, so that the
+/// extent of the noise stays.
+fn thinned(x: &[f64], y: &[Option<f64>]) -> Vec<Row> {
+    const SHOWN: usize = 1500;
+    let rows = paired(x, y);
+    let size = (2 * rows.len()).div_ceil(SHOWN);
+    if size <= 2 {
+        return rows;
+    }
+    let ends = |group: &[Row]| {
+        let by_value =
+            |one: &&Row, other: &&Row| one.1.partial_cmp(&other.1).unwrap_or(std::cmp::Ordering::Equal);
+        let mut ends: Vec<Row> = [group.iter().min_by(by_value), group.iter().max_by(by_value)]
+            .into_iter()
+            .flatten()
+            .copied()
+            .collect();
+        ends.sort_by(|one, other| one.0.total_cmp(&other.0));
+        ends
+    };
+    rows.chunks(size).flat_map(ends).collect()
+}
+
+struct Line {
+    rows: Vec<Row>,
+    color: RGBColor,
+    width: f64,
+    label: &'static str,
+}
+
+/// Draws lines with their names beside their ends, and the optimum dashed over them.
+fn draw(page: &mut Page, panel: &Panel, lines: &[Line], optimum: Option<f64>) {
+    let mut labels = Vec::new();
+    for line in lines {
+        for run in runs(&line.rows) {
+            let points = run.into_iter().map(|(x, y)| panel.at(x, y)).collect();
+            page.canvas.run(points, line.color, line.width);
+        }
+        let last = line.rows.iter().filter_map(|row| row.1).next_back();
+        labels.extend(last.map(|value| (panel.at(0.0, value).1, line.color, line.label)));
+    }
+    if labels.is_empty() {
+        panel.say_empty(&mut page.canvas);
+    }
+    if let Some(optimum) = optimum {
+        let (left, _, right, _) = panel.edges;
+        let y = panel.at(0.0, optimum).1;
+        page.canvas.dashes(vec![(left, y), (right, y)], INK, 1.5);
+        labels.push((y, INK, "optimum"));
+    }
+    page.labels_beside(panel, labels);
+}
+
+fn caption(episodes: &[f64], window: usize, scale: &Symlog) -> String {
+    let rows = episodes.len();
+    let span = episodes[rows - 1] - episodes[0];
+    let mut text = format!("n = {rows} rows of one training run");
+    if rows > 1 {
+        text += &format!(", about {:.0} episodes apart", span / (rows - 1) as f64);
+    }
+    if window > 1 {
+        text += &format!(". Moving mean: the last {window} rows");
+    }
+    text += ". Returns are with exploration, regret is without";
+    if let Some(threshold) = scale.threshold {
+        text += &format!("; its axis is logarithmic above {} and linear below", label(threshold, threshold));
+    }
+    text + "."
+}
+
+/// A scale that is logarithmic beyond a threshold on both sides of zero, and linear between.
+///
+/// place(v) = v / t for |v| < t, else sign(v) * (1 + log10(|v| / t)), t the threshold.
+struct Symlog {
+    /// The smallest decade; absent where every value is zero or there is none.
+    threshold: Option<f64>,
+    low: f64,
+    high: f64,
+}
+
+impl Symlog {
+    fn of(values: &[Option<f64>]) -> Symlog {
+        let present = || values.iter().flatten().copied();
+        let sizes = || present().map(f64::abs).filter(|size| *size > 0.0);
+        let largest = sizes().fold(0.0, f64::max);
+        // Rounding errors are no decades: what is a millionth of the largest is as good as zero.
+        let smallest = sizes().fold(f64::INFINITY, f64::min).max(1e-6 * largest);
+        let threshold = (largest > 0.0).then(|| 10f64.powf(smallest.log10().floor()));
+        Symlog { threshold, low: present().fold(0.0, f64::min), high: present().fold(0.0, f64::max) }
+    }
+
+    fn place(&self, value: f64) -> f64 {
+        let Some(threshold) = self.threshold else { return value };
+        let size = value.abs() / threshold;
+        if size < 1.0 { value / threshold } else { value.signum() * (1.0 + size.log10()) }
+    }
+
+    fn axis(&self, title: &str) -> Axis {
+        let zero = (0.0, "0".to_owned());
+        let Some(threshold) = self.threshold else { return Axis::with_ticks(title, -0.3..1.0, vec![zero]) };
+        let (low, high) = (self.place(self.low), self.place(self.high));
+        let stride = ((high - low) / 7.0).ceil().max(1.0) as usize;
+        let decades = |end: f64| (1..=(end - 1e-9).ceil().max(0.0) as i32).step_by(stride);
+        let size = |decade: i32| {
+            let size = threshold * 10f64.powi(decade - 1);
+            label(size, size)
+        };
+        let mut ticks = vec![zero];
+        ticks.extend(decades(-low).map(|decade| (-f64::from(decade), format!("−{}", size(decade)))));
+        ticks.extend(decades(high).map(|decade| (f64::from(decade), size(decade))));
+        // Whole decades, and a little room so that a line along the end of the axis can be seen.
+        let room = 0.05 * (high - low);
+        Axis::with_ticks(title, (low + 1e-9).floor().min(0.0) - room..(high - 1e-9).ceil() + room, ticks)
+    }
+}
