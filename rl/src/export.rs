@@ -10,8 +10,8 @@ use crate::q_learning::Trained;
 /// The greedy policy of a run as a table over slots, one bin a level, the same pods for A and B.
 ///
 /// The bins leave no gap between the lowest and the highest level: the border lies half-way between
-/// neighbours, and slots exactly half-way belong to the upper level, because a pod too many costs less
-/// than a burst too slow. Outside the levels there is no bin, and the region says so.
+/// neighbours, and slots exactly half-way belong to the upper level. Outside the levels there is no bin,
+/// and the region says so.
 ///
 /// `training.hash` covers everything the run read: its settings, the reward, the fitted times.
 ///

@@ -42,9 +42,9 @@ fn bootstrapping_through_the_drawn_level_learns_no_exact_policy() {
         // The mean over levels of (best reward - reward).
         total += optimum.regret(&trained.greedy) * optimum.cost;
     }
-    // Documented: 0.058 over 200 seeds of another generator; a seed's own value scatters by about a third.
+    // Documented: 0.059, over 2000 seeds; the standard error over 100 is 0.0033.
     let mean = total / seeds as f64;
-    assert!((0.050..0.067).contains(&mean), "mean regret a level {mean}");
+    assert!((0.046..0.072).contains(&mean), "mean regret a level {mean}");
 }
 
 #[test]
