@@ -52,7 +52,7 @@ impl Axis {
     pub(crate) fn whole(title: &str, values: impl IntoIterator<Item = f64>, count: usize) -> Axis {
         let (low, high) = extent(values);
         let step = round_step((high - low) / count as f64).max(1.0);
-        let room = 0.06 * (high - low).max(1.0);
+        let room = if high > low { 0.06 * (high - low) } else { 0.5 };
         Axis { title: title.to_owned(), ticks: ticks(&(low..high), step), range: low - room..high + room }
     }
 
@@ -119,15 +119,20 @@ impl Panel {
     }
 }
 
-/// A number as a label shows it, to the place of `step`.
-pub(crate) fn label(value: f64, step: f64) -> String {
-    let decimals = (-step.log10().floor()).max(0.0);
-    if decimals > 4.0 || value.abs() >= 1e6 {
-        let digits = (value.abs().max(step).log10().floor() - step.log10().floor()).clamp(0.0, 12.0);
-        let text = format!("{value:.*e}", digits as usize).replace('-', "−");
-        return if value.abs() < 0.5 * step { "0".to_owned() } else { text };
+/// A number to the place of `step`, as the ticks of an axis show it whose largest number is `largest`: with
+/// the power of ten of that one where it would take too many digits.
+pub(crate) fn label(value: f64, step: f64, largest: f64) -> String {
+    if value.abs() < 0.5 * step {
+        return "0".to_owned();
     }
-    format!("{:.*}", decimals as usize, if value.abs() < 0.5 * step { 0.0 } else { value }).replace('-', "−")
+    let place = step.log10().floor();
+    let text = if largest >= 1e6 || place < -4.0 {
+        let power = largest.log10().floor();
+        format!("{:.*}e{power}", (power - place).clamp(0.0, 12.0) as usize, value / 10f64.powf(power))
+    } else {
+        format!("{value:.*}", (-place).max(0.0) as usize)
+    };
+    text.replace('-', "−")
 }
 
 /// Smallest and largest value; 0 and 1 where there is none.
@@ -161,8 +166,46 @@ fn round_step(step: f64) -> f64 {
 
 fn ticks(range: &Range<f64>, step: f64) -> Vec<(f64, String)> {
     let (first, last) = ((range.start / step - 1e-6).ceil(), (range.end / step + 1e-6).floor());
+    let largest = first.abs().max(last.abs()) * step;
     (0..=(last - first).max(0.0) as usize)
         .map(|at| (first + at as f64) * step)
-        .map(|value| (value, label(value, step)))
+        .map(|value| (value, label(value, step, largest)))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Axis, label};
+
+    fn labels(axis: &Axis) -> Vec<&str> {
+        axis.ticks.iter().map(|tick| tick.1.as_str()).collect()
+    }
+
+    #[test]
+    fn ticks_are_round_and_enclose_the_values() {
+        let axis = Axis::enclosing("", [-0.31, 0.22], 5);
+        assert_eq!(labels(&axis), ["−0.4", "−0.2", "0", "0.2", "0.4"]);
+        assert!(axis.range.start <= -0.31 && axis.range.end >= 0.22);
+    }
+
+    #[test]
+    fn one_value_and_none_still_make_an_axis() {
+        for axis in [Axis::enclosing("", [7.0], 4), Axis::tight("", [], 4), Axis::whole("", [3.0], 8)] {
+            assert!(axis.range.end > axis.range.start);
+            assert!(!axis.ticks.is_empty());
+        }
+        assert_eq!(labels(&Axis::whole("", [3.0], 8)), ["3"]);
+    }
+
+    #[test]
+    fn pods_and_slots_never_have_a_fraction() {
+        assert_eq!(labels(&Axis::whole_from_zero("", [1.0], 4)), ["0", "1"]);
+        assert_eq!(labels(&Axis::whole("", [2.0, 4.0], 8)), ["2", "3", "4"]);
+    }
+
+    #[test]
+    fn very_large_and_very_small_numbers_share_a_power_of_ten() {
+        assert_eq!(label(5e8, 5e8, 3.5e9), "0.5e9");
+        assert_eq!(label(-2e-6, 1e-6, 7e-6), "−2e−6");
+    }
 }

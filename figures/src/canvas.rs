@@ -105,7 +105,7 @@ impl Canvas {
     /// A line, or a dot where there is but one point to show.
     pub(crate) fn run(&mut self, points: Vec<Point>, color: RGBColor, width: f64) {
         match points[..] {
-            [at] => self.disc(at, width.max(2.0), color),
+            [at] => self.disc(at, width.max(3.0), color),
             _ => self.line(points, color, width),
         }
     }
@@ -161,8 +161,8 @@ impl Canvas {
         let (width, height) = self.size;
         let mut svg = String::new();
         // plotters writes size / 1.24 as the font size; `dy` is half an x-height, 0.27 em in this font.
-        let text = TextFit { scale: 1.24, drop: CAPITAL / 2.0 - 0.27 };
-        self.paint(SVGBackend::with_string(&mut svg, self.grid()), text)?;
+        let ways = Ways { scale: 1.24, drop: CAPITAL / 2.0 - 0.27, joins: true };
+        self.paint(SVGBackend::with_string(&mut svg, self.grid()), ways)?;
         let (grid_width, grid_height) = self.grid();
         let painted = format!("width=\"{grid_width}\" height=\"{grid_height}\"");
         let shown = format!("width=\"{width}\" height=\"{height}\" stroke-linejoin=\"round\"");
@@ -174,10 +174,11 @@ impl Canvas {
         let (width, height) = self.grid();
         let mut dots = vec![0; width as usize * height as usize * 3];
         // plotters scales the whole line, 1.164 em in this font, to its size, and sets the baseline half of
-        // it below a place that is half of size / 1.24 higher.
+        // it below a place that is half of size / 1.24 higher. Its thick lines end in long spikes where they
+        // turn sharply.
         let scale = LINE;
-        let text = TextFit { scale, drop: CAPITAL / 2.0 - scale * (0.5 - 0.5 / 1.24) };
-        self.paint(BitMapBackend::with_buffer(&mut dots, (width, height)), text)?;
+        let ways = Ways { scale, drop: CAPITAL / 2.0 - scale * (0.5 - 0.5 / 1.24), joins: false };
+        self.paint(BitMapBackend::with_buffer(&mut dots, (width, height)), ways)?;
         let grid = RgbImage::from_raw(width, height, dots).ok_or("the picture does not fit its buffer")?;
         let half = imageops::thumbnail(&grid, width / 2, height / 2);
         let mut bytes = Vec::new();
@@ -195,14 +196,14 @@ impl Canvas {
         (self.size.0 * GRID_UNITS as u32, self.size.1 * GRID_UNITS as u32)
     }
 
-    fn paint<DB: DrawingBackend>(&self, backend: DB, text: TextFit) -> Result<(), String> {
+    fn paint<DB: DrawingBackend>(&self, backend: DB, ways: Ways) -> Result<(), String> {
         if !font_is_ready() {
             return Err("the embedded font cannot be read".to_owned());
         }
         let area = backend.into_drawing_area();
         area.fill(&WHITE).map_err(|error| error.to_string())?;
         for shape in &self.shapes {
-            shape.paint(&area, text)?;
+            shape.paint(&area, ways)?;
         }
         area.present().map_err(|error| error.to_string())
     }
@@ -224,21 +225,33 @@ const CAPITAL: f64 = 0.729;
 /// The family in an SVG: where DejaVu Sans is missing, Verdana is as wide.
 const FAMILY: &str = "DejaVu Sans, Verdana, sans-serif";
 
-/// What makes a backend set a text of the wanted size at the wanted height.
+/// The ways of a backend, which make both set a text of the same size at the same height, and turn lines
+/// alike.
 #[derive(Clone, Copy)]
-struct TextFit {
+struct Ways {
     /// Size to ask for, in em.
     scale: f64,
     /// How far below the middle of the capitals to set it [em].
     drop: f64,
+    /// Whether the corners of a line are joined well.
+    joins: bool,
 }
 
 impl Shape {
-    fn paint<DB: DrawingBackend>(&self, area: &DrawingArea<DB, Shift>, fit: TextFit) -> Result<(), String> {
+    fn paint<DB: DrawingBackend>(&self, area: &DrawingArea<DB, Shift>, ways: Ways) -> Result<(), String> {
         let units = |pixels: f64| (pixels * GRID_UNITS).round() as i32;
         let place = |&(x, y): &Point| (units(x), units(y));
         let places = |points: &[Point]| points.iter().map(place).collect::<Vec<_>>();
         let painted = match self {
+            Shape::Line { points, color, width, dashed: false } if !ways.joins && points.len() > 2 => {
+                let style = color.stroke_width(units(*width) as u32);
+                let corner = |at: &Point| Circle::new(place(at), units(*width) / 2, color.filled());
+                let corners = points[1..points.len() - 1].iter();
+                points
+                    .windows(2)
+                    .try_for_each(|side| area.draw(&PathElement::new(places(side), style)))
+                    .and_then(|()| corners.map(corner).try_for_each(|corner| area.draw(&corner)))
+            }
             Shape::Line { points, color, width, dashed: false } => {
                 area.draw(&PathElement::new(places(points), color.stroke_width(units(*width) as u32)))
             }
@@ -252,10 +265,10 @@ impl Shape {
             }
             Shape::Text { at: (x, y), text, font } => {
                 let em = font.size * GRID_UNITS;
-                let style = TextStyle::from((FAMILY, em * fit.scale).into_font())
+                let style = TextStyle::from((FAMILY, em * ways.scale).into_font())
                     .color(&font.color)
                     .pos(Pos::new(font.anchor, VPos::Center));
-                area.draw_text(text, &style, place(&(*x, y + fit.drop * font.size)))
+                area.draw_text(text, &style, place(&(*x, y + ways.drop * font.size)))
             }
         };
         painted.map_err(|error| error.to_string())

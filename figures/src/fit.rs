@@ -133,7 +133,7 @@ fn levels(measured: &Frame, fitted: &Frame, cells: Option<&Frame>) -> Result<Vec
         let curve = match first.map(|row| coefficients.each_ref().map(|column| column[row])) {
             Some([Some(a), Some(b), Some(c)]) => exponential(&values, |pods| a * (-b * pods).exp() + c),
             _ if values.len() == 1 => {
-                vec![(values[0].0 - 0.25, values[0].1), (values[0].0 + 0.25, values[0].1)]
+                vec![(values[0].0 - 0.1, values[0].1), (values[0].0 + 0.1, values[0].1)]
             }
             _ => values,
         };
@@ -156,6 +156,7 @@ fn exponential(values: &[(f64, f64)], height: impl Fn(f64) -> f64) -> Vec<(f64, 
     (0..=STEPS)
         .map(|step| (last - first) * f64::from(step) / f64::from(STEPS))
         .map(|above| (first + above, height(above)))
+        .filter(|point| point.1.is_finite())
         .collect()
 }
 
@@ -186,10 +187,10 @@ fn caption(measured: &Frame) -> Result<String, Error> {
     let (fewest, most) = counts.iter().fold((f64::MAX, 0.0f64), |(low, high), &n| (low.min(n), high.max(n)));
     let repeats = if fewest == most { format!("{most}") } else { format!("{fewest} to {most}") };
     Ok(format!(
-        "n = {} bursts, {} in each of {}. EXP: y = a·exp(−b·(pods − fewest pods)) + c; FLAT: pods make no \
+        "n = {}, {} in each of {}. EXP: y = a·exp(−b·(pods − fewest pods)) + c; FLAT: pods make no \
          difference, a constant; any other status: straight lines between the fitted values. Pale grey: the \
          curves of the other levels.",
-        measured.data().height(),
+        counted(measured.data().height() as f64, "burst"),
         repeats,
         counted(counts.len() as f64, "cell"),
     ))

@@ -8,7 +8,7 @@ use polars::prelude::{Column, SortMultipleOptions};
 use crate::axis::{Axis, Panel, label};
 use crate::canvas::{BLUE, INK, SKY, VERMILLION};
 use crate::figure::Figure;
-use crate::page::{MARGIN, Page, Words, runs};
+use crate::page::{MARGIN, Page, Words, counted, runs};
 use crate::{Error, Frame};
 
 /// Draws `learning_curve`: above, the mean return of each row and its moving mean over a fortieth of the
@@ -52,10 +52,10 @@ pub fn learning_curve(learning: &Frame, out: &Path) -> Result<Vec<PathBuf>, Erro
         lines.push(Line { rows: thinned(&episodes, &returns), color: SKY, width: 1.0, label: "each row" });
     }
     let label = if window > 1 { "moving mean" } else { "mean return" };
-    lines.push(Line { rows: paired(&episodes, &means), color: BLUE, width: 2.5, label });
+    lines.push(Line { rows: thinned(&episodes, &means), color: BLUE, width: 2.5, label });
     draw(&mut page, &above, &lines, optimum);
     let placed: Vec<_> = regrets.iter().map(|regret| regret.map(|value| scale.place(value))).collect();
-    let rows = paired(&episodes, &placed);
+    let rows = thinned(&episodes, &placed);
     draw(&mut page, &below, &[Line { rows, color: VERMILLION, width: 2.5, label: "regret" }], Some(0.0));
 
     let plotted = vec![
@@ -139,16 +139,19 @@ fn draw(page: &mut Page, panel: &Panel, lines: &[Line], optimum: Option<f64>) {
 fn caption(episodes: &[f64], window: usize, scale: &Symlog) -> String {
     let rows = episodes.len();
     let span = episodes[rows - 1] - episodes[0];
-    let mut text = format!("n = {rows} rows of one training run");
+    let mut text = format!("n = {} of one training run", counted(rows as f64, "row"));
     if rows > 1 {
-        text += &format!(", about {:.0} episodes apart", span / (rows - 1) as f64);
+        text += &format!(", about {} apart", counted((span / (rows - 1) as f64).round(), "episode"));
     }
     if window > 1 {
         text += &format!(". Moving mean: the last {window} rows");
     }
     text += ". Returns are with exploration, regret is without";
     if let Some(threshold) = scale.threshold {
-        text += &format!("; its axis is logarithmic above {} and linear below", label(threshold, threshold));
+        text += &format!(
+            "; its axis is logarithmic above {} and linear below",
+            label(threshold, threshold, threshold)
+        );
     }
     text + "."
 }
@@ -188,7 +191,7 @@ impl Symlog {
         let decades = |end: f64| (1..=(end - 1e-9).ceil().max(0.0) as i32).step_by(stride);
         let size = |decade: i32| {
             let size = threshold * 10f64.powi(decade - 1);
-            label(size, size)
+            label(size, size, size)
         };
         let mut ticks = vec![zero];
         ticks.extend(decades(-low).map(|decade| (-f64::from(decade), format!("−{}", size(decade)))));
@@ -196,5 +199,27 @@ impl Symlog {
         // Whole decades, and a little room so that a line along the end of the axis can be seen.
         let room = 0.05 * (high - low);
         Axis::with_ticks(title, (low + 1e-9).floor().min(0.0) - room..(high - 1e-9).ceil() + room, ticks)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Symlog;
+
+    #[test]
+    fn zero_lies_a_decade_below_the_smallest_one_and_signs_mirror() {
+        let scale = Symlog::of(&[Some(0.0), Some(0.02), None, Some(3.0)]);
+        assert_eq!(scale.threshold, Some(0.01));
+        let places = [0.0, 0.005, 0.01, 0.1, 1.0].map(|value| scale.place(value));
+        for (place, expected) in places.into_iter().zip([0.0, 0.5, 1.0, 2.0, 3.0]) {
+            assert!((place - expected).abs() < 1e-12, "{places:?}");
+        }
+        assert_eq!(scale.place(-0.1), -scale.place(0.1));
+    }
+
+    #[test]
+    fn rounding_errors_are_no_decades_of_their_own() {
+        let scale = Symlog::of(&[Some(1.0), Some(1e-17)]);
+        assert!(scale.threshold.is_some_and(|threshold| (1e-7..1e-5).contains(&threshold)));
     }
 }

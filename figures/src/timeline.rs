@@ -25,7 +25,7 @@ pub fn timeline(looks: &Frame, out: &Path) -> Result<Vec<PathBuf>, Error> {
     let decisions = changes(&[looks.numbers("desired_a")?, looks.numbers("desired_b")?]);
 
     let caption = format!(
-        "n = {}, one every {}. Thin vertical lines: {} (changes of desired pods). Background: the darker, the \
+        "n = {}{}. Thin vertical lines: {} (changes of desired pods). Background: the darker, the \
          fewer transfer slots. Where a value was not known at a look, its line has a gap.",
         counted(times.len() as f64, "look"),
         interval(&times),
@@ -71,10 +71,7 @@ pub fn timeline(looks: &Frame, out: &Path) -> Result<Vec<PathBuf>, Error> {
         page.labels_beside(&panel, labels);
     }
 
-    let mut plotted = vec![Column::new("time_s".into(), &times)];
-    for series in STRIPS.iter().flat_map(|strip| strip.series) {
-        plotted.push(Column::new(series.column.into(), looks.numbers(series.column)?));
-    }
+    let mut plotted = looks.data().columns().to_vec();
     let decided: Vec<bool> = (0..times.len()).map(|look| decisions.contains(&look)).collect();
     plotted.push(Column::new("decision".into(), decided));
     Figure { name: "timeline", canvas: page.canvas, plotted, sources: &[&looks] }.write(out)
@@ -197,9 +194,10 @@ fn backgrounds(times: &[f64], slots: &[Option<f64>]) -> Vec<(f64, f64, f64)> {
     stretches
 }
 
-/// The usual time between looks, in words.
+/// How often there was a look, in words; nothing for a single one.
 fn interval(times: &[f64]) -> String {
     let mut gaps: Vec<f64> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
     gaps.sort_by(f64::total_cmp);
-    gaps.get(gaps.len() / 2).map_or_else(|| "so far".to_owned(), |gap| format!("{gap:.3} s"))
+    let usual = gaps.get(gaps.len() / 2);
+    usual.map_or_else(String::new, |gap| format!(", one every {} s", (1e3 * gap).round() / 1e3))
 }

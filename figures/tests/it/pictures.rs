@@ -1,0 +1,140 @@
+//! What the pictures show.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use splitscale_figures::{Frame, Table, comparison, draw_all, learning_curve, timeline};
+
+use crate::{CELLS, TIMELINE, write, write_all};
+
+/// Every file of a folder by its name.
+fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let entries = std::fs::read_dir(folder).unwrap().map(Result::unwrap);
+    entries
+        .map(|entry| (entry.file_name().into_string().unwrap(), std::fs::read(entry.path()).unwrap()))
+        .collect()
+}
+
+/// Draws one table with one figure and returns its files.
+fn drawn(
+    table: Table,
+    text: &str,
+    figure: impl Fn(&Frame, &Path) -> Result<Vec<std::path::PathBuf>, splitscale_figures::Error>,
+) -> BTreeMap<String, String> {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), &[(table.file_name(), text)]);
+    let frame = Frame::read(folder.path().join(table.file_name()), table).unwrap();
+    let out = folder.path().join("figures");
+    figure(&frame, &out).unwrap();
+    let text = |(name, bytes): (String, Vec<u8>)| Some((name, String::from_utf8(bytes).ok()?));
+    contents(&out).into_iter().filter_map(text).collect()
+}
+
+#[test]
+fn the_same_tables_give_the_same_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    write_all(folder.path());
+    let (one, other) = (folder.path().join("one"), folder.path().join("other"));
+    let written = draw_all(folder.path(), &one).unwrap();
+    draw_all(folder.path(), &other).unwrap();
+    let (one, other) = (contents(&one), contents(&other));
+    assert_eq!(written.len(), 12, "four figures in three files each");
+    assert_eq!(one.len(), 12);
+    assert!(one == other, "bytes differ");
+}
+
+#[test]
+fn a_png_has_two_dots_for_each_pixel_of_its_svg() {
+    let folder = tempfile::tempdir().unwrap();
+    write_all(folder.path());
+    let out = folder.path().join("figures");
+    draw_all(folder.path(), &out).unwrap();
+    let svg = std::fs::read_to_string(out.join("timeline.svg")).unwrap();
+    let (width, height) = image::image_dimensions(out.join("timeline.png")).unwrap();
+    let expected = format!("<svg width=\"{}\" height=\"{}\"", width / 2, height / 2);
+    assert!(svg.starts_with(&expected), "{expected} is not the start of {}", &svg[..80]);
+    assert!(width >= 1600);
+}
+
+#[test]
+fn fits_carry_their_status_and_axes_their_units() {
+    let folder = tempfile::tempdir().unwrap();
+    write_all(folder.path());
+    let out = folder.path().join("figures");
+    draw_all(folder.path(), &out).unwrap();
+    let svg = std::fs::read_to_string(out.join("fit.svg")).unwrap();
+    for text in [
+        "1 slot · FLAT",
+        "8 slots · EXP",
+        "makespan [s]",
+        "pods of each stage",
+        "n = 8 bursts, 2 in each of 4 cells",
+    ] {
+        assert!(svg.contains(text), "`{text}` is not in the picture");
+    }
+    let csv = std::fs::read_to_string(out.join("fit.csv")).unwrap();
+    assert!(csv.contains("measured,1,FLAT,2,7.9\n"), "{csv}");
+    assert!(csv.contains("curve,8,EXP,2,7\n"), "the curve starts at a + c: {csv}");
+    assert!(csv.contains("simulated_corner,1,FLAT,2,10\n"), "{csv}");
+    assert_eq!(csv.matches("simulated_held_out").count(), 2, "a cell that was not simulated has no mark");
+}
+
+#[test]
+fn a_missing_value_is_a_gap_in_its_line_and_empty_in_its_table() {
+    let lines = |text: &str| {
+        let files = drawn(Table::Timeline, text, timeline);
+        // A reddish purple stroke or disc is latency p50.
+        (files["timeline.svg"].matches("#CC79A7").count(), files["timeline.csv"].clone())
+    };
+    let (whole, _) = lines(&TIMELINE.replace("6.2,,2.5", "6.2,2.0,2.5"));
+    let (gap, csv) = lines(TIMELINE);
+    assert_eq!(whole, 1, "one line");
+    assert_eq!(gap, 2, "a disc before the gap and a line after it");
+    assert!(csv.contains("1,8,6,6,6,6,6.2,,2.5,false\n"), "{csv}");
+}
+
+#[test]
+fn scale_decisions_are_counted_from_the_desired_pods() {
+    let files = drawn(Table::Timeline, TIMELINE, timeline);
+    assert!(files["timeline.svg"].contains("1 scale decision "), "both stages changed at one look");
+    assert!(files["timeline.csv"].contains("3,1,2,2,6,6,2.4,4.6,6.4,true\n"), "{}", files["timeline.csv"]);
+}
+
+#[test]
+fn columns_without_any_value_are_said_to_be_empty() {
+    let text = "time_s,slots,desired_a,desired_b,ready_a,ready_b,throughput_per_s,latency_p50_s,latency_p95_s\n5,,,,,,,,\n";
+    assert_eq!(drawn(Table::Timeline, text, timeline)["timeline.svg"].matches("no data").count(), 5);
+}
+
+#[test]
+fn a_regret_of_zero_and_the_optimum_are_on_the_axis() {
+    let text = "episode,mean_return,regret,optimum_return\n1,-5,0.5,-4\n2,-4,0,-4\n";
+    let svg = &drawn(Table::Learning, text, learning_curve)["learning_curve.svg"];
+    assert_eq!(svg.matches(">\noptimum\n<").count(), 2, "of the return and of the regret");
+    assert!(svg.contains(">\n0\n<"));
+    assert!(svg.contains("logarithmic above 0.1 and linear below"));
+}
+
+#[test]
+fn the_worst_held_out_cell_is_named_even_beside_a_worse_corner() {
+    let svg = &drawn(Table::Cells, CELLS, comparison)["comparison.svg"];
+    for text in ["worst held-out cell", "1 slot, 4 pods", "−10.0 %", "n = 3 cells, 2 held out of the fit"] {
+        assert!(svg.contains(text), "`{text}` is not in the picture");
+    }
+}
+
+#[test]
+fn extreme_tables_are_drawn_too() {
+    let header = "slots,pods,measured_s,measured_min_s,measured_max_s,simulated_s,held_out\n";
+    for row in ["1,1,1e300,,,1e-300,true", "1,1,1e-300,,,1e300,true", "1000000,1000000,3,3,3,3,false"] {
+        let files = drawn(Table::Cells, &format!("{header}{row}\n"), comparison);
+        assert!(files["comparison.svg"].contains("worst"), "{row}");
+    }
+}
+
+#[test]
+fn the_picture_of_one_cell_stays_as_it_is() {
+    let text =
+        "slots,pods,measured_s,measured_min_s,measured_max_s,simulated_s,held_out\n2,4,4,3.9,4.1,4.4,true\n";
+    insta::assert_snapshot!(drawn(Table::Cells, text, comparison)["comparison.svg"]);
+}
