@@ -37,7 +37,7 @@ fn serving(criterion: &mut Criterion) {
     forward.finish();
 
     // From the file to the network's input: the decode phase of a request at A.
-    criterion.bench_function("image/decode_500x375", |b| {
+    criterion.benchmark_group("image").bench_function("decode_500x375", |b| {
         b.iter(|| reference::input(&Photo::decode(black_box(&file)).unwrap().crop()).unwrap())
     });
 

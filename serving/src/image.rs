@@ -31,6 +31,10 @@ const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
 const STD: [f32; 3] = [0.229, 0.224, 0.225];
 /// Bits of a resampling coefficient: 32 less 8 of a pixel less 2 of headroom (Pillow's `PRECISION_BITS`).
 const PRECISION_BITS: u32 = 22;
+/// One half in fixed point: a sum that starts here is rounded to the nearest.
+const HALF: i32 = 1 << (PRECISION_BITS - 1);
+/// Bytes of a row of the crop.
+const ROW_BYTES: usize = 3 * CROP_SIDE;
 
 /// A decoded image: rows of RGB.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,20 +117,14 @@ impl Photo {
         let first = rows.iter().map(|filter| filter.from).min().unwrap_or(0);
         let last = rows.iter().map(|filter| filter.from + filter.weights.len()).max().unwrap_or(0);
 
-        let narrow: Vec<u8> = (first..last)
-            .flat_map(|y| {
-                let row = &self.rgb[3 * y * self.width..3 * (y + 1) * self.width];
-                columns.iter().flat_map(move |filter| filter.apply(&row[3 * filter.from..], 3))
-            })
-            .collect();
-        let stride = 3 * CROP_SIDE;
-        let rgb = rows
-            .iter()
-            .flat_map(|filter| {
-                let top = &narrow[(filter.from - first) * stride..];
-                (0..CROP_SIDE).flat_map(move |x| filter.apply(&top[3 * x..], stride))
-            })
-            .collect();
+        let mut narrow = Vec::with_capacity(ROW_BYTES * (last - first));
+        for row in self.rgb.chunks_exact(3 * self.width).take(last).skip(first) {
+            narrow.extend(columns.iter().flat_map(|filter| filter.pixel(row)));
+        }
+        let mut rgb = Vec::with_capacity(ROW_BYTES * CROP_SIDE);
+        for filter in &rows {
+            rgb.extend(filter.row(&narrow[ROW_BYTES * (filter.from - first)..]));
+        }
         Crop { rgb }
     }
 }
@@ -148,32 +146,48 @@ impl Crop {
 
     /// `ToTensor` then `Normalize`: the planes of red, green and blue, `(value / 255 - mean) / std`.
     pub fn normalise(&self) -> Vec<f32> {
-        let plane = |channel: usize| {
-            let (mean, std) = (MEAN[channel], STD[channel]);
-            self.rgb.iter().skip(channel).step_by(3).map(move |v| (f32::from(*v) / 255.0 - mean) / std)
-        };
-        plane(0).chain(plane(1)).chain(plane(2)).collect()
+        let (pixels, _) = self.rgb.as_chunks::<3>();
+        let mut planes = Vec::with_capacity(self.rgb.len());
+        for (channel, (mean, std)) in MEAN.into_iter().zip(STD).enumerate() {
+            planes.extend(pixels.iter().map(|pixel| (f32::from(pixel[channel]) / 255.0 - mean) / std));
+        }
+        planes
     }
 }
 
-/// One pixel of output: which pixels of input it is the weighted sum of.
+/// One column or row of output: which columns or rows of input it is the weighted sum of.
 struct Filter {
     from: usize,
     weights: Vec<i32>,
 }
 
 impl Filter {
-    /// The RGB of the weighted sum of pixels that lie `stride` bytes apart.
-    fn apply(&self, pixels: &[u8], stride: usize) -> [u8; 3] {
-        let half = 1 << (PRECISION_BITS - 1); // rounds to nearest
-        let mut sum = [half; 3];
-        for (pixel, weight) in pixels.chunks(stride).zip(&self.weights) {
+    /// The weighted sum of a row's pixels.
+    fn pixel(&self, row: &[u8]) -> [u8; 3] {
+        let mut sum = [HALF; 3];
+        let (pixels, _) = row[3 * self.from..].as_chunks::<3>();
+        for (pixel, weight) in pixels.iter().zip(&self.weights) {
             for channel in 0..3 {
                 sum[channel] += i32::from(pixel[channel]) * weight;
             }
         }
-        sum.map(|sum| (sum >> PRECISION_BITS).clamp(0, 255) as u8)
+        sum.map(rounded)
     }
+
+    /// The weighted sum of rows of the crop's width.
+    fn row(&self, rows: &[u8]) -> impl Iterator<Item = u8> {
+        let mut sum = [HALF; ROW_BYTES];
+        for (row, weight) in rows.chunks_exact(ROW_BYTES).zip(&self.weights) {
+            for (sum, value) in sum.iter_mut().zip(row) {
+                *sum += i32::from(*value) * weight;
+            }
+        }
+        sum.into_iter().map(rounded)
+    }
+}
+
+fn rounded(sum: i32) -> u8 {
+    (sum >> PRECISION_BITS).clamp(0, 255) as u8
 }
 
 /// Size after `Resize(256)`: the shorter side 256, the longer in proportion, rounded down.
@@ -245,8 +259,13 @@ mod tests {
         assert_eq!(filters[0].from, 31);
         assert_eq!(filters[0].weights, [1 << 19, 3 << 19, 3 << 19, 1 << 19]);
         // (10 + 3 * 20 + 3 * 40 + 80) / 8 = 33.75 rounds to 34; 0 stays 0; 255 stays 255.
-        let pixels = [10, 0, 255, 20, 0, 255, 40, 0, 255, 80, 0, 255];
-        assert_eq!(filters[0].apply(&pixels, 3), [34, 0, 255]);
+        let (mut row, mut rows) = (vec![7; 3 * 31], Vec::new());
+        for value in [10, 20, 40, 80] {
+            row.extend([value, 0, 255]);
+            rows.extend([value, 0, 255].repeat(CROP_SIDE));
+        }
+        assert_eq!(filters[0].pixel(&row), [34, 0, 255]);
+        assert!(filters[0].row(&rows).eq([34, 0, 255].repeat(CROP_SIDE)));
     }
 
     #[test]
