@@ -18,6 +18,9 @@ pub mod weights;
 
 use std::path::PathBuf;
 
+/// The libtorch that the engines are built against.
+pub const LIBTORCH: &str = "2.11.0";
+
 /// One pod's half of the network: lives on one thread and computes with one thread.
 pub trait Engine {
     /// Which arithmetic this is, such as `reference`.

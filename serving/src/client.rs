@@ -1,0 +1,308 @@
+//! A client of the whole pipeline: its three servers under one name.
+
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt;
+use reqwest::RequestBuilder;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use splitscale_spec::{Replicas, Stage};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
+
+use crate::serve::{explain, http_client};
+use crate::wire::{
+    Event, Failure, PipelineAnswer, PodCount, PodsState, QueueThreshold, SlotsState, ThreadCount,
+};
+
+/// How often a state that is waited for is asked for.
+const POLL: Duration = Duration::from_millis(20);
+/// How long a question about a state may take.
+const ANSWER: Duration = Duration::from_secs(10);
+
+/// Base URLs of the three servers, such as `http://127.0.0.1:5000`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoints {
+    /// Stage A.
+    pub a: String,
+    /// The proxy.
+    pub proxy: String,
+    /// Stage B.
+    pub b: String,
+}
+
+/// How the pipeline stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PipelineState {
+    /// Stage A.
+    pub a: PodsState,
+    /// The proxy.
+    pub proxy: SlotsState,
+    /// Stage B.
+    pub b: PodsState,
+}
+
+/// A client of the pipeline; it keeps its connections, and clones share them.
+#[derive(Debug, Clone)]
+pub struct PipelineClient {
+    pub(crate) http: reqwest::Client,
+    pub(crate) endpoints: Endpoints,
+}
+
+/// What a server of the pipeline did not do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ClientError {
+    /// No client for these URLs.
+    #[error("{0}")]
+    Setup(String),
+    /// No answer.
+    #[error("{url} did not answer: {problem}")]
+    Unreachable {
+        /// What was asked.
+        url: String,
+        /// Why there is no answer.
+        problem: String,
+    },
+    /// An answer that says no, or that is none of ours.
+    #[error("{url} answered {status}: {error}")]
+    Refused {
+        /// What was asked.
+        url: String,
+        /// HTTP status.
+        status: u16,
+        /// What it said.
+        error: String,
+    },
+    /// Pods were asked for that cannot start.
+    #[error("stage {stage:?} has {ready} of {desired} pods: {error}")]
+    Pods {
+        /// Which stage.
+        stage: Stage,
+        /// Pods that are ready.
+        ready: u32,
+        /// Pods asked for.
+        desired: u32,
+        /// Why a pod could not start.
+        error: String,
+    },
+    /// What was waited for did not come.
+    #[error("{what} within {after:?}; last seen: {seen}")]
+    TimedOut {
+        /// What was waited for, as a sentence that denies it.
+        what: String,
+        /// How long.
+        after: Duration,
+        /// How things stood at last.
+        seen: String,
+    },
+}
+
+/// The proxy's push events.
+#[derive(Debug)]
+pub(crate) struct Events(WebSocketStream<MaybeTlsStream<TcpStream>>);
+
+impl PipelineClient {
+    /// A client of the servers at these URLs; nothing is asked yet.
+    ///
+    /// # Errors
+    /// A URL that does not begin with `http://`.
+    pub fn new(endpoints: Endpoints) -> Result<Self, ClientError> {
+        let base = |url: String| match url.strip_prefix("http://") {
+            Some(rest) if !rest.is_empty() => Ok(url.trim_end_matches('/').to_owned()),
+            _ => Err(ClientError::Setup(format!("{url:?} is not a base URL such as http://127.0.0.1:5000"))),
+        };
+        let endpoints =
+            Endpoints { a: base(endpoints.a)?, proxy: base(endpoints.proxy)?, b: base(endpoints.b)? };
+        let http =
+            http_client().map_err(|e| ClientError::Setup(format!("no HTTP client: {}", explain(&e))))?;
+        Ok(PipelineClient { http, endpoints })
+    }
+
+    /// Waits until all three answer and both stages have all the pods they were asked for.
+    ///
+    /// # Errors
+    /// Pods that cannot start, or the timeout.
+    pub async fn wait_ready(&self, timeout: Duration) -> Result<(), ClientError> {
+        self.wait(timeout, "the pipeline is not ready", settled).await
+    }
+
+    /// Waits until nothing waits and nothing is at work anywhere.
+    ///
+    /// # Errors
+    /// The timeout.
+    pub async fn wait_idle(&self, timeout: Duration) -> Result<(), ClientError> {
+        let idle = |s: &PipelineState| {
+            let stage = |pods: &PodsState| u64::from(pods.busy) + pods.queued;
+            Ok(stage(&s.a) + stage(&s.b) + s.proxy.queued + u64::from(s.proxy.held) == 0)
+        };
+        self.wait(timeout, "the pipeline is not idle", idle).await
+    }
+
+    /// How the pipeline stands.
+    ///
+    /// # Errors
+    /// The first server that does not answer.
+    pub async fn state(&self) -> Result<PipelineState, ClientError> {
+        let (a, proxy, b) = tokio::join!(
+            self.get(format!("{}/pods", self.endpoints.a)),
+            self.get(format!("{}/slots", self.endpoints.proxy)),
+            self.get(format!("{}/pods", self.endpoints.b)),
+        );
+        Ok(PipelineState { a: a?, proxy: proxy?, b: b? })
+    }
+
+    /// Sets the number of transfer slots; it holds when this returns.
+    ///
+    /// # Errors
+    /// What the proxy said.
+    pub async fn set_threads(&self, slots: u32) -> Result<(), ClientError> {
+        let url = format!("{}/set_threads", self.endpoints.proxy);
+        self.post(url, &ThreadCount { thread_count: slots }).await
+    }
+
+    /// Starts or drains pods of both stages and waits until as many serve; those that drain may still be
+    /// at what they have. All of them are used.
+    ///
+    /// # Errors
+    /// What a stage said, pods that cannot start, or the timeout.
+    pub async fn set_pods(&self, pods: Replicas, timeout: Duration) -> Result<(), ClientError> {
+        self.post_pods("set_pods", pods).await?;
+        self.wait(timeout, "the pods are not ready", settled).await
+    }
+
+    /// Uses only so many of the ready pods, until the next `set_pods`; it holds when this returns.
+    ///
+    /// # Errors
+    /// What a stage said.
+    pub async fn use_pods(&self, pods: Replicas) -> Result<(), ClientError> {
+        self.post_pods("use_pods", pods).await
+    }
+
+    async fn post_pods(&self, route: &str, pods: Replicas) -> Result<(), ClientError> {
+        let (of_a, of_b) = (PodCount { pod_count: pods.a }, PodCount { pod_count: pods.b });
+        let (a, b) = tokio::join!(
+            self.post(format!("{}/{route}", self.endpoints.a), &of_a),
+            self.post(format!("{}/{route}", self.endpoints.b), &of_b),
+        );
+        a.and(b)
+    }
+
+    pub(crate) async fn proxy_state(&self) -> Result<SlotsState, ClientError> {
+        self.get(format!("{}/slots", self.endpoints.proxy)).await
+    }
+
+    pub(crate) async fn responses(&self) -> Result<Vec<PipelineAnswer>, ClientError> {
+        self.get(format!("{}/responses", self.endpoints.proxy)).await
+    }
+
+    pub(crate) async fn clear_responses(&self) -> Result<(), ClientError> {
+        self.post(format!("{}/clear_responses", self.endpoints.proxy), &Value::Null).await
+    }
+
+    pub(crate) async fn set_queue_threshold(&self, queue_threshold: u64) -> Result<(), ClientError> {
+        let url = format!("{}/set_queue_threshold", self.endpoints.proxy);
+        self.post(url, &QueueThreshold { queue_threshold }).await
+    }
+
+    /// Connects to the proxy's events; they are pushed from now on.
+    pub(crate) async fn events(&self) -> Result<Events, ClientError> {
+        let url = format!("{}/events", self.endpoints.proxy.replacen("http://", "ws://", 1));
+        let unreachable = |problem: String| ClientError::Unreachable { url: url.clone(), problem };
+        let connecting = tokio::time::timeout(ANSWER, connect_async_with_config(&url, None, true));
+        let connected = connecting.await.map_err(|e| unreachable(e.to_string()))?;
+        let (socket, _) = connected.map_err(|e| unreachable(e.to_string()))?;
+        let mut events = Events(socket);
+        let hello = tokio::time::timeout(ANSWER, events.next()).await.ok().flatten();
+        match hello {
+            Some(Event::Hello(_)) => Ok(events),
+            _ => Err(unreachable("it did not begin with `hello`".to_owned())),
+        }
+    }
+
+    async fn get<T: DeserializeOwned>(&self, url: String) -> Result<T, ClientError> {
+        answer(self.http.get(&url).timeout(ANSWER), url).await
+    }
+
+    async fn post(&self, url: String, body: &impl serde::Serialize) -> Result<(), ClientError> {
+        answer::<Value>(self.http.post(&url).timeout(ANSWER).json(body), url).await.map(drop)
+    }
+
+    /// Asks until `done` says yes. A server that does not answer is waited for too.
+    async fn wait(
+        &self,
+        timeout: Duration,
+        what: &str,
+        done: impl Fn(&PipelineState) -> Result<bool, ClientError>,
+    ) -> Result<(), ClientError> {
+        let deadline = Instant::now() + timeout;
+        loop {
+            let seen = match self.state().await {
+                Ok(state) if done(&state)? => return Ok(()),
+                Ok(state) => summary(&state),
+                Err(error) => error.to_string(),
+            };
+            if Instant::now() >= deadline {
+                return Err(ClientError::TimedOut { what: what.to_owned(), after: timeout, seen });
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+}
+
+impl Events {
+    /// The next event; absent where the connection has ended or says what is no event.
+    pub(crate) async fn next(&mut self) -> Option<Event> {
+        loop {
+            match self.0.next().await?.ok()? {
+                Message::Text(text) => return serde_json::from_str(&text).ok(),
+                Message::Close(_) => return None,
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Whether both stages have the pods they were asked for.
+fn settled(state: &PipelineState) -> Result<bool, ClientError> {
+    for stage in [&state.a, &state.b] {
+        if let Some(error) =
+            stage.last_error.as_ref().filter(|_| stage.starting == 0 && stage.ready < stage.desired)
+        {
+            let (ready, desired) = (stage.ready, stage.desired);
+            return Err(ClientError::Pods { stage: stage.stage, ready, desired, error: error.clone() });
+        }
+    }
+    Ok([&state.a, &state.b].iter().all(|stage| stage.ready == stage.desired && stage.starting == 0))
+}
+
+fn summary(state: &PipelineState) -> String {
+    let stage = |p: &PodsState| {
+        format!(
+            "{:?} {} of {} pods ready, {} busy, {} waiting",
+            p.stage, p.ready, p.desired, p.busy, p.queued
+        )
+    };
+    let (a, b) = (stage(&state.a), stage(&state.b));
+    format!("{a}; proxy {} slots held, {} waiting; {b}", state.proxy.held, state.proxy.queued)
+}
+
+async fn answer<T: DeserializeOwned>(request: RequestBuilder, url: String) -> Result<T, ClientError> {
+    let exchange = async {
+        let answer = request.send().await?;
+        Ok((answer.status(), answer.bytes().await?))
+    };
+    let (status, body) = match exchange.await {
+        Ok(answer) => answer,
+        Err(error) => {
+            let problem = explain(&error);
+            return Err(ClientError::Unreachable { url, problem });
+        }
+    };
+    let refused = |error| ClientError::Refused { url, status: status.as_u16(), error };
+    if !status.is_success() {
+        let said = String::from_utf8_lossy(&body).into_owned();
+        return Err(refused(serde_json::from_slice::<Failure>(&body).map_or(said, |failure| failure.error)));
+    }
+    serde_json::from_slice(&body).map_err(|e| refused(format!("not what was asked for: {e}")))
+}

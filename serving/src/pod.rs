@@ -1,0 +1,152 @@
+//! A pod: one thread, one engine, one request at a time, paced to its CPU share.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use axum::body::Bytes;
+use rustix::time::{ClockId, clock_gettime};
+use splitscale_spec::Stage;
+use tokio::sync::oneshot;
+
+use crate::engine::{Engine, EngineError, EngineFactory};
+use crate::wire::StageTimes;
+
+/// A request waiting for a pod.
+pub(crate) struct Job {
+    pub(crate) input: Bytes,
+    pub(crate) arrived: Instant,
+    /// Pods in use when it came.
+    pub(crate) pods_in_use: u32,
+    pub(crate) reply: oneshot::Sender<Result<Served, EngineError>>,
+}
+
+/// What a pod made of a request.
+#[derive(Debug)]
+pub(crate) struct Served {
+    pub(crate) output: Output,
+    pub(crate) times: StageTimes,
+}
+
+/// The result of one half of the network.
+#[derive(Debug)]
+pub(crate) enum Output {
+    Activation(Bytes),
+    Class { id: u32, name: String, logit: f32 },
+}
+
+/// How a request ended on a pod, and what it cost.
+pub(crate) struct Run {
+    pub(crate) result: Result<Served, EngineError>,
+    pub(crate) cpu_s: f64,
+    /// The engine panicked: what it holds cannot be trusted any more.
+    pub(crate) poisoned: bool,
+}
+
+/// An engine on its thread, with what it needs to know of its place.
+pub(crate) struct Pod {
+    engine: Box<dyn Engine>,
+    stage: Stage,
+    number: u32,
+    share: f64,
+}
+
+impl Pod {
+    /// Makes the engine on this thread and warms it up by one pass.
+    pub(crate) fn start(
+        factory: &dyn EngineFactory,
+        stage: Stage,
+        number: u32,
+        share: f64,
+    ) -> Result<Pod, EngineError> {
+        let warm = || {
+            let mut engine = factory.start()?;
+            match stage {
+                Stage::A => engine.head(WARM_UP_IMAGE).map(drop)?,
+                Stage::B => engine.tail(&vec![0; factory.payload_bytes() as usize]).map(drop)?,
+            }
+            Ok(engine)
+        };
+        let engine = catch_unwind(AssertUnwindSafe(warm)).unwrap_or_else(|panic| Err(panicked(&*panic)))?;
+        Ok(Pod { engine, stage, number, share })
+    }
+
+    /// Serves one request that the balancer gave to this pod at `taken`, and keeps the CPU share:
+    ///
+    /// ```text
+    /// taken |- decode -|- forward -|- encode -|------ rest ------| taken + max(wall, c / share)
+    /// ```
+    ///
+    /// c is the thread's CPU time over all three steps, encoding included: a pod pays for all it computes.
+    /// What lies between the steps, the wake-up of the thread above all, counts as `decode`.
+    pub(crate) fn serve(&mut self, job: &Job, taken: Instant) -> Run {
+        let cpu_before = thread_cpu();
+        let worked = catch_unwind(AssertUnwindSafe(|| self.compute(&job.input)));
+        let cpu = thread_cpu() - cpu_before;
+        let done = Instant::now();
+        let left = wait_until(taken + cpu.div_f64(self.share), done);
+        let poisoned = worked.is_err();
+        let result = worked.unwrap_or_else(|panic| Err(panicked(&*panic)));
+        let result = result.map(|(output, forward_s, encode_s)| Served {
+            output,
+            times: StageTimes {
+                pod: self.number,
+                pods_in_use: job.pods_in_use,
+                queue_s: (taken - job.arrived).as_secs_f64(),
+                decode_s: (done - taken).as_secs_f64() - forward_s - encode_s,
+                forward_s,
+                encode_s,
+                rest_s: (left - done).as_secs_f64(),
+            },
+        });
+        Run { result, cpu_s: cpu.as_secs_f64(), poisoned }
+    }
+
+    /// The output, and the seconds of the forward pass and of the encoding.
+    fn compute(&mut self, input: &[u8]) -> Result<(Output, f64, f64), EngineError> {
+        match self.stage {
+            Stage::A => {
+                let head = self.engine.head(input)?;
+                Ok((Output::Activation(head.activation.into()), head.forward_s, head.encode_s))
+            }
+            Stage::B => {
+                let tail = self.engine.tail(input)?;
+                let class = Output::Class { id: tail.class_id, name: tail.class_name, logit: tail.logit };
+                Ok((class, tail.forward_s, 0.0))
+            }
+        }
+    }
+}
+
+/// Waits until `deadline` to within some 10 us: sleeps, then watches the clock for the last stretch that
+/// a sleep may overrun (Linux adds 50 us of timer slack). Returns the time then; `now` if it has passed.
+pub(crate) fn wait_until(deadline: Instant, now: Instant) -> Instant {
+    const WATCH: Duration = Duration::from_micros(100);
+    let mut now = now;
+    while now < deadline {
+        match (deadline - now).checked_sub(WATCH) {
+            Some(sleep) if !sleep.is_zero() => std::thread::sleep(sleep),
+            _ => std::thread::yield_now(),
+        }
+        now = Instant::now();
+    }
+    now
+}
+
+/// CPU time of the calling thread.
+fn thread_cpu() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+fn panicked(panic: &(dyn std::any::Any + Send)) -> EngineError {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref().copied());
+    EngineError::Failed(format!("the engine panicked: {}", text.unwrap_or("without a message")))
+}
+
+/// A grey PNG of one pixel: enough for a pass through the whole of A's half.
+const WARM_UP_IMAGE: &[u8] = b"\
+    \x89\x50\x4e\x47\x0d\x0a\x1a\x0a\x00\x00\x00\x0d\x49\x48\x44\x52\x00\x00\x00\x01\
+    \x00\x00\x00\x01\x08\x00\x00\x00\x00\x3a\x7e\x9b\x55\x00\x00\x00\x0a\x49\x44\x41\
+    \x54\x78\xda\x63\x68\x00\x00\x00\x82\x00\x81\xda\x45\x08\x3b\x00\x00\x00\x00\x49\
+    \x45\x4e\x44\xae\x42\x60\x82\
+";

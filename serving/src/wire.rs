@@ -1,0 +1,366 @@
+//! What the servers and their clients say to each other: headers, JSON bodies and errors.
+//!
+//! ```text
+//!  image ──multipart──▶ A ──f32 body + headers──▶ proxy ──the same──▶ B ──TailAnswer──▶ proxy
+//!                                                   └──PipelineAnswer──▶ /responses, /events, a waiting A
+//! ```
+//!
+//! An activation is a raw body (`application/octet-stream`); what belongs to it travels in headers:
+//! [`REQUEST_ID`], [`CUT`], [`ENCODING`] and [`STAGE_A`], the last being a [`StageTimes`] in JSON.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use axum::extract::Query;
+use axum::extract::rejection::{BytesRejection, QueryRejection};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::{Json, body::Bytes};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use splitscale_spec::{Encoding, PodPhase, Stage, Status};
+
+/// Name of a request, kept from end to end; A makes one up where the client gave none.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Where the network is cut, such as `layer3`.
+pub const CUT: HeaderName = HeaderName::from_static("x-cut");
+/// Encoding of the activation, such as `f32`.
+pub const ENCODING: HeaderName = HeaderName::from_static("x-encoding");
+/// What A did and how long it took.
+pub const STAGE_A: HeaderName = HeaderName::from_static("x-stage-a");
+
+/// Largest image file that A takes \[bytes\].
+pub const IMAGE_BYTES_MAX: usize = 10 << 20;
+/// Largest activation that the proxy and B take \[bytes\]; ResNet-50's largest is 3.2 MB.
+pub const ACTIVATION_BYTES_MAX: usize = 64 << 20;
+
+/// One request's time in one stage. The phases are differences of consecutive instants of one monotonic
+/// clock, so they sum to the residence in the stage exactly.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct StageTimes {
+    /// Which pod served it.
+    pub pod: u32,
+    /// Pods in use when it came.
+    pub pods_in_use: u32,
+    /// Wait for a pod \[s\].
+    pub queue_s: f64,
+    /// From the pod taking it to the tensor \[s\].
+    pub decode_s: f64,
+    /// Forward pass \[s\].
+    pub forward_s: f64,
+    /// Tensor to bytes \[s\]; zero at B, whose answer is a class.
+    pub encode_s: f64,
+    /// Pacing of the pod's CPU share \[s\].
+    pub rest_s: f64,
+}
+
+impl StageTimes {
+    /// How long a pod was taken by it \[s\].
+    pub fn service_s(&self) -> f64 {
+        self.decode_s + self.forward_s + self.encode_s + self.rest_s
+    }
+
+    /// From arrival at the stage to the pod letting go of it \[s\].
+    pub fn residence_s(&self) -> f64 {
+        self.queue_s + self.service_s()
+    }
+}
+
+/// What B answers to an activation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TailAnswer {
+    /// Index of the most likely class.
+    pub class_id: u32,
+    /// Its label.
+    pub class_name: String,
+    /// Its logit.
+    pub logit: f32,
+    /// Time in a B pod \[s\]: decode, forward pass and pacing.
+    pub inference_time_b: f64,
+    /// The same in parts, with the wait before it.
+    pub stage_b: StageTimes,
+}
+
+/// What A answers to `/predict`, in the original's fields.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Prediction {
+    /// Index of the most likely class.
+    pub class_id: u32,
+    /// Its label.
+    pub class_name: String,
+    /// From the image's arrival at A to B's answer, on A's clock \[s\].
+    pub total_time: f64,
+    /// Time in an A pod \[s\]: decode, forward pass, encoding and pacing.
+    pub inference_time_a: f64,
+    /// Time in a B pod \[s\].
+    pub inference_time_b: f64,
+}
+
+/// How one request went through the whole pipeline; `/responses` lists these and `/events` pushes them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PipelineAnswer {
+    /// Name of the request.
+    pub request_id: String,
+    /// Which clearing of the responses it belongs to: the one in force when it came to the proxy.
+    pub epoch: u64,
+    /// `answered` or `failed`.
+    pub status: Status,
+    /// What went wrong.
+    pub error: Option<String>,
+    /// Index of the most likely class.
+    pub class_id: Option<u32>,
+    /// Its label.
+    pub class_name: Option<String>,
+    /// Time in an A pod \[s\].
+    pub inference_time_a: Option<f64>,
+    /// Time in a B pod \[s\].
+    pub inference_time_b: Option<f64>,
+    /// Residence at A, wait, transfer and residence at B \[s\]; the hop from A to the proxy is not in it.
+    pub total_time: Option<f64>,
+    /// Where the network was cut.
+    pub cut: String,
+    /// Encoding of the activation.
+    pub encoding: Encoding,
+    /// Size of the activation \[bytes\].
+    pub bytes: u64,
+    /// Transfer slots when it came to the proxy.
+    pub slots: u32,
+    /// Emulated bandwidth of a slot \[Mbit/s\].
+    pub bandwidth_mbit_s: Option<f64>,
+    /// Wait for a slot \[s\].
+    pub queue_proxy_s: f64,
+    /// The slot's time without B's residence \[s\]; of a failed one, all the time it held the slot.
+    pub transfer_s: f64,
+    /// What A did; absent where the activation came without [`STAGE_A`].
+    pub stage_a: Option<StageTimes>,
+    /// What B did; absent where B gave no answer.
+    pub stage_b: Option<StageTimes>,
+}
+
+/// One message of the proxy's `/events`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", content = "data", rename_all = "snake_case")]
+pub enum Event {
+    /// First message of every connection: how things stand.
+    Hello(BoardState),
+    /// A request ended.
+    Response(Box<PipelineAnswer>),
+    /// The responses since the last clearing reached the threshold; once a crossing.
+    QueueThresholdReached {
+        /// Unix time \[s\].
+        time: f64,
+    },
+    /// This listener was too slow and missed messages; `/responses` has what they said.
+    Lagged {
+        /// How many.
+        missed: u64,
+    },
+}
+
+/// How the proxy's responses stand.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BoardState {
+    /// Number of clearings so far.
+    pub epoch: u64,
+    /// Activations waiting for a slot, those of earlier epochs included.
+    pub request_count: u64,
+    /// Responses of this epoch, errors included.
+    pub response_count: u64,
+    /// Responses at which `queue_threshold_reached` is pushed; absent until one is set.
+    pub threshold: Option<u64>,
+    /// Whether it was.
+    pub threshold_reached: bool,
+}
+
+/// `GET /slots` of the proxy.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SlotsState {
+    /// Transfer slots.
+    pub slots: u32,
+    /// Slots at work; above `slots` while surplus ones finish.
+    pub held: u32,
+    /// Activations waiting for a slot.
+    pub queued: u64,
+    /// Emulated bandwidth of a slot \[Mbit/s\].
+    pub bandwidth_mbit_s: Option<f64>,
+    /// How the responses stand.
+    pub board: BoardState,
+}
+
+/// `GET /pods` of a stage.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PodsState {
+    /// Which stage.
+    pub stage: Stage,
+    /// Its engine, such as `reference`.
+    pub engine: String,
+    /// Where the network is cut.
+    pub cut: String,
+    /// Bytes of one activation.
+    pub payload_bytes: u64,
+    /// Share of one core a pod computes with.
+    pub cpu_share: f64,
+    /// Pods asked for.
+    pub desired: u32,
+    /// Most pods that may be asked for.
+    pub pods_max: u32,
+    /// Ready pods that the balancer uses.
+    pub in_use: u32,
+    /// Pods that can take requests.
+    pub ready: u32,
+    /// Pods loading and warming up.
+    pub starting: u32,
+    /// Pods that finish what they have.
+    pub draining: u32,
+    /// Requests waiting for a pod.
+    pub queued: u64,
+    /// Pods at work.
+    pub busy: u32,
+    /// Why the last pod that could not start, or had to end, did so.
+    pub last_error: Option<String>,
+    /// Each pod, by number.
+    pub pods: Vec<PodState>,
+}
+
+/// One pod of `GET /pods`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PodState {
+    /// Number within the stage.
+    pub pod: u32,
+    /// Where it is in its life.
+    pub phase: PodPhase,
+    /// Whether it has a request.
+    pub busy: bool,
+    /// Time since it became ready \[s\].
+    pub ready_age_s: Option<f64>,
+    /// CPU time that pods of this number burnt on requests \[s\].
+    pub cpu_s: f64,
+}
+
+/// Body of `/set_pods` and `/use_pods`.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PodCount {
+    /// Pods.
+    pub pod_count: u32,
+}
+
+/// Body of `/set_threads`.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ThreadCount {
+    /// Transfer slots.
+    pub thread_count: u32,
+}
+
+/// Query of `/predict-proxy` and of the proxy's `/complete`.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub(crate) struct Wait {
+    /// Answer only when the pipeline has.
+    #[serde(default)]
+    pub(crate) wait: bool,
+}
+
+/// Body of `/set_queue_threshold`.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QueueThreshold {
+    /// Responses.
+    pub queue_threshold: u64,
+}
+
+/// Answer of `/response_count` and `/request_count`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Count {
+    /// How many.
+    pub count: u64,
+}
+
+/// An error on the wire: a status and `{"error": "..."}`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Failure {
+    /// HTTP status.
+    #[serde(skip)]
+    pub status: StatusCode,
+    /// What is wrong and what to do.
+    pub error: String,
+}
+
+impl Failure {
+    pub(crate) fn new(status: StatusCode, error: impl Into<String>) -> Self {
+        Failure { status, error: error.into() }
+    }
+
+    pub(crate) fn bad(error: impl Into<String>) -> Self {
+        Failure::new(StatusCode::BAD_REQUEST, error)
+    }
+
+    pub(crate) fn unavailable(error: impl Into<String>) -> Self {
+        Failure::new(StatusCode::SERVICE_UNAVAILABLE, error)
+    }
+
+    pub(crate) fn bad_gateway(error: impl Into<String>) -> Self {
+        Failure::new(StatusCode::BAD_GATEWAY, error)
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        (self.status, Json(self)).into_response()
+    }
+}
+
+impl From<BytesRejection> for Failure {
+    fn from(rejection: BytesRejection) -> Self {
+        Failure::new(rejection.status(), rejection.body_text())
+    }
+}
+
+/// Reads a small JSON body, whatever content type it claims.
+pub(crate) fn parse<T: DeserializeOwned>(body: Result<Bytes, BytesRejection>) -> Result<T, Failure> {
+    serde_json::from_slice(&body?).map_err(|e| Failure::bad(format!("not the JSON body of this route: {e}")))
+}
+
+/// The query, or what is wrong with it.
+pub(crate) fn checked_query<T>(query: Result<Query<T>, QueryRejection>) -> Result<T, Failure> {
+    query.map(|Query(query)| query).map_err(|e| Failure::new(e.status(), e.body_text()))
+}
+
+/// Refuses a count that is not in 1..=max.
+pub(crate) fn check_count(field: &str, count: u32, max: u32) -> Result<u32, Failure> {
+    match count {
+        0 => Err(Failure::bad(format!("{field}: zero; it takes at least 1"))),
+        n if n > max => {
+            Err(Failure::bad(format!("{field}: {n} is above the most this server allows, {max}")))
+        }
+        n => Ok(n),
+    }
+}
+
+/// The text of a header, if it is there and is text.
+pub(crate) fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+/// The headers that go with an activation.
+pub(crate) fn activation_headers(id: &str, cut: &str, stage_a: Option<&StageTimes>) -> HeaderMap {
+    let text = |s: &str| HeaderValue::from_str(s).expect("ids, cut names and JSON are visible ASCII");
+    let mut headers = HeaderMap::new();
+    headers.insert(REQUEST_ID, text(id));
+    headers.insert(CUT, text(cut));
+    headers.insert(ENCODING, HeaderValue::from_static("f32"));
+    headers.insert(axum::http::header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    if let Some(times) = stage_a {
+        headers.insert(STAGE_A, text(&serde_json::to_string(times).expect("plain numbers")));
+    }
+    headers
+}
+
+/// The id that a request came with, or a new one where it has none that can be passed on.
+pub(crate) fn request_id(headers: &HeaderMap) -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let fits = |id: &&str| (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic());
+    match header(headers, &REQUEST_ID).filter(fits) {
+        Some(id) => id.to_owned(),
+        None => format!("s{:x}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)),
+    }
+}
