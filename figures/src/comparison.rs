@@ -21,15 +21,9 @@ const BAND: f64 = 0.15;
 /// # Errors
 /// Where no cell has both makespans, and as [`crate::fit`].
 pub fn comparison(cells: &Frame, out: &Path) -> Result<Vec<PathBuf>, Error> {
-    let compared =
-        cells.map(|rows| {
-            rows.filter(col("measured_s").gt(0.0).and(col("simulated_s").gt_eq(0.0))).with_columns([((col(
-                "simulated_s",
-            )
-                - col("measured_s"))
-                / col("measured_s"))
-            .alias("error")])
-        })?;
+    let error = (col("simulated_s") - col("measured_s")) / col("measured_s");
+    let known = col("measured_s").gt(0.0).and(col("simulated_s").gt_eq(0.0));
+    let compared = cells.map(|rows| rows.filter(known).with_columns([error.alias("error")]))?;
     let cells = Cell::all(&compared)?;
     if cells.is_empty() {
         return Err(compared.nothing("no cell has both a measured and a simulated makespan"));
@@ -70,7 +64,7 @@ pub fn comparison(cells: &Frame, out: &Path) -> Result<Vec<PathBuf>, Error> {
     }
     name_worst(&mut page, &panel, worst(&cells));
 
-    // The key of the ordered colours, the most slots on top as the curves of fewer slots lie above.
+    // The key of the ordered colours, squeezed where there are many.
     let x = left + side + 120.0;
     page.canvas.text((x - 6.0, top + 4.0), "transfer slots", Font::left(15.0, INK));
     let line = (side / levels.len() as f64).min(25.0);

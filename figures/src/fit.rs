@@ -17,8 +17,8 @@ use crate::{Error, Frame};
 /// between its fitted values. The curves of the other levels stay in pale grey behind each panel.
 ///
 /// # Errors
-/// Where a burst ran with different numbers of A and B pods, where the files cannot be
-/// written, and where `fit.csv` in `out` is the table the figure is drawn from.
+/// Where a burst ran with different numbers of A and B pods, where there are over 32 levels, where the files
+/// cannot be written, and where `fit.csv` in `out` is the table the figure is drawn from.
 pub fn fit(
     measured: &Frame,
     fitted: &Frame,
@@ -27,6 +27,11 @@ pub fn fit(
 ) -> Result<Vec<PathBuf>, Error> {
     let measured = measured.map(|rows| sorted(rows, ["BANDWIDTH", "NUM_POD_A"]))?;
     let levels = levels(&measured, &fitted.map(|rows| sorted(rows, ["slots", "pods"]))?, cells)?;
+    if levels.len() > MOST_LEVELS {
+        let problem =
+            format!("{} numbers of slots, and this figure has room for {MOST_LEVELS}", levels.len());
+        return Err(measured.nothing(problem));
+    }
     let simulated = levels.iter().any(|level| !level.corners.is_empty() || !level.held_out.is_empty());
     let mut key = vec![(Mark::Dot, INK, "one measured burst"), (Mark::Line, INK, "fitted curve")];
     if simulated {
@@ -79,6 +84,9 @@ pub fn fit(
     let sources: Vec<&Frame> = [&measured, fitted].into_iter().chain(cells).collect();
     Figure { name: "fit", canvas: page.canvas, plotted: plotted(&levels), sources: &sources }.write(out)
 }
+
+/// More panels would make a picture that nobody can look at, or hold in memory.
+const MOST_LEVELS: usize = 32;
 
 /// What is drawn of one number of transfer slots: pairs of pods and seconds.
 struct Level {

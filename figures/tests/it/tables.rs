@@ -119,3 +119,13 @@ fn a_burst_with_other_pods_of_a_than_of_b_is_refused() {
     let error = draw_all(folder.path(), &folder.path().join("figures")).unwrap_err().to_string();
     assert!(error.contains("table.csv") && error.contains("2 pods of A and 3 of B"), "{error}");
 }
+
+#[test]
+fn more_levels_than_panels_fit_are_refused() {
+    let header = MEASURED.lines().next().unwrap();
+    let rows: String = (1..=33).map(|slots| format!("\n1,1,1,1,2,2,{slots}")).collect();
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), &[("table.csv", &format!("{header}{rows}")), ("fit.csv", FIT)]);
+    let error = draw_all(folder.path(), &folder.path().join("figures")).unwrap_err().to_string();
+    assert!(error.contains("table.csv: 33 numbers of slots"), "{error}");
+}
