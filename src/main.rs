@@ -1,1 +1,38 @@
-fn main() {}
+//! The one binary: what was typed, one command, an exit code.
+//!
+//! Exit codes: 0 done, 1 failed, 2 wrong use, 130 interrupted.
+
+#![allow(unreachable_pub)] // nothing of a binary is reachable from outside
+
+mod cli;
+mod commands;
+mod files;
+mod images;
+mod interrupt;
+mod servers;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into()),
+        )
+        .init();
+    match commands::run(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<interrupt::Interrupted>() => {
+            eprintln!("interrupted: {error}");
+            ExitCode::from(130)
+        }
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

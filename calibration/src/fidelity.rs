@@ -14,13 +14,13 @@ pub struct CellComparison {
     pub slots: u32,
     /// Pods of each stage.
     pub pods: u32,
-    /// Mean of the measured makespans [s].
+    /// Mean of the measured makespans \[s\].
     pub measured_s: f64,
-    /// Shortest of them [s].
+    /// Shortest of them \[s\].
     pub measured_min_s: f64,
-    /// Longest of them [s].
+    /// Longest of them \[s\].
     pub measured_max_s: f64,
-    /// Simulated makespan [s].
+    /// Simulated makespan \[s\].
     pub simulated_s: f64,
     /// (simulated - measured) / measured.
     pub error: f64,
@@ -39,7 +39,7 @@ pub struct Fidelity {
     pub worst: Option<CellComparison>,
 }
 
-/// Compares every measured cell with its `simulated` makespan [s], both by (slots, pods of each stage).
+/// Compares every measured cell with its `simulated` makespan \[s\], both by (slots, pods of each stage).
 ///
 /// `fitted_on` are the cells the simulator's laws come from; the summary is of all others.
 ///

@@ -75,7 +75,7 @@ pub fn calibrate(table: &Table<TimeRow>, options: &Options) -> Result<Calibratio
 
 /// Fits one level; its `slots` stay absent.
 ///
-/// `times` are (pods, time [s]) in any order, each time finite and above zero.
+/// `times` are (pods, time \[s\]) in any order, each time finite and above zero.
 pub fn fit_level(times: &[(u32, f64)], options: &Options) -> Level {
     let data = Data::new(times);
     let flat = data.groups.iter().map(|_| data.mean()).collect();
@@ -111,7 +111,7 @@ pub fn fit_level(times: &[(u32, f64)], options: &Options) -> Level {
 struct Data {
     times: BTreeMap<u32, Vec<f64>>,
     groups: Vec<Group>,
-    /// Largest time [s].
+    /// Largest time \[s\].
     scale: f64,
     /// pods_max - pods_min, at least 1 [pods].
     range: f64,

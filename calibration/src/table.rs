@@ -45,7 +45,7 @@ pub struct TimeRow {
     pub slots: Option<u32>,
     /// Pods of each stage.
     pub pods: u32,
-    /// Time [s].
+    /// Time \[s\].
     pub y_s: f64,
 }
 

@@ -15,7 +15,7 @@ use splitscale_spec::{LinkEstimator, Observation, PodPhase, PodSample, QueueLeve
 
 use crate::exposition::Exposition;
 
-/// Transfer time after which an old estimate of the link has lost 63 % of its weight [s].
+/// Transfer time after which an old estimate of the link has lost 63 % of its weight \[s\].
 const LINK_TIME_CONSTANT_S: f64 = 2.0;
 
 /// What the three servers answered to one round of scraping; absent where one did not.
@@ -56,7 +56,7 @@ struct Changes {
 // === impl Observer ===
 
 impl Observer {
-    /// Observes over a sliding window of `window_s` [s].
+    /// Observes over a sliding window of `window_s` \[s\].
     pub fn new(window_s: f64) -> Self {
         Observer {
             window_s,

@@ -29,15 +29,15 @@ pub struct Level {
     pub status: LevelStatus,
     /// Smallest number of pods measured, the origin of the curve.
     pub pods_min: u32,
-    /// y = a * exp(-b * (pods - pods_min)) + c: height above the floor [s]. Absent unless status is `EXP`.
+    /// y = a * exp(-b * (pods - pods_min)) + c: height above the floor \[s\]. Absent unless status is `EXP`.
     pub a: Option<f64>,
-    /// Rate [1/pod]. Absent unless status is `EXP`.
+    /// Rate \[1/pod\]. Absent unless status is `EXP`.
     pub b: Option<f64>,
-    /// Floor [s]. Absent unless status is `EXP`.
+    /// Floor \[s\]. Absent unless status is `EXP`.
     pub c: Option<f64>,
     /// p-value of the F-test of "pods make no difference"; absent where it cannot be made.
     pub p_flat: Option<f64>,
-    /// Root mean square of the residuals of the means [s].
+    /// Root mean square of the residuals of the means \[s\].
     pub rmse_s: f64,
     /// What was measured and what the curve says there. The environments use these values.
     pub points: Vec<FittedPoint>,
@@ -65,11 +65,11 @@ pub struct FittedPoint {
     pub pods: u32,
     /// Measurements taken.
     pub repeats: u32,
-    /// Their mean [s].
+    /// Their mean \[s\].
     pub mean_s: f64,
-    /// Their standard deviation [s]; absent for one measurement.
+    /// Their standard deviation \[s\]; absent for one measurement.
     pub sd_s: Option<f64>,
-    /// Value of the curve [s].
+    /// Value of the curve \[s\].
     pub fitted_s: f64,
 }
 
@@ -93,19 +93,19 @@ pub struct Laws {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum ServiceLaw {
-    /// Always the same [s].
+    /// Always the same \[s\].
     Deterministic {
-        /// The value [s].
+        /// The value \[s\].
         value_s: f64,
     },
     /// Exponential.
     Exponential {
-        /// Mean [s].
+        /// Mean \[s\].
         mean_s: f64,
     },
     /// As measured: drawn by linear interpolation between equally likely quantiles.
     Empirical {
-        /// Rising quantiles at probabilities 0, 1/(n-1), ..., 1 [s].
+        /// Rising quantiles at probabilities 0, 1/(n-1), ..., 1 \[s\].
         quantiles_s: Vec<f64>,
     },
 }
@@ -168,7 +168,7 @@ impl Laws {
 }
 
 impl ServiceLaw {
-    /// Mean [s].
+    /// Mean \[s\].
     pub fn mean_s(&self) -> f64 {
         match self {
             ServiceLaw::Deterministic { value_s } => *value_s,

@@ -5,7 +5,7 @@
 //! t = bytes * 8 / bandwidth + rtt                                    [s]
 //! ```
 //!
-//! `s_A`, `s_B` mean service times [s], `n` transfer slots, `t` the transfer time. A slot is held over the
+//! `s_A`, `s_B` mean service times \[s\], `n` transfer slots, `t` the transfer time. A slot is held over the
 //! transfer and until B has answered, hence `t + s_B`. This is the asymptotic bound of a closed network
 //! (Denning and Buzen, *The Operational Analysis of Queueing Network Models*, ACM Computing Surveys 10(3),
 //! 1978, section 5): never below what the pipeline really carries, attained by constant times, and by any
@@ -17,15 +17,15 @@ use crate::pipeline::Replicas;
 /// What the law needs to know of a pipeline.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Capacity {
-    /// Mean service time of an A pod [s].
+    /// Mean service time of an A pod \[s\].
     pub service_a_s: f64,
-    /// Mean service time of a B pod [s].
+    /// Mean service time of a B pod \[s\].
     pub service_b_s: f64,
-    /// Payload of one transfer [bytes].
+    /// Payload of one transfer \[bytes\].
     pub payload_bytes: u64,
-    /// Bandwidth of one slot [Mbit/s].
+    /// Bandwidth of one slot \[Mbit/s\].
     pub mbit_s: f64,
-    /// Fixed time of a transfer [s].
+    /// Fixed time of a transfer \[s\].
     pub rtt_s: f64,
 }
 

@@ -17,11 +17,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LinkEstimate {
-    /// Bandwidth of one transfer [Mbit/s].
+    /// Bandwidth of one transfer \[Mbit/s\].
     pub mbit_s: f64,
     /// In [0, 1): how much evidence stands behind it.
     pub confidence: f64,
-    /// Time since something was last sent [s].
+    /// Time since something was last sent \[s\].
     pub age_s: f64,
 }
 
@@ -29,7 +29,7 @@ pub struct LinkEstimate {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LinkEstimator {
-    /// Busy transfer time after which an old estimate has lost 63 % of its weight [s].
+    /// Busy transfer time after which an old estimate has lost 63 % of its weight \[s\].
     pub busy_time_constant_s: f64,
     mbit_s: f64,
     evidence_s: f64,

@@ -12,7 +12,7 @@ use crate::LinkEstimate;
 pub struct Signal<T> {
     /// The value.
     pub value: T,
-    /// Time since it was read at its source [s].
+    /// Time since it was read at its source \[s\].
     pub age_s: f64,
 }
 
@@ -27,9 +27,9 @@ impl<T> Signal<T> {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct QueueLevel {
-    /// Time mean over the window [requests].
+    /// Time mean over the window \[requests\].
     pub mean: f64,
-    /// At the end of the window [requests].
+    /// At the end of the window \[requests\].
     pub last: f64,
 }
 
@@ -39,13 +39,13 @@ pub struct QueueLevel {
 pub struct Observation {
     /// Schema number, [`Observation::SCHEMA`].
     pub schema: u32,
-    /// Time since the run began [s].
+    /// Time since the run began \[s\].
     pub time_s: f64,
-    /// Length of the window behind it [s].
+    /// Length of the window behind it \[s\].
     pub window_s: f64,
-    /// Requests arriving at A [1/s].
+    /// Requests arriving at A \[1/s\].
     pub arrivals_per_s: Option<Signal<f64>>,
-    /// Requests answered [1/s].
+    /// Requests answered \[1/s\].
     pub answers_per_s: Option<Signal<f64>>,
     /// Requests waiting for an A pod.
     pub queue_a: Option<Signal<QueueLevel>>,
@@ -61,9 +61,9 @@ pub struct Observation {
     pub busy_b: Option<Signal<f64>>,
     /// Transfer slots.
     pub slots: Option<Signal<u32>>,
-    /// Median of the time from arrival to answer over the window [s].
+    /// Median of the time from arrival to answer over the window \[s\].
     pub latency_p50_s: Option<Signal<f64>>,
-    /// 95th percentile of it [s].
+    /// 95th percentile of it \[s\].
     pub latency_p95_s: Option<Signal<f64>>,
     /// The link as estimated; absent while nothing was ever sent.
     pub link: Option<LinkEstimate>,
@@ -87,7 +87,7 @@ pub struct StagePods {
     pub draining: u32,
     /// Change of `desired` at the last change; absent before the first.
     pub last_change: Option<i64>,
-    /// Time since the last change [s]; absent before the first.
+    /// Time since the last change \[s\]; absent before the first.
     pub last_change_age_s: Option<f64>,
     /// Each pod.
     pub pods: Vec<PodSample>,
@@ -101,13 +101,13 @@ pub struct PodSample {
     pub pod: u32,
     /// Where it is in its life.
     pub phase: PodPhase,
-    /// Time at which it became ready, on the clock of `time_s` [s].
+    /// Time at which it became ready, on the clock of `time_s` \[s\].
     pub ready_since_s: Option<f64>,
-    /// CPU it used, mean over the window [cores].
+    /// CPU it used, mean over the window \[cores\].
     pub cpu_used: Option<f64>,
-    /// CPU it asks for: its share [cores].
+    /// CPU it asks for: its share \[cores\].
     pub cpu_request: Option<f64>,
-    /// Age of the sample [s].
+    /// Age of the sample \[s\].
     pub sample_age_s: f64,
 }
 

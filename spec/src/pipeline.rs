@@ -68,7 +68,7 @@ pub struct StageConfig {
 pub struct CutConfig {
     /// Name of the cut, such as `layer3`.
     pub name: String,
-    /// Payload of one transfer [bytes].
+    /// Payload of one transfer \[bytes\].
     pub payload_bytes: u64,
 }
 
@@ -80,7 +80,7 @@ pub struct LinkConfig {
     pub slots: u32,
     /// Bandwidth.
     pub bandwidth: Bandwidth,
-    /// Round-trip time added to each transfer [s].
+    /// Round-trip time added to each transfer \[s\].
     #[serde(default)]
     pub rtt_s: f64,
 }
@@ -88,7 +88,7 @@ pub struct LinkConfig {
 /// What the bandwidth belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub enum Bandwidth {
-    /// Each slot has this much of its own [Mbit/s].
+    /// Each slot has this much of its own \[Mbit/s\].
     #[serde(rename = "per_slot_mbit_s")]
     PerSlot(f64),
 }
@@ -106,7 +106,7 @@ pub enum Balancer {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SloConfig {
-    /// Promised latency [s].
+    /// Promised latency \[s\].
     pub latency_s: f64,
     /// Promised attainment, in (0, 1].
     pub target: f64,

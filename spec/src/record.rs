@@ -68,11 +68,11 @@ pub struct RequestRecord {
     pub run_id: u32,
     /// Number of the request within the run.
     pub request_id: u32,
-    /// When it should have been sent [ns].
+    /// When it should have been sent \[ns\].
     pub scheduled_ns: u64,
-    /// When it was sent [ns].
+    /// When it was sent \[ns\].
     pub sent_ns: u64,
-    /// When its answer, or the news of its failure, was there [ns].
+    /// When its answer, or the news of its failure, was there \[ns\].
     pub done_ns: u64,
     /// How it ended.
     pub status: Status,
@@ -80,11 +80,11 @@ pub struct RequestRecord {
     pub cut: String,
     /// Encoding of the activation.
     pub encoding: Encoding,
-    /// Size of the activation [bytes].
+    /// Size of the activation \[bytes\].
     pub bytes: u64,
     /// Transfer slots at the proxy when it was sent.
     pub slots: u32,
-    /// Bandwidth of a slot [Mbit/s]; absent where none is emulated.
+    /// Bandwidth of a slot \[Mbit/s\]; absent where none is emulated.
     pub bandwidth_mbit_s: Option<f64>,
     /// A pods in use when it was sent.
     pub pods_a: u32,
@@ -94,44 +94,44 @@ pub struct RequestRecord {
     pub pod_a: Option<u32>,
     /// Which B pod served it.
     pub pod_b: Option<u32>,
-    /// Wait for an A pod [s].
+    /// Wait for an A pod \[s\].
     pub queue_a_s: f64,
-    /// Image decoding and preparation [s].
+    /// Image decoding and preparation \[s\].
     pub decode_s: f64,
-    /// Forward pass of A [s].
+    /// Forward pass of A \[s\].
     pub forward_a_s: f64,
-    /// Activation to bytes [s].
+    /// Activation to bytes \[s\].
     pub encode_s: f64,
-    /// Pacing of A's CPU share [s].
+    /// Pacing of A's CPU share \[s\].
     pub rest_a_s: f64,
-    /// Wait for a transfer slot [s].
+    /// Wait for a transfer slot \[s\].
     pub queue_proxy_s: f64,
-    /// Transfer to B [s].
+    /// Transfer to B \[s\].
     pub transfer_s: f64,
-    /// Wait for a B pod [s].
+    /// Wait for a B pod \[s\].
     pub queue_b_s: f64,
-    /// Bytes to activation [s].
+    /// Bytes to activation \[s\].
     pub decode_b_s: f64,
-    /// Forward pass of B [s].
+    /// Forward pass of B \[s\].
     pub forward_b_s: f64,
-    /// Pacing of B's CPU share [s].
+    /// Pacing of B's CPU share \[s\].
     pub rest_b_s: f64,
-    /// Everything else on the way [s].
+    /// Everything else on the way \[s\].
     pub back_s: f64,
 }
 
-/// One burst, in the columns of the original's table. Times are means over the burst's requests [s], but
-/// `end_time`, which is the makespan on the collector's monotonic clock [s].
+/// One burst, in the columns of the original's table. Times are means over the burst's requests \[s\], but
+/// `end_time`, which is the makespan on the collector's monotonic clock \[s\].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BurstRow {
-    /// Mean time in an A pod: decode, forward pass, encoding and pacing [s].
+    /// Mean time in an A pod: decode, forward pass, encoding and pacing \[s\].
     pub inference_time_a: f64,
-    /// Mean time in a B pod: decode, forward pass and pacing [s].
+    /// Mean time in a B pod: decode, forward pass and pacing \[s\].
     pub inference_time_b: f64,
-    /// Mean time from sending to answer [s].
+    /// Mean time from sending to answer \[s\].
     pub total_time: f64,
-    /// Makespan: first request sent to last answer [s].
+    /// Makespan: first request sent to last answer \[s\].
     pub end_time: f64,
     /// A pods.
     #[serde(rename = "NUM_POD_A")]
@@ -147,7 +147,7 @@ pub struct BurstRow {
 // === impl RequestRecord ===
 
 impl RequestRecord {
-    /// The phases in the order of [`PHASES`] [s].
+    /// The phases in the order of [`PHASES`] \[s\].
     pub fn phases_s(&self) -> [f64; 12] {
         [
             self.queue_a_s,
@@ -165,17 +165,17 @@ impl RequestRecord {
         ]
     }
 
-    /// Sent to done [s].
+    /// Sent to done \[s\].
     pub fn latency_s(&self) -> f64 {
         self.done_ns.saturating_sub(self.sent_ns) as f64 * 1e-9
     }
 
-    /// How long an A pod was taken by it [s].
+    /// How long an A pod was taken by it \[s\].
     pub fn service_a_s(&self) -> f64 {
         self.decode_s + self.forward_a_s + self.encode_s + self.rest_a_s
     }
 
-    /// How long a B pod was taken by it [s].
+    /// How long a B pod was taken by it \[s\].
     pub fn service_b_s(&self) -> f64 {
         self.decode_b_s + self.forward_b_s + self.rest_b_s
     }

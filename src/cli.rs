@@ -1,0 +1,400 @@
+//! What can be typed: clap types and nothing else. Each flag says its unit.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Serves a network cut in two, and scales its pods by what the link between them can carry.
+#[derive(Debug, Parser)]
+#[command(version, arg_required_else_help = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands, in the order in which a pipeline meets them.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run one server of the pipeline: stage A, the proxy, or stage B
+    #[command(subcommand)]
+    Serve(Serve),
+    /// Measure a running pipeline: bursts over transfer slots x pods
+    Collect(Collect),
+    /// Fit curves of time against pods, and the laws the simulator draws from
+    Calibrate(Calibrate),
+    /// Simulate a calibrated pipeline, beside the measurements where there are any
+    Simulate(Simulate),
+    /// Learn how many pods to have at each number of slots
+    Train(Train),
+    /// Watch a running pipeline and change its pods
+    Scale(Scale),
+    /// Draw what a folder of results holds, as SVG and PNG
+    Figures(Figures),
+    /// Do all of the above, one after the other, on real servers on this machine
+    Demo(Demo),
+}
+
+/// The three servers.
+#[derive(Debug, Subcommand)]
+pub enum Serve {
+    /// Stage A: images in, activations out (/predict, /predict-proxy)
+    A(ServeA),
+    /// The proxy: a queue and N transfer slots (/complete, /set_threads, /events)
+    Proxy(ServeProxy),
+    /// Stage B: activations in, answers out (/complete)
+    B(ServeB),
+}
+
+/// Where a server listens, and when it stops.
+#[derive(Debug, Clone, Args)]
+pub struct Listen {
+    /// Address to listen on
+    #[arg(long, default_value = "127.0.0.1")]
+    pub host: String,
+    /// Seconds a stopping server gives to requests it has accepted
+    #[arg(long, default_value_t = 30.0, value_name = "SECONDS")]
+    pub grace: f64,
+    /// Stop when standard input closes: a server that must not outlive what started it
+    #[arg(long)]
+    pub exit_with_stdin: bool,
+}
+
+/// What the pods of a stage compute, and with what.
+#[derive(Debug, Clone, Args)]
+pub struct Pods {
+    /// Where ResNet-50 is cut: 1 after layer3, 2 after layer2, 3 after layer1
+    #[arg(long, env = "MODEL_VERSION", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=3))]
+    pub model_version: u8,
+    /// Device to compute on; this build computes on the CPU
+    #[arg(long, env = "GPU_TYPE", default_value = "cpu", value_name = "DEVICE")]
+    pub gpu_type: String,
+    /// A torchvision ResNet-50 checkpoint (safetensors); without it the weights are a formula and the
+    /// class names mean nothing
+    #[arg(long, value_name = "FILE")]
+    pub weights: Option<PathBuf>,
+    /// Labels, one a line, of the 1000 classes
+    #[arg(long, value_name = "FILE")]
+    pub labels: Option<PathBuf>,
+    /// Pods to start with
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub pods: u32,
+    /// Most pods that may ever be asked for
+    #[arg(long, default_value_t = 64, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub pods_max: u32,
+    /// Share of one core that a pod computes with, in (0, 1]
+    #[arg(long, default_value_t = 1.0, value_name = "SHARE", value_parser = share)]
+    pub cpu_share: f64,
+}
+
+/// Where stage B is.
+#[derive(Debug, Clone, Args)]
+pub struct ToB {
+    /// Host of stage B
+    #[arg(long, env = "CONTAINER_B_HOST", default_value = "127.0.0.1", value_name = "HOST")]
+    pub container_b_host: String,
+    /// Port of stage B
+    #[arg(long, env = "CONTAINER_B_PORT", default_value_t = 5001, value_name = "PORT")]
+    pub container_b_port: u16,
+}
+
+/// `serve a`
+#[derive(Debug, Args)]
+pub struct ServeA {
+    /// Port to listen on; 0 takes a free one
+    #[arg(long, default_value_t = 5000)]
+    pub port: u16,
+    #[command(flatten)]
+    pub listen: Listen,
+    #[command(flatten)]
+    pub pods: Pods,
+    #[command(flatten)]
+    pub b: ToB,
+    /// Host of the proxy
+    #[arg(long, env = "PROXY_HOST", default_value = "127.0.0.1", value_name = "HOST")]
+    pub proxy_host: String,
+    /// Port of the proxy
+    #[arg(long, env = "PROXY_PORT", default_value_t = 6000, value_name = "PORT")]
+    pub proxy_port: u16,
+}
+
+/// `serve b`
+#[derive(Debug, Args)]
+pub struct ServeB {
+    /// Port to listen on; 0 takes a free one
+    #[arg(long, default_value_t = 5001)]
+    pub port: u16,
+    #[command(flatten)]
+    pub listen: Listen,
+    #[command(flatten)]
+    pub pods: Pods,
+}
+
+/// `serve proxy`
+#[derive(Debug, Args)]
+pub struct ServeProxy {
+    /// Port to listen on; 0 takes a free one
+    #[arg(long, default_value_t = 6000)]
+    pub port: u16,
+    #[command(flatten)]
+    pub listen: Listen,
+    #[command(flatten)]
+    pub b: ToB,
+    /// Transfer slots ("threads"): few emulate heavy traffic, many light
+    #[arg(long, default_value_t = 8, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub threads: u32,
+    /// Bandwidth of one slot [Mbit/s]; without it a transfer takes what the real network takes
+    #[arg(long, value_name = "MBIT_S", value_parser = positive)]
+    pub slot_bandwidth: Option<f64>,
+    /// Round-trip time added to each transfer [s]
+    #[arg(long, default_value_t = 0.0, value_name = "SECONDS", value_parser = not_negative)]
+    pub rtt: f64,
+    /// Wait before each transfer [s]
+    #[arg(long, env = "SLEEP_TIME", default_value_t = 0.0, value_name = "SECONDS", value_parser = not_negative)]
+    pub sleep_time: f64,
+}
+
+/// Where a running pipeline is.
+#[derive(Debug, Clone, Args)]
+pub struct Servers {
+    /// Base URL of stage A
+    #[arg(long, default_value = "http://127.0.0.1:5000", value_name = "URL")]
+    pub a: String,
+    /// Base URL of the proxy
+    #[arg(long, default_value = "http://127.0.0.1:6000", value_name = "URL")]
+    pub proxy: String,
+    /// Base URL of stage B
+    #[arg(long, default_value = "http://127.0.0.1:5001", value_name = "URL")]
+    pub b: String,
+}
+
+/// What is measured.
+#[derive(Debug, Clone, Args)]
+pub struct Grid {
+    /// Numbers of transfer slots, separated by commas
+    #[arg(long, value_delimiter = ',', default_value = "1,2,4,8", value_parser = clap::value_parser!(u32).range(1..))]
+    pub slots: Vec<u32>,
+    /// Numbers of pods, of A and of B alike, separated by commas
+    #[arg(long, value_delimiter = ',', default_value = "2,4,6,8", value_parser = clap::value_parser!(u32).range(1..))]
+    pub pods: Vec<u32>,
+    /// Images in a burst
+    #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub burst: u32,
+    /// Bursts in a cell
+    #[arg(long, default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub repeats: u32,
+}
+
+/// `collect`
+#[derive(Debug, Args)]
+pub struct Collect {
+    #[command(flatten)]
+    pub servers: Servers,
+    #[command(flatten)]
+    pub grid: Grid,
+    /// Folder of JPEG and PNG files to send; without it a few that the program draws itself
+    #[arg(long, value_name = "DIR")]
+    pub images: Option<PathBuf>,
+    /// Seed of the order of the cells
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Folder for table.csv (one row a burst) and records.csv (one row a request)
+    #[arg(long, default_value = "out/collect", value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+/// `calibrate`
+#[derive(Debug, Args)]
+pub struct Calibrate {
+    /// A table of times: the collector's, or columns pods,y or bandwidth,pods[,rep],y
+    pub table: PathBuf,
+    /// The collector's records.csv: the laws of the simulator are fitted on its corner cells
+    #[arg(long, value_name = "FILE")]
+    pub records: Option<PathBuf>,
+    /// Relative noise that differences are tested against where a cell was measured only once
+    #[arg(long, default_value_t = 0.01, value_name = "SHARE", value_parser = positive)]
+    pub noise: f64,
+    /// Leave out rows that cannot be read, naming each, instead of stopping at the first
+    #[arg(long)]
+    pub skip_bad_rows: bool,
+    /// Where the calibration goes
+    #[arg(long, default_value = "calibration.json", value_name = "FILE")]
+    pub out: PathBuf,
+    /// Also write the curves as CSV, for the figures
+    #[arg(long, value_name = "FILE")]
+    pub fit: Option<PathBuf>,
+}
+
+/// `simulate`
+#[derive(Debug, Args)]
+pub struct Simulate {
+    /// A calibration with laws
+    pub calibration: PathBuf,
+    /// The measured table to simulate beside: every cell of it
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["slots", "pods"])]
+    pub table: Option<PathBuf>,
+    /// Numbers of transfer slots, separated by commas
+    #[arg(long, value_delimiter = ',', default_value = "1,2,4,8", value_parser = clap::value_parser!(u32).range(1..))]
+    pub slots: Vec<u32>,
+    /// Numbers of pods, of A and of B alike, separated by commas
+    #[arg(long, value_delimiter = ',', default_value = "2,4,6,8", value_parser = clap::value_parser!(u32).range(1..))]
+    pub pods: Vec<u32>,
+    /// Images in a burst
+    #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub burst: u32,
+    /// Replications of a cell
+    #[arg(long, default_value_t = 200, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub replications: u32,
+    /// Seed
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Where the cells go as CSV
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+/// `train`
+#[derive(Debug, Args)]
+pub struct Train {
+    /// A calibration; its curves are the environment
+    pub calibration: PathBuf,
+    /// A TOML file with any of the settings below; flags win over it
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    #[command(flatten)]
+    pub settings: TrainSettings,
+    /// Where the policy goes
+    #[arg(long, default_value = "policy.json", value_name = "FILE")]
+    pub out: PathBuf,
+    /// Where the learning curve goes
+    #[arg(long, value_name = "FILE")]
+    pub curve: Option<PathBuf>,
+}
+
+/// Settings of a training run; what is not given comes from the file, then from the defaults.
+#[derive(Debug, Clone, Default, Args)]
+pub struct TrainSettings {
+    /// Learning rate [default: 0.1]
+    #[arg(long)]
+    pub learning_rate: Option<f64>,
+    /// Discount [default: 0.9]
+    #[arg(long)]
+    pub discount: Option<f64>,
+    /// Exploration, the share of random actions [default: 0.1]
+    #[arg(long)]
+    pub exploration: Option<f64>,
+    /// Episodes [default: 30000]
+    #[arg(long)]
+    pub episodes: Option<u64>,
+    /// Weight of time against pods in the reward [default: 0.8]
+    #[arg(long)]
+    pub alpha: Option<f64>,
+    /// Growth of the price of time [1/s] [default: 0.3]
+    #[arg(long)]
+    pub k_time: Option<f64>,
+    /// Growth of the price of pods [1/pod] [default: 0.1]
+    #[arg(long)]
+    pub k_pods: Option<f64>,
+    /// Seed [default: 1]
+    #[arg(long)]
+    pub seed: Option<u64>,
+}
+
+/// `scale`
+#[derive(Debug, Clone, Args)]
+pub struct Scale {
+    /// The policy that decides
+    #[arg(long, value_name = "FILE")]
+    pub policy: PathBuf,
+    /// Where the pods are
+    #[arg(long, value_enum, default_value_t = Backend::Local)]
+    pub backend: Backend,
+    /// What is done with a decision
+    #[arg(long, value_enum, default_value_t = ScaleMode::Recommend)]
+    pub mode: ScaleMode,
+    #[command(flatten)]
+    pub servers: Servers,
+    /// The pipeline (TOML): its bounds on pods are kept
+    #[arg(long, value_name = "FILE")]
+    pub pipeline: PathBuf,
+    /// Time between two decisions [s]
+    #[arg(long, default_value_t = 1.0, value_name = "SECONDS", value_parser = positive)]
+    pub interval: f64,
+    /// Length of the window that is looked at [s]
+    #[arg(long, default_value_t = 5.0, value_name = "SECONDS", value_parser = positive)]
+    pub window: f64,
+    /// Stop after so long [s]; without it, when told to
+    #[arg(long, value_name = "SECONDS", value_parser = positive)]
+    pub duration: Option<f64>,
+    /// Where the decisions go, a JSON line each
+    #[arg(long, default_value = "decisions.jsonl", value_name = "FILE")]
+    pub out: PathBuf,
+    /// Where what was seen goes as a table, for the figure
+    #[arg(long, value_name = "FILE")]
+    pub timeline: Option<PathBuf>,
+}
+
+/// Where the pods are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Backend {
+    /// Stage servers on this machine, which start and drain their pods themselves
+    Local,
+}
+
+/// What is done with a decision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ScaleMode {
+    /// Write it down, change nothing
+    Recommend,
+    /// Carry it out
+    Auto,
+}
+
+/// `figures`
+#[derive(Debug, Args)]
+pub struct Figures {
+    /// Folder with the CSV files of a demo
+    pub folder: PathBuf,
+    /// Folder for the pictures; by default `figures` inside it
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
+
+/// `demo`
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// Three slots x three pods, 12 images, one repeat: under two minutes
+    #[arg(long, conflicts_with = "full")]
+    pub quick: bool,
+    /// The original's grid: slots 1..8 x pods 2..8
+    #[arg(long)]
+    pub full: bool,
+    /// Folder of JPEG and PNG files to send; without it a few that the program draws itself
+    #[arg(long, value_name = "DIR")]
+    pub images: Option<PathBuf>,
+    /// A torchvision ResNet-50 checkpoint (safetensors)
+    #[arg(long, value_name = "FILE")]
+    pub weights: Option<PathBuf>,
+    /// Seed of everything that is drawn
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Folder for all results, new or empty; by default the next free out/demo-N
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
+
+fn number(text: &str) -> Result<f64, String> {
+    text.parse::<f64>().ok().filter(|v| v.is_finite()).ok_or_else(|| "not a finite number".into())
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    number(text).and_then(|v| if v > 0.0 { Ok(v) } else { Err("must be above zero".into()) })
+}
+
+fn not_negative(text: &str) -> Result<f64, String> {
+    number(text).and_then(|v| if v >= 0.0 { Ok(v) } else { Err("must be zero or more".into()) })
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    positive(text).and_then(|v| if v <= 1.0 { Ok(v) } else { Err("must be at most 1".into()) })
+}

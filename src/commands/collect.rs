@@ -1,0 +1,101 @@
+//! `splitscale collect`: bursts over slots x pods, each on disk before the next is fired.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use indicatif::{ProgressBar, ProgressStyle};
+use splitscale_serving::client::{Endpoints, PipelineClient};
+use splitscale_serving::collect::{Plan, collect};
+use splitscale_spec::{BurstRow, Status};
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::{Collect, Grid, Servers};
+use crate::files::{self, Log};
+use crate::images::{self, Image};
+use crate::interrupt::{self, Interrupted};
+
+/// Longest that a burst may take before what is missing counts as lost.
+const BURST_LIMIT: Duration = Duration::from_secs(300);
+/// Longest that the pipeline may take to be ready.
+const READY_LIMIT: Duration = Duration::from_secs(120);
+
+/// Measures into a new folder.
+pub fn run(args: &Collect) -> Result<()> {
+    let images = images::load(args.images.as_deref())?;
+    files::empty_folder(&args.out)?;
+    interrupt::run(async |stop| {
+        let client = client(&args.servers)?;
+        client.wait_ready(READY_LIMIT).await?;
+        measure(&client, &args.grid, &images, (args.seed, &args.out), &stop).await?;
+        println!("{}", args.out.display());
+        Ok(())
+    })
+}
+
+/// A client of the servers that were named.
+pub fn client(servers: &Servers) -> Result<PipelineClient> {
+    let Servers { a, proxy, b } = servers.clone();
+    Ok(PipelineClient::new(Endpoints { a, proxy, b })?)
+}
+
+/// Measures every cell of the grid; `table.csv` and `records.csv` in `out` grow with each burst.
+pub async fn measure(
+    client: &PipelineClient,
+    grid: &Grid,
+    images: &[Image],
+    (seed, out): (u64, &Path),
+    stop: &CancellationToken,
+) -> Result<()> {
+    let plan = Plan {
+        slots: grid.slots.clone(),
+        pods: grid.pods.clone(),
+        images_per_burst: grid.burst,
+        repeats: grid.repeats,
+        warm_up: 1,
+        seed,
+        burst_timeout: BURST_LIMIT,
+    };
+    let (mut table, mut log) = (Log::create(&out.join("table.csv"))?, Log::create(&out.join("records.csv"))?);
+    let bar = bar(plan.order().len() as u64);
+    let mut unanswered = 0;
+    let measured = collect(&plan, client, images, |cell, records| {
+        log.csv(records)?;
+        unanswered += records.iter().filter(|r| r.status != Status::Answered).count();
+        // A burst that lost requests was shorter than the others: its makespan says nothing.
+        if let Some(row) =
+            BurstRow::of(records).filter(|_| records.iter().all(|r| r.status == Status::Answered))
+        {
+            table.csv([row])?;
+            bar.println(format!(
+                "slots {} pods {} repeat {}: {:.2} s",
+                cell.slots,
+                cell.pods,
+                cell.repeat + 1,
+                row.end_time
+            ));
+        }
+        bar.inc(1);
+        Ok(())
+    });
+    tokio::select! {
+        measured = measured => measured?,
+        () = stop.cancelled() => {
+            let words = format!("{} of {} bursts measured; they are in {}", bar.position(), plan.order().len(), out.display());
+            return Err(Interrupted(words).into());
+        }
+    }
+    bar.finish_and_clear();
+    if unanswered > 0 {
+        bail!(
+            "{unanswered} requests got no answer and their bursts are left out of {}; records.csv tells which",
+            out.join("table.csv").display()
+        );
+    }
+    Ok(())
+}
+
+fn bar(bursts: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template("measuring {bar:30} {pos}/{len} bursts, {eta} left");
+    ProgressBar::new(bursts).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}

@@ -1,0 +1,29 @@
+//! One short file a command: read documents, call a library, write documents.
+
+mod calibrate;
+mod collect;
+mod demo;
+mod figures;
+mod scale;
+mod serve;
+mod simulate;
+mod summary;
+mod train;
+
+use anyhow::Result;
+
+use crate::cli::Command;
+
+/// Does what was asked.
+pub fn run(command: Command) -> Result<()> {
+    match command {
+        Command::Serve(server) => serve::run(server),
+        Command::Collect(args) => collect::run(&args),
+        Command::Calibrate(args) => calibrate::run(&args).map(drop),
+        Command::Simulate(args) => simulate::run(&args).map(drop),
+        Command::Train(args) => train::run(&args).map(drop),
+        Command::Scale(args) => scale::run(&args),
+        Command::Figures(args) => figures::run(&args).map(drop),
+        Command::Demo(args) => demo::run(&args),
+    }
+}

@@ -1,0 +1,106 @@
+//! `splitscale scale`: a policy watches a running pipeline and changes its pods.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+use splitscale_deploy::{Endpoints, LocalBackend, Mode, Observer, Scaler};
+use splitscale_policy::Freshness;
+use splitscale_spec::{Decision, PipelineConfig, Policy};
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::{Backend, Scale, ScaleMode};
+use crate::{files, interrupt};
+
+/// A row of `timeline.csv`: what a decision saw, for the figure. What was not seen is empty.
+#[derive(Debug, Serialize)]
+struct TimelineRow {
+    time_s: f64,
+    slots: Option<u32>,
+    desired_a: Option<u32>,
+    desired_b: Option<u32>,
+    ready_a: Option<u32>,
+    ready_b: Option<u32>,
+    throughput_per_s: Option<f64>,
+    latency_p50_s: Option<f64>,
+    latency_p95_s: Option<f64>,
+}
+
+/// Runs until told to stop, or for `--duration`.
+pub fn run(args: &Scale) -> Result<()> {
+    interrupt::run(async |stop| {
+        let run = scale(args, stop.clone(), |decision| {
+            if let Some(words) = changed(decision) {
+                println!("{:>7.1} s  {words}", decision.observed.time_s);
+            }
+        });
+        // Ctrl-C is how a scaler ends: a clean stop, not a failure.
+        match args.duration.map(Duration::from_secs_f64) {
+            Some(duration) => tokio::time::timeout(duration, run).await.unwrap_or(Ok(())),
+            None => run.await,
+        }
+    })
+}
+
+/// Scales until `stop`; each decision is on disk before `on_decision` sees it.
+pub async fn scale(
+    args: &Scale,
+    stop: CancellationToken,
+    mut on_decision: impl FnMut(&Decision),
+) -> Result<()> {
+    let Backend::Local = args.backend;
+    let policy: Policy = files::read_json(&args.policy)?;
+    let pipeline = files::read_toml::<PipelineConfig>(&args.pipeline)?
+        .validate()
+        .with_context(|| format!("{} cannot be used", args.pipeline.display()))?;
+    let controller = splitscale_policy::start(&policy, &pipeline, Freshness::default())
+        .with_context(|| format!("{} cannot be used", args.policy.display()))?;
+    let interval = Duration::from_secs_f64(args.interval);
+    let endpoints =
+        Endpoints { a: args.servers.a.clone(), proxy: args.servers.proxy.clone(), b: args.servers.b.clone() };
+    let scaler = Scaler {
+        backend: LocalBackend::new(endpoints, interval.max(Duration::from_secs(1)))?,
+        observer: Observer::new(args.window),
+        controller,
+        mode: match args.mode {
+            ScaleMode::Recommend => Mode::Recommend,
+            ScaleMode::Auto => Mode::Auto,
+        },
+        interval,
+    };
+    let mut log = files::Log::create(&args.out)?;
+    let mut timeline = args.timeline.as_deref().map(files::Log::create).transpose()?;
+    scaler
+        .run(stop, |decision| {
+            log.json(decision)?;
+            if let Some(timeline) = &mut timeline {
+                timeline.csv([TimelineRow::of(decision)])?;
+            }
+            on_decision(decision);
+            Ok(())
+        })
+        .await
+}
+
+/// In words what a decision changed; absent where it changed nothing.
+pub fn changed(decision: &Decision) -> Option<String> {
+    let (a, b, to) = (decision.observed.a.as_ref()?, decision.observed.b.as_ref()?, decision.capped?);
+    (a.desired != to.a || b.desired != to.b).then(|| decision.why.join("; "))
+}
+
+impl TimelineRow {
+    fn of(decision: &Decision) -> Self {
+        let seen = &decision.observed;
+        TimelineRow {
+            time_s: seen.time_s,
+            slots: seen.slots.map(|s| s.value),
+            desired_a: seen.a.as_ref().map(|a| a.desired),
+            desired_b: seen.b.as_ref().map(|b| b.desired),
+            ready_a: seen.a.as_ref().map(|a| a.ready),
+            ready_b: seen.b.as_ref().map(|b| b.ready),
+            throughput_per_s: seen.answers_per_s.map(|s| s.value),
+            latency_p50_s: seen.latency_p50_s.map(|s| s.value),
+            latency_p95_s: seen.latency_p95_s.map(|s| s.value),
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! `splitscale serve a | proxy | b`: one server, until it is told to stop.
+
+use std::io::Read;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use splitscale_serving::engine::{Cut, EngineConfig, EngineFactory, Half, open};
+use splitscale_serving::proxy::{ProxyOptions, serve_proxy};
+use splitscale_serving::stage::{Downstream, StageOptions, serve_a, serve_b};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::{Listen, Pods, Serve, ServeA, ServeB, ServeProxy};
+use crate::{files, interrupt};
+
+/// Longest that an answer of the next server may take.
+const ANSWER_LIMIT: Duration = Duration::from_secs(600);
+/// Most that may wait at a server before it refuses.
+const QUEUE_MAX: usize = 4096;
+/// Most transfer slots that may be asked for.
+const SLOTS_MAX: u32 = 1024;
+
+/// Serves until SIGINT, SIGTERM, or (with `--exit-with-stdin`) the end of standard input.
+pub fn run(server: Serve) -> Result<()> {
+    interrupt::run(async |stop| match server {
+        Serve::A(args) => a(args, stop).await,
+        Serve::Proxy(args) => proxy(args, stop).await,
+        Serve::B(args) => b(args, stop).await,
+    })
+}
+
+async fn a(args: ServeA, stop: CancellationToken) -> Result<()> {
+    let listener = listen(&args.listen, args.port, &stop).await?;
+    let downstream = Downstream {
+        b: format!("http://{}:{}", args.b.container_b_host, args.b.container_b_port),
+        proxy: format!("http://{}:{}", args.proxy_host, args.proxy_port),
+        timeout: ANSWER_LIMIT,
+    };
+    let factory = factory(&args.pods, Half::A)?;
+    Ok(serve_a(listener, stage(&args.pods, &args.listen), downstream, factory, stop).await?)
+}
+
+async fn b(args: ServeB, stop: CancellationToken) -> Result<()> {
+    let listener = listen(&args.listen, args.port, &stop).await?;
+    let factory = factory(&args.pods, Half::B)?;
+    Ok(serve_b(listener, stage(&args.pods, &args.listen), factory, stop).await?)
+}
+
+async fn proxy(args: ServeProxy, stop: CancellationToken) -> Result<()> {
+    let listener = listen(&args.listen, args.port, &stop).await?;
+    let options = ProxyOptions {
+        b: format!("http://{}:{}", args.b.container_b_host, args.b.container_b_port),
+        slots: args.threads,
+        slots_max: SLOTS_MAX,
+        slot_bandwidth_mbit_s: args.slot_bandwidth,
+        rtt: Duration::from_secs_f64(args.rtt),
+        sleep: Duration::from_secs_f64(args.sleep_time),
+        b_timeout: ANSWER_LIMIT,
+        queue_max: QUEUE_MAX,
+        grace: Duration::from_secs_f64(args.listen.grace),
+    };
+    Ok(serve_proxy(listener, options, stop).await?)
+}
+
+/// Binds, says where on standard output, and watches standard input if asked to.
+async fn listen(listen: &Listen, port: u16, stop: &CancellationToken) -> Result<TcpListener> {
+    let address = format!("{}:{port}", listen.host);
+    let listener = TcpListener::bind(&address)
+        .await
+        .with_context(|| format!("could not listen on {address}; name another port with --port"))?;
+    println!("listening on http://{}", listener.local_addr()?);
+    if listen.exit_with_stdin {
+        let stop = stop.clone();
+        // A thread of its own: the runtime would wait for a blocked read before it ends.
+        std::thread::spawn(move || {
+            let mut sink = [0; 64];
+            while std::io::stdin().read(&mut sink).is_ok_and(|n| n > 0) {}
+            stop.cancel();
+        });
+    }
+    Ok(listener)
+}
+
+fn stage(pods: &Pods, listen: &Listen) -> StageOptions {
+    StageOptions {
+        pods: pods.pods,
+        pods_max: pods.pods_max.max(pods.pods),
+        cpu_share: pods.cpu_share,
+        queue_max: QUEUE_MAX,
+        grace: Duration::from_secs_f64(listen.grace),
+    }
+}
+
+fn factory(pods: &Pods, half: Half) -> Result<Arc<dyn EngineFactory>> {
+    if pods.gpu_type != "cpu" {
+        bail!("device {}: this build computes on the CPU; leave --gpu-type (GPU_TYPE) at cpu", pods.gpu_type);
+    }
+    let cut = Cut::from_version(pods.model_version).context("--model-version is 1, 2 or 3")?;
+    let labels = pods.labels.as_deref().map(files::read).transpose()?;
+    let labels = labels.map(|text| text.lines().map(String::from).collect::<Vec<_>>());
+    if let (Some(labels), Some(path)) = (&labels, &pods.labels)
+        && labels.len() != 1000
+    {
+        bail!("{} has {} lines; it takes 1000, one a class", path.display(), labels.len());
+    }
+    if pods.weights.is_none() {
+        tracing::warn!("no --weights: the weights are a formula, and the class names mean nothing");
+    }
+    Ok(Arc::from(open(&EngineConfig { half, cut, weights: pods.weights.clone(), labels })?))
+}

@@ -1,0 +1,120 @@
+//! `splitscale simulate`: bursts through a calibrated pipeline, beside the measured ones where there are any.
+
+use std::collections::BTreeMap;
+use std::thread::available_parallelism;
+
+use anyhow::{Context, Result, bail};
+use serde::Serialize;
+use splitscale_calibration::{BadRows, Fidelity, fidelity, read_bursts};
+use splitscale_sim::{Arrivals, Outcome, Setup, replicate};
+use splitscale_spec::{BurstRow, Calibration, Laws, Replicas};
+
+use crate::cli::Simulate;
+use crate::files;
+
+/// A cell that was only simulated.
+#[derive(Debug, Serialize)]
+struct SimulatedCell {
+    slots: u32,
+    pods: u32,
+    simulated_s: f64,
+    half_width_s: f64,
+    fingerprint: String,
+}
+
+/// Simulates every cell, prints and writes it. With a table, returns the comparison.
+pub fn run(args: &Simulate) -> Result<Option<Fidelity>> {
+    let calibration: Calibration = files::read_json(&args.calibration)?;
+    calibration.validate().with_context(|| format!("{} cannot be used", args.calibration.display()))?;
+    let Some(laws) = calibration.laws else {
+        bail!("{} has no laws; calibrate with --records", args.calibration.display());
+    };
+    match &args.table {
+        Some(path) => {
+            let name = path.display().to_string();
+            let measured = read_bursts(&name, &files::read(path)?, BadRows::Refuse)?.rows;
+            compare(args, &laws, &measured).map(Some)
+        }
+        None => explore(args, &laws).map(|()| None),
+    }
+}
+
+fn compare(args: &Simulate, laws: &Laws, measured: &[BurstRow]) -> Result<Fidelity> {
+    let cells: BTreeMap<(u32, u32), ()> = measured.iter().map(|r| ((r.bandwidth, r.num_pod_a), ())).collect();
+    let mut simulated = BTreeMap::new();
+    for (slots, pods) in cells.into_keys() {
+        simulated.insert((slots, pods), mean(&cell(args, laws, slots, pods)?));
+    }
+    let fidelity = fidelity(measured, &simulated, &laws.fitted_on)?;
+    if let Some(path) = &args.out {
+        files::write_csv(path, &fidelity.cells)?;
+    }
+    print(&fidelity);
+    Ok(fidelity)
+}
+
+fn explore(args: &Simulate, laws: &Laws) -> Result<()> {
+    let mut cells = Vec::new();
+    println!(
+        "{:>6} {:>5} {:>12} {:>12}  fingerprint of replication 0",
+        "slots", "pods", "makespan [s]", "+- 95 % [s]"
+    );
+    for &slots in &args.slots {
+        for &pods in &args.pods {
+            let outcomes = cell(args, laws, slots, pods)?;
+            let (simulated_s, half_width_s) = (mean(&outcomes), half_width(&outcomes));
+            let fingerprint = format!("{:016x}", outcomes[0].fingerprint);
+            println!("{slots:>6} {pods:>5} {simulated_s:>12.4} {half_width_s:>12.4}  {fingerprint}");
+            cells.push(SimulatedCell { slots, pods, simulated_s, half_width_s, fingerprint });
+        }
+    }
+    args.out.as_ref().map_or(Ok(()), |path| files::write_csv(path, &cells))
+}
+
+/// All replications of one cell.
+fn cell(args: &Simulate, laws: &Laws, slots: u32, pods: u32) -> Result<Vec<Outcome>> {
+    let setup = Setup {
+        pods: Replicas { a: pods, b: pods },
+        slots,
+        laws: laws.clone(),
+        arrivals: Arrivals::Burst(args.burst),
+        records: false,
+    };
+    let threads = available_parallelism().map_or(1, usize::from);
+    Ok(replicate(&setup, args.seed, args.replications, threads)?)
+}
+
+fn mean(outcomes: &[Outcome]) -> f64 {
+    outcomes.iter().map(|outcome| outcome.makespan_s).sum::<f64>() / outcomes.len() as f64
+}
+
+/// Normal 95 % half-width of the mean.
+fn half_width(outcomes: &[Outcome]) -> f64 {
+    let (mean, n) = (mean(outcomes), outcomes.len() as f64);
+    let squares: f64 = outcomes.iter().map(|outcome| (outcome.makespan_s - mean).powi(2)).sum();
+    1.96 * (squares / (n - 1.0).max(1.0) / n).sqrt()
+}
+
+fn print(fidelity: &Fidelity) {
+    println!("{:>6} {:>5} {:>11} {:>10} {:>8}", "slots", "pods", "measured", "simulated", "error");
+    for cell in &fidelity.cells {
+        let mark = if cell.held_out { "" } else { "  corner: fitted on" };
+        println!(
+            "{:>6} {:>5} {:>9.3} s {:>8.3} s {:>+7.1}%{mark}",
+            cell.slots,
+            cell.pods,
+            cell.measured_s,
+            cell.simulated_s,
+            cell.error * 100.0
+        );
+    }
+    if let (Some(error), Some(worst)) = (fidelity.mean_absolute_error, &fidelity.worst) {
+        println!(
+            "held-out cells: mean |error| {:.1} %, worst {:+.1} % at slots {}, pods {}",
+            error * 100.0,
+            worst.error * 100.0,
+            worst.slots,
+            worst.pods
+        );
+    }
+}

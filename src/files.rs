@@ -1,0 +1,122 @@
+//! The only place that opens documents, tables and folders. Every error names the file.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// The text of a file.
+pub fn read(path: &Path) -> Result<String> {
+    fs::read_to_string(path).with_context(|| format!("could not read {}", path.display()))
+}
+
+/// A JSON document. A key it does not know, or a value of another type, is named with its line.
+pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
+    let text = read(path)?;
+    schema_first(path, &text)?;
+    serde_json::from_str(&text).with_context(|| format!("{} is not the expected document", path.display()))
+}
+
+/// A TOML document.
+pub fn read_toml<T: DeserializeOwned>(path: &Path) -> Result<T> {
+    toml::from_str(&read(path)?).with_context(|| format!("{} cannot be used", path.display()))
+}
+
+/// Writes a JSON document whole or not at all.
+pub fn write_json(path: &Path, document: &impl Serialize) -> Result<()> {
+    let mut text = serde_json::to_string_pretty(document)?;
+    text.push('\n');
+    write(path, text.as_bytes())
+}
+
+/// Writes a table whole or not at all.
+pub fn write_csv<T: Serialize>(path: &Path, rows: impl IntoIterator<Item = T>) -> Result<()> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    for row in rows {
+        writer.serialize(row)?;
+    }
+    write(path, &writer.into_inner().context("could not write a table")?)
+}
+
+/// Writes beside the target and renames: a reader never sees half a file.
+pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    parent(path)?;
+    let mut name = path.file_name().context("not the name of a file")?.to_os_string();
+    name.push(".part");
+    let part = path.with_file_name(name);
+    fs::write(&part, bytes).with_context(|| format!("could not write {}", part.display()))?;
+    fs::rename(&part, path).with_context(|| format!("could not write {}", path.display()))
+}
+
+/// A file that grows while something is measured: each append is on disk before the next begins.
+#[derive(Debug)]
+pub struct Log {
+    path: PathBuf,
+    file: File,
+}
+
+impl Log {
+    /// Starts an empty file.
+    pub fn create(path: &Path) -> Result<Log> {
+        parent(path)?;
+        let file = File::create(path).with_context(|| format!("could not write {}", path.display()))?;
+        Ok(Log { path: path.into(), file })
+    }
+
+    /// Appends rows of CSV; the header stands before the first.
+    pub fn csv<T: Serialize>(&mut self, rows: impl IntoIterator<Item = T>) -> Result<()> {
+        let empty = self.file.metadata()?.len() == 0;
+        let mut writer = csv::WriterBuilder::new().has_headers(empty).from_writer(Vec::new());
+        for row in rows {
+            writer.serialize(row)?;
+        }
+        let bytes = writer.into_inner().context("could not write a table")?;
+        self.append(&bytes)
+    }
+
+    /// Appends one line of JSON.
+    pub fn json(&mut self, document: &impl Serialize) -> Result<()> {
+        let mut line = serde_json::to_vec(document)?;
+        line.push(b'\n');
+        self.append(&line)
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> Result<()> {
+        self.file.write_all(bytes).with_context(|| format!("could not write {}", self.path.display()))
+    }
+}
+
+/// A folder that is new or empty, so that nothing measured earlier is lost.
+pub fn empty_folder(path: &Path) -> Result<()> {
+    fs::create_dir_all(path).with_context(|| format!("could not make the folder {}", path.display()))?;
+    let mut entries = fs::read_dir(path).with_context(|| format!("could not read {}", path.display()))?;
+    if entries.next().is_some() {
+        bail!("{} is not empty; name a new folder with --out", path.display());
+    }
+    Ok(())
+}
+
+fn parent(path: &Path) -> Result<()> {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => fs::create_dir_all(folder)
+            .with_context(|| format!("could not make the folder {}", folder.display())),
+        _ => Ok(()),
+    }
+}
+
+/// A document of another schema is told as such, before its unknown keys are.
+fn schema_first(path: &Path, text: &str) -> Result<()> {
+    #[derive(serde::Deserialize)]
+    struct Schema {
+        schema: u32,
+    }
+    // All documents are of schema 1 so far; a text without a readable schema is refused by its own type.
+    if let Ok(Schema { schema }) = serde_json::from_str(text) {
+        splitscale_spec::check_schema("document", schema, 1)
+            .with_context(|| format!("{} cannot be used", path.display()))?;
+    }
+    Ok(())
+}
