@@ -56,7 +56,7 @@ fn bare_loop(seed: u64) -> u64 {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut draw = |mean_s: f64| {
         let unit = ((rng.next_u64() >> 12) as f64 + 0.5) * (1.0 / (1u64 << 52) as f64);
-        (-mean_s * 1e9 * libm::log(unit)) as u64
+        (-mean_s * 1e9 * unit.ln()) as u64
     };
     let mut heap: BinaryHeap<Reverse<u128>> = BinaryHeap::with_capacity(16);
     let mut sequence = 0;

@@ -10,7 +10,7 @@ pub enum SimError {
     Invalid(#[from] Invalid),
     /// The clock reached its end.
     #[error(
-        "simulated time ran over after 584 years; make the times of the laws shorter or the requests fewer"
+        "simulated time ran over after 292 years; make the times of the laws shorter or the requests fewer"
     )]
     EndOfTime,
     /// An identity that must hold does not: an error of the simulator. Fatal; no number of the run is right.

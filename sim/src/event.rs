@@ -54,14 +54,14 @@ impl EventQueue {
         EventQueue { heap: BinaryHeap::with_capacity(events), hole: false }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn push(&mut self, event: Event) {
         let key = Reverse(event.key());
-        if self.hole
-            && let Some(mut top) = self.heap.peek_mut()
-        {
-            *top = key;
+        if self.hole {
             self.hole = false;
+            if let Some(mut top) = self.heap.peek_mut() {
+                *top = key;
+            }
         } else {
             self.heap.push(key);
         }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use splitscale_spec::ServiceLaw;
 
-use crate::time::nanos;
+use crate::ln::ln;
+use crate::time::{nanos, rounded};
 
 /// A law in nanoseconds. One 64-bit word in, one duration out, rising with 1 - u (exponential) or u
 /// (empirical), where u is the word as a number in (0, 1).
@@ -34,21 +35,28 @@ impl Sampler {
         }
     }
 
-    /// The duration that belongs to `word` [ns].
+    /// The durations that belong to `word(0)`, `word(1)`, ... [ns].
     #[inline]
-    pub(crate) fn sample(&self, word: u64) -> u64 {
+    pub(crate) fn sample<const N: usize>(&self, word: impl Fn(usize) -> u64) -> [u64; N] {
         match self {
-            Sampler::Constant(value_ns) => *value_ns,
-            Sampler::Exponential { mean_ns } => (0.5 - mean_ns * libm::log(unit(word))) as u64,
+            Sampler::Constant(value_ns) => [*value_ns; N],
+            Sampler::Exponential { mean_ns } => {
+                std::array::from_fn(|i| rounded(-mean_ns * ln(unit(word(i)))))
+            }
             Sampler::Empirical { quantiles_ns } => {
-                let height = unit(word) * (quantiles_ns.len() - 1) as f64;
-                // u is at most 1 - 2^-53, so that the product rounds to less than n - 1.
-                let below = height as usize;
-                let (low, high) = (quantiles_ns[below], quantiles_ns[below + 1]);
-                (0.5 + low + (high - low) * (height - below as f64)) as u64
+                std::array::from_fn(|i| interpolate(quantiles_ns, unit(word(i))))
             }
         }
     }
+}
+
+/// The quantile at `u`.
+fn interpolate(quantiles_ns: &[f64], u: f64) -> u64 {
+    let height = u * (quantiles_ns.len() - 1) as f64;
+    // u is at most 1 - 2^-53, so that the product rounds to less than n - 1.
+    let below = height as usize;
+    let (low, high) = (quantiles_ns[below], quantiles_ns[below + 1]);
+    rounded(low + (high - low) * (height - below as f64))
 }
 
 /// The upper 52 bits of a word as a number in the open interval (0, 1), symmetric about 1/2: the complement
@@ -66,7 +74,7 @@ mod tests {
     const WORDS: [u64; 6] = [0, 1 << 60, 1 << 63, 0x9e37_79b9_7f4a_7c15, 0xd1b5_4a32_d192_ed03, u64::MAX];
 
     fn draws(law: &ServiceLaw) -> [u64; 6] {
-        WORDS.map(|word| Sampler::of(law).sample(word))
+        Sampler::of(law).sample(|i| WORDS[i])
     }
 
     #[test]

@@ -8,7 +8,7 @@
 //!
 //! Each station has one queue, first come first served; the lowest-numbered free pod or slot takes the next
 //! request. [`Setup`] says what is simulated, [`Simulation`] runs it, [`Outcome`] is what came of it, and
-//! [`replicate`] runs it many times on several threads.
+//! [`replicate()`] runs it many times on several threads.
 //!
 //! # Order of events
 //! Simulated time is whole nanoseconds ([`SimTime`]). Events are handled in the order of the triple
@@ -37,7 +37,7 @@
 //!
 //! # Guarantees
 //! - The same setup, seed and replication give the same bytes on every platform: integer time, no hash maps,
-//!   logarithms from the `libm` crate. [`Outcome::fingerprint`] sums up every event in 64 bits.
+//!   logarithms from a table of our own. [`Outcome::fingerprint`] sums up every event in 64 bits.
 //! - Little's law and the conservation of requests are checked at the end of every run, as identities.
 //! - Memory does not grow with the number of requests, unless [`Setup::records`] asks for them.
 
@@ -47,6 +47,7 @@ mod error;
 mod event;
 mod fingerprint;
 mod law;
+mod ln;
 mod outcome;
 mod replicate;
 mod request;

@@ -66,9 +66,10 @@ pub(crate) struct Answers {
     pub(crate) last_done: SimTime,
     sum_ns: u128,
     max_ns: u64,
-    /// Mean and sum of squared deviations of Welford's recurrence (Technometrics 4(3), 1962) [ns, ns^2].
-    mean_ns: f64,
-    deviations_ns2: f64,
+    /// Sum of squared distances from the first latency, which keeps the digits that raw squares would lose
+    /// and needs no division an answer [ns^2].
+    first_ns: u64,
+    squares_ns2: f64,
 }
 
 // === impl Outcome ===
@@ -96,16 +97,21 @@ impl Answers {
         self.last_done = now;
         self.sum_ns += u128::from(latency_ns);
         self.max_ns = self.max_ns.max(latency_ns);
-        let from_mean = latency_ns as f64 - self.mean_ns;
-        self.mean_ns += from_mean / self.count as f64;
-        self.deviations_ns2 += from_mean * (latency_ns as f64 - self.mean_ns);
+        if self.count == 1 {
+            self.first_ns = latency_ns;
+        }
+        let distance_ns = latency_ns as f64 - self.first_ns as f64;
+        self.squares_ns2 += distance_ns * distance_ns;
     }
 
     pub(crate) fn latency(&self) -> Latency {
-        let freedom = self.count.saturating_sub(1).max(1) as f64;
+        let count = self.count.max(1) as f64;
+        let mean_ns = self.sum_ns as f64 / count;
+        let distance_ns = mean_ns - self.first_ns as f64;
+        let deviations_ns2 = self.squares_ns2 - count * distance_ns * distance_ns;
         Latency {
-            mean_s: self.sum_ns as f64 / self.count.max(1) as f64 * 1e-9,
-            sd_s: (self.deviations_ns2 / freedom).sqrt() * 1e-9,
+            mean_s: mean_ns * 1e-9,
+            sd_s: (deviations_ns2.max(0.0) / (count - 1.0).max(1.0)).sqrt() * 1e-9,
             max_s: self.max_ns as f64 * 1e-9,
         }
     }

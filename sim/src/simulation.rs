@@ -12,7 +12,7 @@ use crate::fingerprint::Fingerprint;
 use crate::outcome::{Answers, Outcome};
 use crate::request::Request;
 use crate::setup::{Setup, check_pods, check_slots};
-use crate::station::Station;
+use crate::station::{NOBODY, Station};
 use crate::time::SimTime;
 
 /// A pipeline in the middle of its work. A clone is a snapshot: continued alike it meets the same future,
@@ -26,8 +26,8 @@ pub struct Simulation {
     b: Station,
     /// The requests on their way, each in its place; with records, all of them, by number.
     requests: Vec<Request>,
-    /// Places that are free again; with records there are none.
-    free: Vec<u32>,
+    /// The first of the places that are free again, each naming the next; with records there are none.
+    free: u32,
     created: u32,
     /// Those created that nobody's answer prompted.
     unprompted: u32,
@@ -66,7 +66,7 @@ impl Simulation {
             proxy: Station::new("proxy", setup.slots),
             b: Station::new("b", setup.pods.b),
             requests: Vec::with_capacity(room.min(FIRST_ROOM) as usize),
-            free: Vec::new(),
+            free: NOBODY,
             created: 0,
             unprompted: 0,
             arrivals: setup.arrivals,
@@ -150,7 +150,7 @@ impl Simulation {
     /// If the clock reaches its end, or if an identity does not hold (a bug of the simulator).
     pub fn run_to_end(mut self) -> Result<Outcome, SimError> {
         self.run_until(SimTime::MAX);
-        if self.answers.last_done == SimTime::MAX {
+        if self.answers.last_done >= SimTime::END {
             return Err(SimError::EndOfTime);
         }
         let requests = u64::from(self.arrivals.requests());
@@ -182,6 +182,9 @@ impl Simulation {
 }
 
 // === the way of one request ===
+//
+// The steps are inlined by force: one copy of the event queue's code a step lets the processor learn the
+// branches of each apart, which is worth a tenth of the speed.
 
 impl Simulation {
     fn run_until(&mut self, until: SimTime) {
@@ -214,8 +217,10 @@ impl Simulation {
         let sent = self.now.after(demands.gap);
         let request = Request::new(self.created, sent, &demands);
         self.created += 1;
-        let place = if let Some(place) = self.free.pop() {
-            self.requests[place as usize] = request;
+        let place = self.free;
+        let place = if let Some(reused) = self.requests.get_mut(place as usize) {
+            self.free = reused.next;
+            *reused = request;
             place
         } else {
             self.requests.push(request);
@@ -235,6 +240,7 @@ impl Simulation {
         }
     }
 
+    #[inline(always)]
     fn start_a(&mut self, place: u32, pod: u32) {
         let request = &mut self.requests[place as usize];
         request.pod_a = pod;
@@ -248,8 +254,8 @@ impl Simulation {
     fn served_a(&mut self, place: u32) {
         let request = &mut self.requests[place as usize];
         request.since = self.now;
-        self.a.leave(self.now, request.pod_a, request.service_a_ns);
-        if let Some((waiting, pod)) = self.a.take_waiting(&self.requests) {
+        let (pod, service_ns) = (request.pod_a, request.service_a_ns);
+        if let Some(waiting) = self.a.leave(self.now, pod, service_ns, &self.requests) {
             self.start_a(waiting, pod);
         }
         if let Some(slot) = self.proxy.arrive(self.now, place, &mut self.requests) {
@@ -257,6 +263,7 @@ impl Simulation {
         }
     }
 
+    #[inline(always)]
     fn start_transfer(&mut self, place: u32, slot: u32) {
         let request = &mut self.requests[place as usize];
         request.slot = slot;
@@ -274,6 +281,7 @@ impl Simulation {
         }
     }
 
+    #[inline(always)]
     fn start_b(&mut self, place: u32, pod: u32) {
         let request = &mut self.requests[place as usize];
         request.pod_b = pod;
@@ -288,16 +296,13 @@ impl Simulation {
     fn served_b(&mut self, place: u32) {
         let request = &mut self.requests[place as usize];
         request.since = self.now;
-        let (slot, back_ns) = (request.slot, request.back_ns);
-        let held_ns = [request.queue_b_ns, request.service_b_ns]
-            .into_iter()
-            .fold(request.transfer_ns, u64::saturating_add);
-        self.b.leave(self.now, request.pod_b, request.service_b_ns);
-        if let Some((waiting, pod)) = self.b.take_waiting(&self.requests) {
+        let (pod, slot, back_ns) = (request.pod_b, request.slot, request.back_ns);
+        let service_ns = request.service_b_ns;
+        let held_ns = request.transfer_ns.saturating_add(request.queue_b_ns).saturating_add(service_ns);
+        if let Some(waiting) = self.b.leave(self.now, pod, service_ns, &self.requests) {
             self.start_b(waiting, pod);
         }
-        self.proxy.leave(self.now, slot, held_ns);
-        if let Some((waiting, slot)) = self.proxy.take_waiting(&self.requests) {
+        if let Some(waiting) = self.proxy.leave(self.now, slot, held_ns, &self.requests) {
             self.start_transfer(waiting, slot);
         }
         if back_ns > 0 {
@@ -314,7 +319,8 @@ impl Simulation {
         request.since = self.now;
         self.answers.add(self.now, request.latency_ns());
         if !self.records {
-            self.free.push(place);
+            request.next = self.free;
+            self.free = place;
         }
         let prompts = matches!(self.arrivals, Arrivals::ClosedLoop { .. });
         let unprompted_to_come = self.arrivals.unprompted() - self.unprompted;

@@ -22,7 +22,7 @@ pub(crate) struct Station {
 #[derive(Debug, Clone)]
 struct Servers {
     limit: u32,
-    /// One bit a server, up to the highest that was ever taken.
+    /// One bit a server, as many words as were ever needed and at least one.
     taken: Vec<u64>,
 }
 
@@ -76,7 +76,7 @@ impl Station {
     }
 
     /// A request comes: the server that takes it at once, or else it waits.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn arrive(&mut self, now: SimTime, place: u32, requests: &mut [Request]) -> Option<u32> {
         self.books.pass(now);
         self.books.arrived += 1;
@@ -90,19 +90,29 @@ impl Station {
         server
     }
 
-    /// A request leaves its server after `held_ns` of service.
-    #[inline]
-    pub(crate) fn leave(&mut self, now: SimTime, server: u32, held_ns: u64) {
+    /// A request leaves its server after `held_ns` of service: who takes its place. While somebody waits no
+    /// server is free, so that it can be no other than this one.
+    #[inline(always)]
+    pub(crate) fn leave(
+        &mut self,
+        now: SimTime,
+        server: u32,
+        held_ns: u64,
+        requests: &[Request],
+    ) -> Option<u32> {
         self.books.pass(now);
-        self.books.busy -= 1;
         self.books.served += 1;
         self.books.served_sum += u128::from(held_ns);
+        if self.books.waiting > 0 && server < self.servers.limit {
+            self.books.waiting -= 1;
+            return Some(self.queue.pop(requests));
+        }
+        self.books.busy -= 1;
         self.servers.free(server);
+        None
     }
 
-    /// Who waits longest, and the server that takes it now. The books must be up to date: it follows a
-    /// `leave` or a `resize`.
-    #[inline]
+    /// After a `resize`: who waits longest, and the server that takes it now.
     pub(crate) fn take_waiting(&mut self, requests: &[Request]) -> Option<(u32, u32)> {
         if self.books.waiting == 0 {
             return None;
@@ -165,16 +175,20 @@ impl Servers {
     /// The lowest-numbered free server.
     #[inline]
     fn take(&mut self) -> Option<u32> {
-        let full = self.taken.iter().take_while(|&&word| word == u64::MAX).count();
-        let bit = self.taken.get(full).map_or(0, |word| word.trailing_ones());
-        let server = full as u32 * 64 + bit;
+        let mut index = 0;
+        while self.taken[index] == u64::MAX {
+            index += 1;
+            if index == self.taken.len() {
+                self.taken.push(0);
+            }
+        }
+        let word = &mut self.taken[index];
+        let server = index as u32 * 64 + word.trailing_ones();
         if server >= self.limit {
             return None;
         }
-        if full == self.taken.len() {
-            self.taken.push(0);
-        }
-        self.taken[full] |= 1 << bit;
+        // The lowest zero becomes a one.
+        *word |= *word + 1;
         Some(server)
     }
 
@@ -226,7 +240,7 @@ mod tests {
 
     #[test]
     fn the_lowest_free_server_takes_the_next() {
-        let mut servers = Servers { limit: 130, taken: vec![] };
+        let mut servers = Servers { limit: 130, taken: vec![0] };
         assert!((0..130).all(|n| servers.take() == Some(n)));
         assert_eq!(servers.take(), None);
         servers.free(70);
@@ -236,7 +250,7 @@ mod tests {
 
     #[test]
     fn above_the_limit_nobody_is_taken_and_all_may_finish() {
-        let mut servers = Servers { limit: 3, taken: vec![] };
+        let mut servers = Servers { limit: 3, taken: vec![0] };
         (0..3).for_each(|n| assert_eq!(servers.take(), Some(n)));
         servers.limit = 1;
         servers.free(2);
@@ -253,7 +267,7 @@ mod tests {
         let no_requests = &mut [];
         assert_eq!(station.arrive(SimTime::ZERO, 0, no_requests), Some(0));
         station.begin(0);
-        station.leave(SimTime::from_nanos(5), 0, 4);
+        assert_eq!(station.leave(SimTime::from_nanos(5), 0, 4, &[]), None);
         let SimError::Imbalance { identity, left, right, .. } = station.audit(1).unwrap_err() else {
             panic!("not an imbalance")
         };
