@@ -18,7 +18,7 @@ pub enum Arrivals {
     },
     /// A Poisson stream: independent exponential gaps, the first before the first request.
     Poisson {
-        /// Mean arrivals a second [1/s].
+        /// Mean arrivals a second \[1/s\].
         rate_per_s: f64,
         /// Requests until it ends.
         requests: u32,

@@ -7,7 +7,7 @@ use splitscale_spec::ServiceLaw;
 use crate::law::Sampler;
 use crate::setup::Setup;
 
-/// All that chance decides for one request [ns].
+/// All that chance decides for one request \[ns\].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Demands {
     pub(crate) service_a: u64,

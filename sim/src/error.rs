@@ -20,7 +20,7 @@ pub enum SimError {
         station: &'static str,
         /// Which.
         identity: &'static str,
-        /// One side [ns or requests].
+        /// One side \[ns or requests\].
         left: u128,
         /// The other side.
         right: u128,

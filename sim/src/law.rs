@@ -35,7 +35,7 @@ impl Sampler {
         }
     }
 
-    /// The durations that belong to `word(0)`, `word(1)`, ... [ns].
+    /// The durations that belong to `word(0)`, `word(1)`, ... \[ns\].
     #[inline]
     pub(crate) fn sample<const N: usize>(&self, word: impl Fn(usize) -> u64) -> [u64; N] {
         match self {

@@ -18,7 +18,7 @@ pub struct Outcome {
     pub events: u64,
     /// Requests sent, all of them answered.
     pub requests: u64,
-    /// First request sent to last answer [s].
+    /// First request sent to last answer \[s\].
     pub makespan_s: f64,
     /// Sent to answered.
     pub latency: Latency,
@@ -35,22 +35,22 @@ pub struct Outcome {
 /// Latency over all requests.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Latency {
-    /// Mean [s].
+    /// Mean \[s\].
     pub mean_s: f64,
-    /// Standard deviation, with n - 1 [s]; zero for one request.
+    /// Standard deviation, with n - 1 \[s\]; zero for one request.
     pub sd_s: f64,
-    /// Largest [s].
+    /// Largest \[s\].
     pub max_s: f64,
 }
 
 /// One station over a run. Means over time run from the first request sent to the last answer.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct StationSummary {
-    /// Mean wait in the queue [s].
+    /// Mean wait in the queue \[s\].
     pub mean_wait_s: f64,
-    /// Longest wait [s].
+    /// Longest wait \[s\].
     pub max_wait_s: f64,
-    /// Mean time with a server [s].
+    /// Mean time with a server \[s\].
     pub mean_service_s: f64,
     /// Mean number waiting.
     pub mean_waiting: f64,
@@ -67,7 +67,7 @@ pub(crate) struct Answers {
     sum_ns: u128,
     max_ns: u64,
     /// Sum of squared distances from the first latency, which keeps the digits that raw squares would lose
-    /// and needs no division an answer [ns^2].
+    /// and needs no division an answer \[ns^2\].
     first_ns: u64,
     squares_ns2: f64,
 }
@@ -116,7 +116,7 @@ impl Answers {
         }
     }
 
-    /// First request sent to last answer [ns].
+    /// First request sent to last answer \[ns\].
     pub(crate) fn span_ns(&self) -> u64 {
         self.first_sent.map_or(0, |first| self.last_done.since(first))
     }

@@ -25,19 +25,19 @@ pub struct Request {
     pub pod_b: u32,
     /// When it was sent.
     pub sent: SimTime,
-    /// Wait for an A pod [ns].
+    /// Wait for an A pod \[ns\].
     pub queue_a_ns: u64,
-    /// With an A pod [ns].
+    /// With an A pod \[ns\].
     pub service_a_ns: u64,
-    /// Wait for a transfer slot [ns].
+    /// Wait for a transfer slot \[ns\].
     pub queue_proxy_ns: u64,
-    /// Transfer [ns].
+    /// Transfer \[ns\].
     pub transfer_ns: u64,
-    /// Wait for a B pod, the slot held [ns].
+    /// Wait for a B pod, the slot held \[ns\].
     pub queue_b_ns: u64,
-    /// With a B pod, the slot held [ns].
+    /// With a B pod, the slot held \[ns\].
     pub service_b_ns: u64,
-    /// The overhead: everything outside the stations [ns].
+    /// The overhead: everything outside the stations \[ns\].
     pub back_ns: u64,
     /// When its last phase began; after the answer, when that was there.
     pub(crate) since: SimTime,
@@ -54,9 +54,9 @@ pub struct Labels {
     pub cut: String,
     /// Encoding of the activation.
     pub encoding: Encoding,
-    /// Size of the activation [bytes].
+    /// Size of the activation \[bytes\].
     pub bytes: u64,
-    /// Bandwidth of a slot [Mbit/s].
+    /// Bandwidth of a slot \[Mbit/s\].
     pub bandwidth_mbit_s: Option<f64>,
 }
 
@@ -91,7 +91,7 @@ impl Request {
         self.since
     }
 
-    /// Sent to answered [ns].
+    /// Sent to answered \[ns\].
     pub fn latency_ns(&self) -> u64 {
         self.since.since(self.sent)
     }

@@ -41,16 +41,16 @@ struct Books {
     /// Being served now.
     busy: u32,
     changed: SimTime,
-    /// Integral of `waiting` over time [request ns].
+    /// Integral of `waiting` over time \[request ns\].
     waiting_area: u128,
-    /// Integral of `busy` over time [request ns].
+    /// Integral of `busy` over time \[request ns\].
     busy_area: u128,
     arrived: u64,
     served: u64,
-    /// Waits of all whose service began [ns].
+    /// Waits of all whose service began \[ns\].
     waited_sum: u128,
     waited_max: u64,
-    /// Times of all whose service ended [ns].
+    /// Times of all whose service ended \[ns\].
     served_sum: u128,
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// An instant [ns]. Seconds as `f64` exist only at the edges.
+/// An instant \[ns\]. Seconds as `f64` exist only at the edges.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SimTime(u64);
 
