@@ -50,7 +50,7 @@ impl Axis {
 
     /// Whole numbers only, with room at both ends.
     pub(crate) fn whole(title: &str, values: impl IntoIterator<Item = f64>, count: usize) -> Axis {
-        let (low, high) = extent(values);
+        let (low, high) = extent(values.into_iter().map(f64::round));
         let step = round_step((high - low) / count as f64).max(1.0);
         let room = if high > low { 0.06 * (high - low) } else { 0.5 };
         Axis { title: title.to_owned(), ticks: ticks(&(low..high), step), range: low - room..high + room }
@@ -147,11 +147,11 @@ fn extent(values: impl IntoIterator<Item = f64>) -> (f64, f64) {
 fn padded_extent(values: impl IntoIterator<Item = f64>) -> (f64, f64) {
     let (low, high) = extent(values);
     let size = low.abs().max(high.abs());
-    if high - low > 1e-9 * size {
-        return (low, high);
+    match size {
+        0.0 => (0.0, 1.0),
+        _ if high - low > 1e-9 * size => (low, high),
+        _ => (low - 0.1 * size, high + 0.1 * size),
     }
-    let room = if size > 0.0 { 0.1 * size } else { 1.0 };
-    (low - room, high + room)
 }
 
 /// The least of 1, 2, 5 times a power of ten that is not below `step`.
