@@ -158,7 +158,7 @@ impl PipelineClient {
     /// What the proxy said.
     pub async fn set_threads(&self, slots: u32) -> Result<(), ClientError> {
         let url = format!("{}/set_threads", self.endpoints.proxy);
-        self.post(url, &ThreadCount { thread_count: slots }).await
+        self.post(url, ThreadCount { thread_count: slots }).await
     }
 
     /// Starts or drains pods of both stages and waits until as many serve; those that drain may still be
@@ -197,12 +197,12 @@ impl PipelineClient {
     }
 
     pub(crate) async fn clear_responses(&self) -> Result<(), ClientError> {
-        self.post(format!("{}/clear_responses", self.endpoints.proxy), &Value::Null).await
+        self.post(format!("{}/clear_responses", self.endpoints.proxy), Value::Null).await
     }
 
     pub(crate) async fn set_queue_threshold(&self, queue_threshold: u64) -> Result<(), ClientError> {
         let url = format!("{}/set_queue_threshold", self.endpoints.proxy);
-        self.post(url, &QueueThreshold { queue_threshold }).await
+        self.post(url, QueueThreshold { queue_threshold }).await
     }
 
     /// Connects to the proxy's events; they are pushed from now on.
@@ -224,8 +224,8 @@ impl PipelineClient {
         answer(self.http.get(&url).timeout(ANSWER), url).await
     }
 
-    async fn post(&self, url: String, body: &impl serde::Serialize) -> Result<(), ClientError> {
-        answer::<Value>(self.http.post(&url).timeout(ANSWER).json(body), url).await.map(drop)
+    async fn post(&self, url: String, body: impl serde::Serialize) -> Result<(), ClientError> {
+        answer::<Value>(self.http.post(&url).timeout(ANSWER).json(&body), url).await.map(drop)
     }
 
     /// Asks until `done` says yes. A server that does not answer is waited for too.
