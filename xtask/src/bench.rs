@@ -177,7 +177,9 @@ impl Unit {
 
 /// Criterion's median of one benchmark \[s an iteration\]; the median, as the machine may be busy.
 fn estimate(criterion: &Path, id: &str, begin: SystemTime) -> Result<f64, String> {
-    let path = criterion.join(id).join("new/estimates.json");
+    // A benchmark outside a group lies in one folder, its slash replaced.
+    let folder = [criterion.join(id), criterion.join(id.replace('/', "_"))].into_iter().find(|f| f.is_dir());
+    let path = folder.ok_or_else(|| format!("{id} gave no estimate"))?.join("new/estimates.json");
     let absent = |error: std::io::Error| format!("{id} gave no estimate ({error})");
     if fs::metadata(&path).and_then(|file| file.modified()).map_err(absent)? < begin {
         return Err(format!("{id} was not measured in this run"));

@@ -30,10 +30,15 @@ pub(crate) fn build_release(libtorch: &Path) -> Result<(), String> {
 }
 
 /// Becomes the release binary. Returns only when that fails, with why.
-pub(crate) fn become_binary(command: &[&str], args: &[&str]) -> Result<String, String> {
-    let binary = target()?.join("release/splitscale");
-    let error = Command::new(&binary).args(command).args(args).exec();
-    Ok(format!("{}: {error}", binary.display()))
+pub(crate) fn become_binary(command: &str, args: &[&str]) -> String {
+    match target() {
+        Ok(target) => {
+            let binary = target.join("release/splitscale");
+            let error = Command::new(&binary).arg(command).args(args).exec();
+            format!("{}: {error}", binary.display())
+        }
+        Err(why) => why,
+    }
 }
 
 /// Every test once: with libtorch all of them, then, built without it, those that hold what is said then.

@@ -77,5 +77,5 @@ fn demo(args: &[&str]) -> Result<(), Failure> {
     cargo::build_release(&libtorch)?;
     let built = begin.elapsed().as_secs_f64() - set_up;
     eprintln!("set-up {set_up:.0} s, build {built:.0} s; the demo begins, its summary says how long it took");
-    Err(cargo::become_binary(&["demo"], args)?.into())
+    Err(cargo::become_binary("demo", args).into())
 }
