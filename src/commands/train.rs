@@ -3,8 +3,10 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use serde::Deserialize;
-use splitscale_rl::{FittedCurves, Optimum, QLearningConfig, QTable, RewardConfig, TimeTable, Trained};
+use serde::{Deserialize, Serialize};
+use splitscale_rl::{
+    FittedCurves, LearningPoint, Optimum, QLearningConfig, QTable, RewardConfig, TimeTable, Trained,
+};
 use splitscale_spec::Calibration;
 
 use crate::cli::{Train, TrainSettings};
@@ -22,6 +24,22 @@ struct TrainConfig {
 impl Default for TrainConfig {
     fn default() -> Self {
         TrainConfig { seed: 1, q_learning: QLearningConfig::default(), reward: RewardConfig::default() }
+    }
+}
+
+/// A row of `learning.csv`.
+#[derive(Debug, Serialize)]
+struct CurveRow {
+    episode: u64,
+    mean_return: f64,
+    regret: Option<f64>,
+    optimum_return: f64,
+}
+
+impl CurveRow {
+    fn of(point: &LearningPoint, optimum_return: f64) -> Self {
+        let &LearningPoint { episode, mean_return, regret } = point;
+        CurveRow { episode, mean_return, regret, optimum_return }
     }
 }
 
@@ -48,7 +66,11 @@ pub fn run(args: &Train) -> Result<Outcome> {
         .context("q_learning")?;
     files::write_json(&args.out, &splitscale_rl::to_policy(&environment, &trained))?;
     if let Some(path) = &args.curve {
-        files::write_csv(path, &trained.learning_curve)?;
+        let optimum_return = -optimum.cost;
+        files::write_csv(
+            path,
+            trained.learning_curve.iter().map(|point| CurveRow::of(point, optimum_return)),
+        )?;
     }
     print(&environment, &trained, &optimum);
     Ok(Outcome { curves: environment, trained, optimum })

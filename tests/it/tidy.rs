@@ -82,7 +82,8 @@ fn a_file_holds_one_noun() {
             assert!(lines <= 500, "{}: {lines} lines; look for the second noun", file.display());
             let code = text.split("#[cfg(test)]").next().unwrap();
             if *room == "spec" {
-                spec_lines += code.lines().filter(|l| !l.trim().is_empty() && !l.trim().starts_with("//")).count();
+                spec_lines +=
+                    code.lines().filter(|l| !l.trim().is_empty() && !l.trim().starts_with("//")).count();
             }
         }
     }

@@ -1,0 +1,4 @@
+//! Tests of the house and of the one binary.
+
+mod cli;
+mod tidy;
