@@ -33,8 +33,10 @@ pub struct Decision {
     /// What holds the pipeline back, as far as was seen.
     pub bottleneck: Bottleneck,
     /// What the policy wants; absent where it could not tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub raw: Option<Replicas>,
     /// After the bounds; absent where the pods are left as they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub capped: Option<Replicas>,
     /// In words, in the order in which it happened.
     pub why: Vec<String>,

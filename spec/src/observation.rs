@@ -44,32 +44,46 @@ pub struct Observation {
     /// Length of the window behind it \[s\].
     pub window_s: f64,
     /// Requests arriving at A \[1/s\].
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub arrivals_per_s: Option<Signal<f64>>,
     /// Requests answered \[1/s\].
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub answers_per_s: Option<Signal<f64>>,
     /// Requests waiting for an A pod.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub queue_a: Option<Signal<QueueLevel>>,
     /// Activations waiting for a transfer slot.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub queue_proxy: Option<Signal<QueueLevel>>,
     /// Activations waiting for a B pod.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub queue_b: Option<Signal<QueueLevel>>,
     /// Share of ready A pods at work, mean over the window, in [0, 1].
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub busy_a: Option<Signal<f64>>,
     /// Share of transfer slots held, mean over the window, in [0, 1].
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub busy_slots: Option<Signal<f64>>,
     /// Share of ready B pods at work, mean over the window, in [0, 1].
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub busy_b: Option<Signal<f64>>,
     /// Transfer slots.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub slots: Option<Signal<u32>>,
     /// Median of the time from arrival to answer over the window \[s\].
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub latency_p50_s: Option<Signal<f64>>,
     /// 95th percentile of it \[s\].
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub latency_p95_s: Option<Signal<f64>>,
     /// The link as estimated; absent while nothing was ever sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub link: Option<LinkEstimate>,
     /// Pods of A; absent while the stage does not answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub a: Option<StagePods>,
     /// Pods of B.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub b: Option<StagePods>,
 }
 
@@ -86,8 +100,10 @@ pub struct StagePods {
     /// Finishing what they have, taking nothing new.
     pub draining: u32,
     /// Change of `desired` at the last change; absent before the first.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub last_change: Option<i64>,
     /// Time since the last change \[s\]; absent before the first.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub last_change_age_s: Option<f64>,
     /// Each pod.
     pub pods: Vec<PodSample>,
@@ -102,10 +118,13 @@ pub struct PodSample {
     /// Where it is in its life.
     pub phase: PodPhase,
     /// Time at which it became ready, on the clock of `time_s` \[s\].
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub ready_since_s: Option<f64>,
     /// CPU it used, mean over the window \[cores\].
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu_used: Option<f64>,
     /// CPU it asks for: its share \[cores\].
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu_request: Option<f64>,
     /// Age of the sample \[s\].
     pub sample_age_s: f64,

@@ -4,7 +4,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use indicatif::{ProgressBar, ProgressStyle};
 use splitscale_serving::client::{Endpoints, PipelineClient};
 use splitscale_serving::collect::{Plan, collect};
 use splitscale_spec::{BurstRow, Status};
@@ -14,6 +13,7 @@ use crate::cli::{Collect, Grid, Servers};
 use crate::files::{self, Log};
 use crate::images::{self, Image};
 use crate::interrupt::{self, Interrupted};
+use crate::progress;
 
 /// Longest that a burst may take before what is missing counts as lost.
 const BURST_LIMIT: Duration = Duration::from_secs(300);
@@ -57,7 +57,7 @@ pub async fn measure(
         burst_timeout: BURST_LIMIT,
     };
     let (mut table, mut log) = (Log::create(&out.join("table.csv"))?, Log::create(&out.join("records.csv"))?);
-    let bar = bar(plan.order().len() as u64);
+    let bar = progress::bar("measuring", plan.order().len() as u64, "bursts");
     let mut unanswered = 0;
     let measured = collect(&plan, client, images, |cell, records| {
         log.csv(records)?;
@@ -67,13 +67,8 @@ pub async fn measure(
             BurstRow::of(records).filter(|_| records.iter().all(|r| r.status == Status::Answered))
         {
             table.csv([row])?;
-            bar.println(format!(
-                "slots {} pods {} repeat {}: {:.2} s",
-                cell.slots,
-                cell.pods,
-                cell.repeat + 1,
-                row.end_time
-            ));
+            let (slots, pods, repeat, seconds) = (cell.slots, cell.pods, cell.repeat + 1, row.end_time);
+            bar.suspend(|| println!("slots {slots:>2} pods {pods:>2} repeat {repeat}: {seconds:6.2} s"));
         }
         bar.inc(1);
         Ok(())
@@ -93,9 +88,4 @@ pub async fn measure(
         );
     }
     Ok(())
-}
-
-fn bar(bursts: u64) -> ProgressBar {
-    let style = ProgressStyle::with_template("measuring {bar:30} {pos}/{len} bursts, {eta} left");
-    ProgressBar::new(bursts).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }

@@ -17,10 +17,10 @@ use super::{calibrate, collect, figures, scale, simulate, train};
 use crate::cli::{
     Backend, Calibrate, Demo, Figures, Grid, Scale, ScaleMode, Servers, Simulate, Train, TrainSettings,
 };
-use crate::files;
 use crate::images::{self, Image};
 use crate::interrupt::{self, Interrupted};
 use crate::servers::Server;
+use crate::{files, progress};
 
 /// The setting: worked out so that on two cores the link is the bottleneck at one slot and the pods are at
 /// eight. A pod of A takes about 0.66 s, a transfer 0.13 s, a pod of B about 0.23 s.
@@ -131,10 +131,12 @@ async fn work(
     let most = extent.grid.pods.iter().copied().max().unwrap_or(1);
     let urls = start(args, most, out, servers).await?;
     let client = collect::client(&urls)?;
+    let waiting = progress::spinner("waiting for the pods");
     tokio::select! {
         ready = client.wait_ready(Duration::from_secs(180)) => ready?,
         ended = watch(servers) => return Err(ended),
     }
+    waiting.finish_and_clear();
     println!("A {}, proxy {}, B {}: {most} pods each, CPU share {CPU_SHARE}", urls.a, urls.proxy, urls.b);
     steps.done("serve");
 
@@ -272,6 +274,7 @@ async fn live(
     let (mut live, mut records) = (Live::default(), files::Log::create(&out.join("live.csv"))?);
     let (mut requests, mut kept) = (Requests::default(), Ok(()));
 
+    let bar = progress::bar("scaling", phase.as_secs() * LIVE_SLOTS.len() as u64, "s");
     client.set_threads(LIVE_SLOTS[0]).await?;
     let spec =
         ClosedSpec { run_id: 0, clients: CLIENTS, timeout: Duration::from_secs(120), origin: Instant::now() };
@@ -287,8 +290,9 @@ async fn live(
         anyhow::Ok(sent?)
     };
     let scaling = scale::scale(&scale_args, stop_scale.clone(), |decision| {
+        bar.set_position(decision.observed.time_s as u64);
         let Some(words) = scale::changed(decision) else { return };
-        println!("{:>7.1} s  {words}", decision.observed.time_s);
+        bar.suspend(|| println!("{:>7.1} s  {words}", decision.observed.time_s));
         let (Some(a), Some(b), Some(to)) = (&decision.observed.a, &decision.observed.b, decision.capped)
         else {
             return;
@@ -302,7 +306,7 @@ async fn live(
     let traffic = async {
         for slots in LIVE_SLOTS {
             client.set_threads(slots).await?;
-            println!("         transfer slots: {slots}");
+            bar.suspend(|| println!("         transfer slots: {slots}"));
             tokio::time::sleep(phase).await;
         }
         stop_load.cancel();
@@ -310,6 +314,7 @@ async fn live(
     };
     let (sent, (), ()) = tokio::try_join!(load, scaling, traffic)?;
     kept?;
+    bar.finish_and_clear();
     println!(
         "{sent} requests sent: {} answered, {} refused, {} failed, {} lost",
         requests.answered, requests.refused, requests.failed, requests.lost
