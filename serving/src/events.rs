@@ -116,7 +116,9 @@ pub(crate) async fn push(
         {
             return;
         }
+        // In this order: what has been pushed before the end is sent before it.
         tokio::select! {
+            biased;
             message = messages.recv() => next = match message {
                 Ok(message) => Some(message),
                 Err(RecvError::Lagged(missed)) => Some(text(&Event::Lagged { missed })),

@@ -76,8 +76,11 @@ struct Shared {
     http: reqwest::Client,
     inner: Mutex<Inner>,
     transfers: TaskTracker,
-    /// Ends transfers and listeners.
+    /// Ends the transfers.
     end: CancellationToken,
+    listeners: TaskTracker,
+    /// Ends the listeners, once they have heard how the last transfer ended.
+    silence: CancellationToken,
 }
 
 struct Inner {
@@ -180,6 +183,8 @@ impl Proxy {
             inner: Mutex::new(inner),
             transfers: TaskTracker::new(),
             end: CancellationToken::new(),
+            listeners: TaskTracker::new(),
+            silence: CancellationToken::new(),
         })))
     }
 
@@ -200,11 +205,15 @@ impl Proxy {
         finish_routes(routes.with_state(self.clone()))
     }
 
-    /// Ends every transfer, the waiting ones too, as failed, and every listener.
+    /// Ends every transfer, the waiting ones too, as failed, and every listener when it has heard so.
     pub async fn close(&self) {
         self.0.end.cancel();
         self.0.transfers.close();
         self.0.transfers.wait().await;
+        self.0.silence.cancel();
+        self.0.listeners.close();
+        // One that does not read its connection is not waited for.
+        let _ = tokio::time::timeout(Duration::from_secs(1), self.0.listeners.wait()).await;
     }
 
     /// Starts transfers while there are both a free slot and a waiting activation.
@@ -441,12 +450,14 @@ async fn listen(
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Failure> {
     let upgrade = upgrade.map_err(|rejection| Failure::new(rejection.status(), rejection.body_text()))?;
+    let tracked = proxy.0.listeners.token();
     Ok(upgrade.on_upgrade(move |socket| async move {
+        let _tracked = tracked;
         let listener = {
             let inner = proxy.lock();
             inner.board.listen(inner.slots.queued() as u64)
         };
-        events::push(socket, listener, proxy.0.end.clone()).await;
+        events::push(socket, listener, proxy.0.silence.clone()).await;
     }))
 }
 

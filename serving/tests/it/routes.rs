@@ -1,0 +1,218 @@
+//! What each route answers, asked in memory.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::{Request, StatusCode};
+use serde_json::Value;
+use splitscale_serving::proxy::Proxy;
+use splitscale_serving::stage::{Downstream, StageServer};
+use splitscale_serving::wire::PodsState;
+use tower::ServiceExt;
+
+use crate::double::{Double, Gate, LONG, PAYLOAD, factory, images, proxy_options, stage_options, until};
+
+fn stage_a(double: &Arc<Double>) -> StageServer {
+    let nowhere = "http://127.0.0.1:9".to_owned();
+    let downstream = Downstream { b: nowhere.clone(), proxy: nowhere, timeout: LONG };
+    StageServer::a(stage_options(2), downstream, factory(double)).unwrap()
+}
+
+fn stage_b(double: &Arc<Double>) -> StageServer {
+    StageServer::b(stage_options(2), factory(double)).unwrap()
+}
+
+fn proxy() -> Router {
+    Proxy::new(proxy_options("http://127.0.0.1:9", 1)).unwrap().app()
+}
+
+async fn ask(app: &Router, request: Request<Body>) -> (StatusCode, String) {
+    let answer = app.clone().oneshot(request).await.unwrap();
+    let status = answer.status();
+    (status, String::from_utf8(to_bytes(answer.into_body(), usize::MAX).await.unwrap().to_vec()).unwrap())
+}
+
+/// Asks and expects an `{"error": ...}`; its text.
+async fn refused(app: &Router, request: Request<Body>, expected: u16) -> String {
+    let (status, body) = ask(app, request).await;
+    assert_eq!(status.as_u16(), expected, "{body}");
+    let json: Value = serde_json::from_str(&body).unwrap();
+    json["error"].as_str().unwrap_or_else(|| panic!("no error text in {body}")).to_owned()
+}
+
+fn post(path: &str, body: impl Into<Body>) -> Request<Body> {
+    Request::post(path).body(body.into()).unwrap()
+}
+
+fn get(path: &str) -> Request<Body> {
+    Request::get(path).body(Body::empty()).unwrap()
+}
+
+fn form(path: &str, field: &str, file: &[u8]) -> Request<Body> {
+    let head =
+        format!("--edge\r\nContent-Disposition: form-data; name=\"{field}\"; filename=\"x.jpg\"\r\n\r\n");
+    let body = [head.as_bytes(), file, b"\r\n--edge--\r\n"].concat();
+    Request::post(path)
+        .header("content-type", "multipart/form-data; boundary=edge")
+        .body(body.into())
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_refuses_what_is_no_image() {
+    let stage = stage_a(&Double::sleeping(0));
+    let app = stage.app();
+    for path in ["/predict", "/predict-proxy", "/predict-proxy?wait=true"] {
+        let text = refused(&app, form(path, "file", b"GIF89a"), 400).await;
+        assert!(text.contains("not a usable image"), "{text}");
+        let text = refused(&app, form(path, "picture", b"image1"), 400).await;
+        assert!(text.contains("no form field `file`"), "{text}");
+        let text = refused(&app, form(path, "file", b""), 400).await;
+        assert!(text.contains("empty"), "{text}");
+        let text = refused(&app, post(path, "image1"), 400).await;
+        assert!(text.contains("multipart"), "{text}");
+        let text = refused(&app, form(path, "file", &vec![0; (10 << 20) + 1]), 413).await;
+        assert!(text.contains("10485760"), "{text}");
+        refused(&app, form(path, "file", &vec![0; 11 << 20]), 413).await;
+    }
+    refused(&app, form("/predict-proxy?wait=maybe", "file", b"image1"), 400).await;
+    let text = refused(&app, form("/predict", "file", &images([1])[0].1), 502).await;
+    assert!(text.contains("127.0.0.1:9"), "{text}");
+    refused(&app, get("/predict"), 405).await;
+    refused(&app, get("/nowhere"), 404).await;
+    stage.close().await;
+}
+
+#[tokio::test]
+async fn b_refuses_what_is_no_activation_of_its_cut() {
+    let stage = stage_b(&Double::sleeping(0));
+    let app = stage.app();
+    for bytes in [0, PAYLOAD - 1, PAYLOAD + 1] {
+        let text = refused(&app, post("/complete", vec![1; bytes]), 400).await;
+        assert!(text.contains(&bytes.to_string()) && text.contains("4096"), "{text}");
+    }
+    let mut other_cut = post("/complete", vec![1; PAYLOAD]);
+    other_cut.headers_mut().insert("x-cut", "layer1".parse().unwrap());
+    let text = refused(&app, other_cut, 400).await;
+    assert!(text.contains("layer1") && text.contains("layer3"), "{text}");
+
+    let (status, body) = ask(&app, post("/complete", vec![7; PAYLOAD])).await;
+    assert_eq!(status, 200, "{body}");
+    let answer: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!((&answer["class_id"], &answer["class_name"]), (&7.into(), &"class_7".into()));
+    assert!(answer["inference_time_b"].as_f64().unwrap() >= 0.0);
+    stage.close().await;
+}
+
+#[tokio::test]
+async fn pods_are_counted_in_1_to_the_most() {
+    let stage = stage_b(&Double::sleeping(0));
+    let app = stage.app();
+    for path in ["/set_pods", "/use_pods"] {
+        for (body, says) in [
+            (r#"{"pod_count": 0}"#, "zero"),
+            (r#"{"pod_count": 9}"#, "above the most"),
+            (r#"{"pod_count": -1}"#, "-1"),
+            (r#"{"pods": 2}"#, "pods"),
+            ("two", "JSON"),
+        ] {
+            let text = refused(&app, post(path, body), 400).await;
+            assert!(text.contains(says), "{path} {body}: {text}");
+        }
+    }
+    let text = refused(&app, post("/use_pods", r#"{"pod_count": 3}"#), 400).await;
+    assert!(text.contains("/set_pods first"), "{text}");
+    let (_, body) = ask(&app, get("/pods")).await;
+    let state: PodsState = serde_json::from_str(&body).unwrap();
+    assert_eq!(state.desired, 2, "nothing that was refused had an effect");
+    stage.close().await;
+}
+
+#[tokio::test]
+async fn the_proxy_refuses_zero_and_what_it_cannot_pass_on() {
+    let app = proxy();
+    for (path, body, says) in [
+        ("/set_threads", r#"{"thread_count": 0}"#, "zero"),
+        ("/set_threads", r#"{"thread_count": 17}"#, "above the most"),
+        ("/set_queue_threshold", r#"{"queue_threshold": 0}"#, "zero"),
+        ("/set_queue_threshold", "{}", "queue_threshold"),
+        ("/complete", "", "empty"),
+        ("/complete", "activation", "x-cut"),
+    ] {
+        let text = refused(&app, post(path, body), 400).await;
+        assert!(text.contains(says), "{path} {body}: {text}");
+    }
+    refused(&app, get("/events"), 400).await;
+    for path in ["/response_count", "/request_count"] {
+        assert_eq!(ask(&app, get(path)).await, (StatusCode::OK, r#"{"count":0}"#.into()));
+    }
+    assert_eq!(ask(&app, get("/responses")).await, (StatusCode::OK, "[]".into()));
+}
+
+#[tokio::test]
+async fn ready_means_that_a_pod_has_warmed_up() {
+    let gate = Arc::new(Gate::default());
+    let double = Arc::new(Double { start_gate: Some(Arc::clone(&gate)), ..Double::default() });
+    let stage = stage_b(&double);
+    let app = stage.app();
+    let text = refused(&app, get("/readyz"), 503).await;
+    assert!(text.contains("2 are starting"), "{text}");
+    assert_eq!(ask(&app, get("/livez")).await.0, 200);
+    gate.let_through(1);
+    stage.ready().await.unwrap();
+    assert_eq!(ask(&app, get("/readyz")).await.0, 200);
+    gate.let_through(1);
+    until("both pods are ready", async || {
+        serde_json::from_str::<PodsState>(&ask(&app, get("/pods")).await.1).unwrap().ready == 2
+    })
+    .await;
+    stage.close().await;
+}
+
+#[tokio::test]
+async fn every_server_says_what_an_observation_needs() {
+    let (a, b) = (stage_a(&Double::sleeping(0)), stage_b(&Double::sleeping(0)));
+    let stage = [
+        "split_requests_total{stage=S}",
+        "split_answers_total{stage=S,status=\"answered\"}",
+        "split_queue_depth{queue=S}",
+        "split_queue_depth_seconds_total{queue=S}",
+        "split_pods{stage=S,state=\"desired\"}",
+        "split_pods{stage=S,state=\"in_use\"}",
+        "split_pods{stage=S,state=\"ready\"}",
+        "split_pods{stage=S,state=\"starting\"}",
+        "split_pods{stage=S,state=\"draining\"}",
+        "split_pod_busy_seconds_total{stage=S}",
+        "split_pod_ready_seconds_total{stage=S}",
+        "split_pod_cpu_seconds_total{stage=S,pod=\"1\"}",
+        "split_pod_phase{stage=S,pod=\"1\"}",
+        "split_pod_cpu_request_cores{stage=S,pod=\"1\"}",
+        "split_build_info{engine=\"double\",cut=\"layer3\",version=",
+    ];
+    let proxied = [
+        "split_requests_total{stage=S}",
+        "split_answers_total{stage=S,status=\"failed\"}",
+        "split_queue_depth{queue=S}",
+        "split_queue_depth_seconds_total{queue=S}",
+        "split_transfer_slots ",
+        "split_transfer_slot_seconds_total ",
+        "split_transfer_slot_held_seconds_total ",
+        "split_transfer_seconds_total ",
+        "split_transfer_bytes_total{encoding=\"f32\"}",
+        "split_pipeline_duration_seconds_bucket{le=\"+Inf\"}",
+        "split_pipeline_duration_seconds_count ",
+    ];
+    for (app, name, expected) in
+        [(a.app(), "a", &stage[..]), (b.app(), "b", &stage[..]), (proxy(), "proxy", &proxied[..])]
+    {
+        let (status, body) = ask(&app, get("/metrics")).await;
+        assert_eq!(status, 200);
+        for series in expected {
+            let series = series.replace('S', &format!("\"{name}\""));
+            assert!(body.lines().any(|line| line.starts_with(&series)), "no {series} in\n{body}");
+        }
+    }
+    a.close().await;
+    b.close().await;
+}

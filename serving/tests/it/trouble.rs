@@ -1,0 +1,414 @@
+//! The pipeline when something goes wrong: nothing hangs, and nothing is lost silently.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::ws::{Message, WebSocketUpgrade};
+use axum::http::HeaderMap;
+use axum::routing::{get, post};
+use futures_util::StreamExt;
+use splitscale_serving::client::{Endpoints, PipelineClient};
+use splitscale_serving::load::{BurstSpec, ClosedSpec, burst, closed_loop};
+use splitscale_serving::proxy::{Proxy, ProxyOptions};
+use splitscale_serving::wire::{BoardState, Event, PipelineAnswer, SlotsState};
+use splitscale_spec::{Encoding, RequestRecord, Status};
+use tokio_util::sync::CancellationToken;
+
+use crate::double::{
+    Double, LONG, Line, PAYLOAD, images, line, line_with, nobody, port, proxy_options, until,
+};
+
+fn spec(size: u32) -> BurstSpec {
+    BurstSpec { run_id: 0, size, timeout: LONG, origin: Instant::now() }
+}
+
+fn count(records: &[RequestRecord], status: Status) -> usize {
+    records.iter().filter(|record| record.status == status).count()
+}
+
+async fn proxy_state(line: &Line) -> SlotsState {
+    line.client.state().await.unwrap().proxy
+}
+
+/// Posts an activation straight to the proxy.
+async fn activation(line: &Line, tag: u8) {
+    let url = format!("{}/complete", line.endpoints.proxy);
+    let request = reqwest::Client::new().post(url).header("x-cut", "layer3").body(vec![tag; PAYLOAD]);
+    assert_eq!(request.send().await.unwrap().status(), 200);
+}
+
+/// A listener of the proxy's events.
+async fn listen(proxy: &str) -> impl AsyncFnMut() -> Event + use<> {
+    let url = format!("{}/events", proxy.replace("http://", "ws://"));
+    let (mut socket, _) = tokio_tungstenite::connect_async(url).await.unwrap();
+    async move || {
+        let message = tokio::time::timeout(LONG, socket.next()).await.expect("an event").unwrap().unwrap();
+        serde_json::from_str(message.to_text().unwrap()).unwrap()
+    }
+}
+
+#[tokio::test]
+async fn slots_change_at_once_under_backlog_and_the_order_stays() {
+    let (b, gate) = Double::gated();
+    let line = line(&Double::sleeping(0), &b, 8, 1).await;
+    for tag in 1..=9 {
+        activation(&line, tag).await;
+    }
+    until("the one slot is held", async || proxy_state(&line).await.held == 1).await;
+    assert_eq!(proxy_state(&line).await.queued, 8);
+    line.client.set_threads(4).await.unwrap();
+    let state = proxy_state(&line).await;
+    assert_eq!((state.slots, state.held, state.queued), (4, 4, 5), "more slots start at once");
+    line.client.set_threads(1).await.unwrap();
+    let state = proxy_state(&line).await;
+    assert_eq!((state.slots, state.held, state.queued), (1, 4, 5), "running transfers go on");
+    gate.let_through(3);
+    until("the surplus slots are gone", async || proxy_state(&line).await.held == 1).await;
+    assert_eq!(proxy_state(&line).await.queued, 5, "surplus slots took nothing new");
+    gate.let_through(6);
+    line.client.wait_idle(LONG).await.unwrap();
+    assert_eq!(proxy_state(&line).await.board.response_count, 9);
+    // One at a time after the first four, in the order in which they came.
+    assert_eq!(b.tags()[4..], [5, 6, 7, 8, 9]);
+    line.stop().await;
+}
+
+#[tokio::test]
+async fn a_change_of_slots_under_backlog_does_not_stop_a_burst() {
+    let line = line(&Double::sleeping(0), &Double::sleeping(3), 4, 1).await;
+    let images = images(1..=5);
+    let spec = spec(30);
+    let fire = burst(&line.client, &images, &spec);
+    let change = async {
+        for slots in [8, 1, 4, 2, 16, 1, 3] {
+            line.client.set_threads(slots).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let (records, ()) = tokio::join!(fire, change);
+    assert_eq!(count(&records.unwrap(), Status::Answered), 30);
+    line.stop().await;
+}
+
+#[tokio::test]
+async fn an_error_that_comes_last_ends_the_burst_and_counts() {
+    let b = Arc::new(Double { fails: Some(9), ..Double::default() });
+    let line = line(&Double::sleeping(0), &b, 1, 1).await;
+    let mut next = listen(&line.endpoints.proxy).await;
+    assert!(matches!(next().await, Event::Hello(_)));
+    let first = burst(&line.client, &images(1..=4), &spec(4)).await.unwrap();
+    let last = burst(&line.client, &images([9]), &spec(1)).await.unwrap();
+    assert_eq!((count(&first, Status::Answered), count(&last, Status::Failed)), (4, 1));
+    last[0].validate().unwrap();
+    assert!(last[0].pod_a.is_some() && last[0].pod_b.is_none());
+    let mut reached = 0;
+    let mut responses = Vec::new();
+    while reached < 2 {
+        match next().await {
+            Event::QueueThresholdReached { time } => {
+                assert!(time > 1.7e9);
+                reached += 1;
+            }
+            Event::Response(answer) => responses.push(*answer),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(responses.len(), 5);
+    let error = responses[4].error.as_deref().unwrap();
+    assert!(error.contains("told to fail"), "{error}");
+    line.stop().await;
+}
+
+#[tokio::test]
+async fn the_threshold_is_pushed_once_a_crossing_and_told_to_whoever_comes_late() {
+    let line = line(&Double::sleeping(0), &Double::sleeping(0), 1, 1).await;
+    let http = reqwest::Client::new();
+    let url = |route: &str| format!("{}/{route}", line.endpoints.proxy);
+    let threshold = async |n: u32| {
+        let body = format!("{{\"queue_threshold\":{n}}}");
+        assert_eq!(http.post(url("set_queue_threshold")).body(body).send().await.unwrap().status(), 200);
+    };
+    let mut next = listen(&line.endpoints.proxy).await;
+    let Event::Hello(hello) = next().await else { panic!() };
+    assert_eq!((hello.response_count, hello.threshold, hello.threshold_reached), (0, None, false));
+    threshold(2).await;
+    for tag in 1..=3 {
+        activation(&line, tag).await;
+    }
+    let mut heard = Vec::new();
+    for _ in 0..4 {
+        heard.push(matches!(next().await, Event::QueueThresholdReached { .. }));
+    }
+    assert_eq!(
+        heard,
+        [false, false, true, false],
+        "after the second response, and not again after the third"
+    );
+
+    let mut late = listen(&line.endpoints.proxy).await;
+    let Event::Hello(hello) = late().await else { panic!() };
+    assert_eq!((hello.response_count, hello.threshold, hello.threshold_reached), (3, Some(2), true));
+    // A threshold that the responses have reached already is pushed as it is set.
+    threshold(3).await;
+    assert!(matches!(late().await, Event::QueueThresholdReached { .. }));
+    http.post(url("clear_responses")).send().await.unwrap();
+    let mut later = listen(&line.endpoints.proxy).await;
+    let Event::Hello(hello) = later().await else { panic!() };
+    assert_eq!((hello.epoch, hello.response_count, hello.threshold_reached), (1, 0, false));
+    line.stop().await;
+}
+
+#[tokio::test]
+async fn late_results_of_an_earlier_epoch_do_not_count_to_the_new_one() {
+    let (b, gate) = Double::gated();
+    let line = line(&Double::sleeping(0), &b, 1, 1).await;
+    activation(&line, 1).await;
+    activation(&line, 2).await;
+    until("one is at B", async || proxy_state(&line).await.held == 1).await;
+    let http = reqwest::Client::new();
+    http.post(format!("{}/clear_responses", line.endpoints.proxy)).send().await.unwrap();
+    activation(&line, 3).await;
+    gate.let_through(3);
+    line.client.wait_idle(LONG).await.unwrap();
+    assert_eq!(proxy_state(&line).await.board.response_count, 1);
+    let listed = http.get(format!("{}/responses", line.endpoints.proxy)).send().await.unwrap();
+    let listed: Vec<PipelineAnswer> = listed.json().await.unwrap();
+    assert_eq!(listed.iter().map(|answer| answer.class_id).collect::<Vec<_>>(), [Some(3)]);
+    line.stop().await;
+}
+
+#[tokio::test]
+async fn b_gone_fails_every_request_and_nothing_hangs() {
+    let gone = nobody().await;
+    let proxy = |_: &str| proxy_options(&gone, 2);
+    let line = line_with(&Double::sleeping(0), &Double::sleeping(0), 2, proxy).await;
+    let records = burst(&line.client, &images([1]), &spec(6)).await.unwrap();
+    assert_eq!(count(&records, Status::Failed), 6);
+    assert!(records.iter().all(|record| record.pod_a.is_some() && record.validate().is_ok()));
+    let part = reqwest::multipart::Part::bytes(images([1])[0].1.clone());
+    let form = reqwest::multipart::Form::new().part("file", part);
+    let url = format!("{}/predict-proxy?wait=true", line.endpoints.a);
+    let answer = reqwest::Client::new().post(url).multipart(form).send().await.unwrap();
+    assert_eq!(answer.status(), 502);
+    let answer: PipelineAnswer = answer.json().await.unwrap();
+    assert!(answer.error.unwrap().contains("stage B did not answer"));
+    line.stop().await;
+}
+
+#[tokio::test]
+async fn a_b_that_never_answers_is_given_up_after_its_timeout() {
+    let (b, gate) = Double::gated();
+    let proxy = |b: &str| ProxyOptions { b_timeout: Duration::from_millis(50), ..proxy_options(b, 1) };
+    let line = line_with(&Double::sleeping(0), &b, 1, proxy).await;
+    let records = burst(&line.client, &images([1]), &spec(2)).await.unwrap();
+    assert_eq!(count(&records, Status::Failed), 2);
+    gate.let_through(2);
+    line.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_not_back_in_time_is_lost_and_does_not_disturb_the_next_burst() {
+    let (b, gate) = Double::gated();
+    let line = line(&Double::sleeping(0), &b, 1, 2).await;
+    let short = BurstSpec { timeout: Duration::from_millis(300), ..spec(5) };
+    let records = burst(&line.client, &images([1]), &short).await.unwrap();
+    assert_eq!(count(&records, Status::Lost), 5);
+    assert!(records.iter().all(|record| record.done_ns - record.sent_ns > 250_000_000));
+    // The late five come back during the next burst, which tells them apart.
+    let (images, next_spec) = (images([2]), spec(3));
+    let next = burst(&line.client, &images, &next_spec);
+    let release = async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        gate.let_through(8);
+    };
+    let (records, ()) = tokio::join!(next, release);
+    assert_eq!(count(&records.unwrap(), Status::Answered), 3);
+    line.stop().await;
+}
+
+#[tokio::test]
+async fn no_image_at_all_in_a_burst_fails_it_without_waiting() {
+    let line = line(&Double::sleeping(0), &Double::sleeping(0), 1, 1).await;
+    let mut images = images([1, 2]);
+    images.push(("notes.txt".into(), b"no picture".to_vec()));
+    let records = burst(&line.client, &images, &spec(6)).await.unwrap();
+    assert_eq!((count(&records, Status::Answered), count(&records, Status::Failed)), (4, 2));
+    assert!(burst(&line.client, &[], &spec(1)).await.is_err());
+    assert!(burst(&line.client, &images, &spec(0)).await.is_err());
+    line.stop().await;
+}
+
+#[tokio::test]
+async fn servers_that_stop_under_a_closed_loop_leave_every_request_accounted_for() {
+    let mut line = line(&Double::sleeping(2), &Double::sleeping(2), 2, 2).await;
+    let stop = CancellationToken::new();
+    let spec = ClosedSpec { run_id: 0, clients: 4, timeout: LONG, origin: Instant::now() };
+    let mut records = Vec::new();
+    let images = images([1]);
+    let load = closed_loop(&line.client, &images, &spec, stop.clone(), |record| records.push(record));
+    let stop_a = line.stop_a.clone();
+    let server_a = line.servers.remove(0);
+    let outage = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        stop_a.cancel();
+        server_a.await.unwrap().unwrap();
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        stop.cancel();
+    };
+    let (sent, ()) = tokio::join!(load, outage);
+    assert_eq!(sent.unwrap() as usize, records.len());
+    let [answered, refused, failed, lost] =
+        [Status::Answered, Status::Refused, Status::Failed, Status::Lost].map(|s| count(&records, s));
+    assert_eq!(answered + refused + failed + lost, records.len());
+    assert!(answered > 0 && refused > 0, "{answered} answered, {refused} refused");
+    // A finished what it had accepted; each client may have written to a connection just being closed.
+    assert!(failed == 0 && lost <= 4, "{failed} failed, {lost} lost");
+    for (stop, server) in [line.stop_proxy, line.stop_b].into_iter().zip(line.servers) {
+        stop.cancel();
+        server.await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_that_is_closed_fails_what_it_has_and_says_so() {
+    let (b, gate) = Double::gated();
+    let grace = Duration::from_millis(50);
+    let line =
+        line_with(&Double::sleeping(0), &b, 1, |b| ProxyOptions { grace, ..proxy_options(b, 1) }).await;
+    let mut next = listen(&line.endpoints.proxy).await;
+    assert!(matches!(next().await, Event::Hello(_)));
+    activation(&line, 1).await;
+    activation(&line, 2).await;
+    line.stop_proxy.cancel();
+    for _ in 0..2 {
+        let Event::Response(answer) = next().await else { panic!() };
+        assert!(answer.error.unwrap().contains("shut down"));
+    }
+    gate.let_through(2);
+    line.stop().await;
+}
+
+/// A proxy in front of a pipeline's A that forgets what it gets, or keeps its answers to itself.
+async fn false_proxy(answers: bool, pushes: bool) -> String {
+    let known: Arc<Mutex<Vec<PipelineAnswer>>> = Arc::default();
+    let board = BoardState {
+        epoch: 0,
+        request_count: 0,
+        response_count: 0,
+        threshold: None,
+        threshold_reached: false,
+    };
+    let state = SlotsState { slots: 1, held: 0, queued: 0, bandwidth_mbit_s: None, board: board.clone() };
+    let takes = {
+        let known = Arc::clone(&known);
+        async move |headers: HeaderMap, body: Bytes| {
+            if answers {
+                let id = headers["x-request-id"].to_str().unwrap().to_owned();
+                known.lock().unwrap().push(answer(id, body.len() as u64));
+            }
+            "{}"
+        }
+    };
+    let app = axum::Router::new()
+        .route("/complete", post(takes))
+        .route("/clear_responses", post(async || "{}"))
+        .route("/set_queue_threshold", post(async || "{}"))
+        .route("/slots", get(async move || Json(state)))
+        .route("/responses", get(async move || Json(known.lock().unwrap().clone())))
+        .route(
+            "/events",
+            get(async move |upgrade: WebSocketUpgrade| {
+                upgrade.on_upgrade(async move |mut socket| {
+                    let hello = serde_json::to_string(&Event::Hello(board)).unwrap();
+                    socket.send(Message::Text(hello.into())).await.unwrap();
+                    if pushes {
+                        // Stays connected, and says nothing more.
+                        while socket.recv().await.is_some() {}
+                    }
+                })
+            }),
+        );
+    let (listener, url) = port().await;
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    url
+}
+
+fn answer(request_id: String, bytes: u64) -> PipelineAnswer {
+    PipelineAnswer {
+        request_id,
+        epoch: 0,
+        status: Status::Answered,
+        error: None,
+        class_id: Some(1),
+        class_name: None,
+        inference_time_a: None,
+        inference_time_b: None,
+        total_time: None,
+        cut: "layer3".into(),
+        encoding: Encoding::F32,
+        bytes,
+        slots: 1,
+        bandwidth_mbit_s: None,
+        queue_proxy_s: 0.0,
+        transfer_s: 0.0,
+        stage_a: None,
+        stage_b: None,
+    }
+}
+
+/// A burst of four through a false proxy.
+async fn burst_through(answers: bool, pushes: bool) -> Vec<RequestRecord> {
+    use crate::double::{factory, stage_options};
+    use splitscale_serving::stage::{Downstream, serve_a};
+
+    let behind = line(&Double::sleeping(0), &Double::sleeping(0), 1, 1).await;
+    let proxy = false_proxy(answers, pushes).await;
+    let (listener, a) = port().await;
+    let stop = CancellationToken::new();
+    let downstream = Downstream { b: behind.endpoints.b.clone(), proxy: proxy.clone(), timeout: LONG };
+    let server = tokio::spawn(serve_a(
+        listener,
+        stage_options(1),
+        downstream,
+        factory(&Double::sleeping(0)),
+        stop.clone(),
+    ));
+    let client = PipelineClient::new(Endpoints { a, proxy, b: behind.endpoints.b.clone() }).unwrap();
+    client.wait_ready(LONG).await.unwrap();
+    let records = burst(&client, &images([1]), &spec(4)).await.unwrap();
+    stop.cancel();
+    server.await.unwrap().unwrap();
+    behind.stop().await;
+    records
+}
+
+#[tokio::test]
+async fn requests_that_the_proxy_forgets_are_lost_and_the_burst_ends() {
+    let records = burst_through(false, true).await;
+    assert_eq!(count(&records, Status::Lost), 4);
+}
+
+#[tokio::test]
+async fn events_that_stop_coming_are_made_up_for_by_asking() {
+    assert_eq!(count(&burst_through(true, false).await, Status::Answered), 4, "the connection ends");
+    assert_eq!(count(&burst_through(true, true).await, Status::Answered), 4, "the connection is silent");
+}
+
+#[tokio::test]
+async fn options_of_the_proxy_out_of_range_are_named() {
+    let sound = proxy_options("http://127.0.0.1:9", 1);
+    for (options, field) in [
+        (ProxyOptions { slots: 0, ..sound.clone() }, "slots"),
+        (ProxyOptions { slots: 17, ..sound.clone() }, "slots"),
+        (ProxyOptions { slot_bandwidth_mbit_s: Some(0.0), ..sound.clone() }, "slot_bandwidth_mbit_s"),
+        (ProxyOptions { slot_bandwidth_mbit_s: Some(f64::NAN), ..sound.clone() }, "slot_bandwidth_mbit_s"),
+        (ProxyOptions { queue_max: 0, ..sound.clone() }, "queue_max"),
+    ] {
+        let error = Proxy::new(options).err().unwrap().to_string();
+        assert!(error.starts_with(field), "{error}");
+    }
+    let bad = Endpoints { a: "localhost:5000".into(), proxy: "http://x".into(), b: "http://y".into() };
+    assert!(PipelineClient::new(bad).unwrap_err().to_string().contains("localhost:5000"));
+}
