@@ -8,32 +8,29 @@
 //! | `POST /set_pods`, `/use_pods` | start or drain pods; use only so many of the ready ones, until the next `/set_pods` | same |
 //! | `GET /pods`, `/metrics`, `/livez`, `/readyz` | | |
 
+mod a;
+mod b;
+mod exposition;
+
 use std::future::Future;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::extract::multipart::{Multipart, MultipartRejection};
-use axum::extract::rejection::{BytesRejection, QueryRejection};
-use axum::extract::{DefaultBodyLimit, Query, State};
-use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
+use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use splitscale_spec::{Invalid, PodPhase, Stage};
+use splitscale_spec::{Invalid, Stage};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::{EngineError, EngineFactory};
-use crate::metrics::Exposition;
-use crate::pod::{Output, Served};
-use crate::pool::{Meters, Pool};
-use crate::serve::{ServeError, explain, finish_routes, http_client, serve, within_grace};
-use crate::wire::{
-    ACTIVATION_BYTES_MAX, CUT, Failure, IMAGE_BYTES_MAX, PipelineAnswer, PodCount, PodsState, Prediction,
-    StageTimes, TailAnswer, Wait, activation_headers, check_count, checked_query, header, parse, request_id,
-};
+use crate::pod::Served;
+use crate::pool::Pool;
+use crate::serve::{ServeError, finish_routes, http_client, serve, within_grace};
+use crate::wire::{Failure, PodCount, PodsState, check_count, parse};
 
 /// How a stage serves.
 #[derive(Debug, Clone, PartialEq)]
@@ -148,14 +145,8 @@ impl StageServer {
     /// The stage's routes.
     pub fn app(&self) -> Router {
         let routes = match self.pool.stage {
-            Stage::A => Router::new()
-                .route("/predict", post(predict))
-                .route("/predict-proxy", post(predict_proxy))
-                // The form around the image takes some bytes too; the file itself is checked below.
-                .layer(DefaultBodyLimit::max(IMAGE_BYTES_MAX + 64 * 1024)),
-            Stage::B => Router::new()
-                .route("/complete", post(complete))
-                .layer(DefaultBodyLimit::max(ACTIVATION_BYTES_MAX)),
+            Stage::A => a::routes(),
+            Stage::B => b::routes(),
         };
         let routes = routes
             .route("/set_pods", post(set_pods))
@@ -228,145 +219,6 @@ impl From<EngineError> for Failure {
     }
 }
 
-// === routes of A ===
-
-async fn predict(
-    State(stage): State<StageServer>,
-    headers: HeaderMap,
-    form: Result<Multipart, MultipartRejection>,
-) -> Result<Json<Prediction>, Failure> {
-    let image = image(form).await?;
-    let arrived = Instant::now();
-    let (times, status, body) = stage.forward(image, &request_id(&headers), Towards::B).await?;
-    if !status.is_success() {
-        return Err(relayed("stage B", status, &body));
-    }
-    let answer: TailAnswer = serde_json::from_slice(&body)
-        .map_err(|e| Failure::bad_gateway(format!("stage B's answer is none: {e}")))?;
-    Ok(Json(Prediction {
-        class_id: answer.class_id,
-        class_name: answer.class_name,
-        total_time: arrived.elapsed().as_secs_f64(),
-        inference_time_a: times.service_s(),
-        inference_time_b: answer.inference_time_b,
-    }))
-}
-
-async fn predict_proxy(
-    State(stage): State<StageServer>,
-    query: Result<Query<Wait>, QueryRejection>,
-    headers: HeaderMap,
-    form: Result<Multipart, MultipartRejection>,
-) -> Result<Response, Failure> {
-    let Wait { wait } = checked_query(query)?;
-    let image = image(form).await?;
-    let (_, status, body) = stage.forward(image, &request_id(&headers), Towards::Proxy { wait }).await?;
-    // A pipeline run that failed is passed on as the proxy tells it, with its phases.
-    if !status.is_success() && serde_json::from_slice::<PipelineAnswer>(&body).is_err() {
-        return Err(relayed("the proxy", status, &body));
-    }
-    Ok((status, [(CONTENT_TYPE, "application/json")], body).into_response())
-}
-
-/// Whom A sends an activation.
-#[derive(Debug, Clone, Copy)]
-enum Towards {
-    B,
-    Proxy { wait: bool },
-}
-
-impl StageServer {
-    /// Runs A's half and posts the activation: A's times, and what the next server answered.
-    async fn forward(
-        &self,
-        image: Bytes,
-        id: &str,
-        towards: Towards,
-    ) -> Result<(StageTimes, StatusCode, Bytes), Failure> {
-        let Served { output: Output::Activation(activation), times } = self.compute(image).await? else {
-            return Err(Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "the engine is not A's half"));
-        };
-        let next = self.next.as_ref().expect("A knows what comes next");
-        let url = match towards {
-            Towards::B => format!("{}/complete", next.downstream.b),
-            Towards::Proxy { wait } => format!("{}/complete?wait={wait}", next.downstream.proxy),
-        };
-        let request = next
-            .http
-            .post(&url)
-            .headers(activation_headers(id, self.cut(), Some(&times)))
-            .timeout(next.downstream.timeout)
-            .body(activation);
-        let answer = async {
-            let answer = request.send().await?;
-            Ok((times, answer.status(), answer.bytes().await?))
-        };
-        answer.await.map_err(|e: reqwest::Error| Failure::bad_gateway(format!("no answer: {}", explain(&e))))
-    }
-}
-
-/// What the next server would not do.
-fn relayed(name: &str, status: StatusCode, body: &[u8]) -> Failure {
-    let said = serde_json::from_slice::<Failure>(body)
-        .map_or_else(|_| String::from_utf8_lossy(body).into_owned(), |failure| failure.error);
-    Failure::bad_gateway(format!("{name} answered {status}: {said}"))
-}
-
-/// The bytes of the field `file`.
-async fn image(form: Result<Multipart, MultipartRejection>) -> Result<Bytes, Failure> {
-    let mut form = form.map_err(|rejection| Failure::new(rejection.status(), rejection.body_text()))?;
-    let broken = |e: axum::extract::multipart::MultipartError| Failure::new(e.status(), e.body_text());
-    while let Some(field) = form.next_field().await.map_err(broken)? {
-        if field.name() != Some("file") {
-            continue;
-        }
-        let image = field.bytes().await.map_err(broken)?;
-        return match image.len() {
-            0 => Err(Failure::bad("the form field `file` is empty; it takes an image file")),
-            n if n > IMAGE_BYTES_MAX => Err(Failure::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                format!("the image has {n} bytes; {IMAGE_BYTES_MAX} are the most"),
-            )),
-            _ => Ok(image),
-        };
-    }
-    Err(Failure::bad("no form field `file`; send the image as multipart/form-data"))
-}
-
-// === routes of B ===
-
-async fn complete(
-    State(stage): State<StageServer>,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<Json<TailAnswer>, Failure> {
-    let activation = body?;
-    let expected = stage.pool.factory.payload_bytes();
-    if let Some(cut) = header(&headers, &CUT).filter(|&cut| cut != stage.cut()) {
-        return Err(Failure::bad(format!(
-            "this activation is cut after {cut}, stage B serves {}",
-            stage.cut()
-        )));
-    }
-    if activation.len() as u64 != expected {
-        return Err(Failure::bad(format!(
-            "this activation has {} bytes; one cut after {} has {expected}",
-            activation.len(),
-            stage.cut()
-        )));
-    }
-    let Served { output: Output::Class { id, name, logit }, times } = stage.compute(activation).await? else {
-        return Err(Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "the engine is not B's half"));
-    };
-    Ok(Json(TailAnswer {
-        class_id: id,
-        class_name: name,
-        logit,
-        inference_time_b: times.service_s(),
-        stage_b: times,
-    }))
-}
-
 // === routes of both ===
 
 async fn set_pods(
@@ -401,82 +253,5 @@ async fn readyz(State(stage): State<StageServer>) -> Result<&'static str, Failur
 }
 
 async fn metrics(State(stage): State<StageServer>) -> String {
-    stage.pool.read(expose)
-}
-
-fn expose(state: &PodsState, meters: &Meters) -> String {
-    let now = Instant::now();
-    let stage = if state.stage == Stage::A { "a" } else { "b" };
-    let of_stage = [("stage", stage)];
-    let mut text = Exposition::default();
-    text.metric("split_requests_total", "counter", "Requests that came to the stage.")
-        .sample(&of_stage, meters.requests as f64);
-    text.metric(
-        "split_answers_total",
-        "counter",
-        "Requests that left the stage: answered, failed, refused before the queue, or abandoned by whoever waited.",
-    );
-    for (status, count) in [
-        ("answered", meters.answered),
-        ("failed", meters.failed),
-        ("refused", meters.refused),
-        ("abandoned", meters.abandoned),
-    ] {
-        text.sample(&[("stage", stage), ("status", status)], count as f64);
-    }
-    text.metric("split_queue_depth", "gauge", "Requests waiting for a pod.")
-        .sample(&[("queue", stage)], state.queued as f64);
-    text.metric("split_queue_depth_seconds_total", "counter", "Integral of the queue depth over time.")
-        .sample(&[("queue", stage)], meters.queue.total(now));
-    text.metric("split_pods", "gauge", "Pods: asked for, used by the balancer, and by phase.");
-    for (name, count) in [
-        ("desired", state.desired),
-        ("in_use", state.in_use),
-        ("ready", state.ready),
-        ("starting", state.starting),
-        ("draining", state.draining),
-    ] {
-        text.sample(&[("stage", stage), ("state", name)], f64::from(count));
-    }
-    text.metric("split_pod_busy_seconds_total", "counter", "Integral of pods in use that are at work.")
-        .sample(&of_stage, meters.busy.total(now));
-    text.metric("split_pod_ready_seconds_total", "counter", "Integral of ready pods in use.")
-        .sample(&of_stage, meters.ready.total(now));
-    text.metric(
-        "split_pod_cpu_seconds_total",
-        "counter",
-        "Thread CPU time on requests, credited as each ends.",
-    );
-    for (pod, cpu_s) in &meters.cpu_s {
-        text.sample(&[("stage", stage), ("pod", &pod.to_string())], *cpu_s);
-    }
-    expose_pods(&mut text, stage, state);
-    text.metric("split_build_info", "gauge", "Which engine serves which cut.").sample(
-        &[("engine", &state.engine), ("cut", &state.cut), ("version", env!("CARGO_PKG_VERSION"))],
-        1.0,
-    );
-    text.finish()
-}
-
-fn expose_pods(text: &mut Exposition, stage: &str, state: &PodsState) {
-    type Of = fn(&PodsState, &crate::wire::PodState) -> Option<f64>;
-    let families: [(&'static str, &str, Of); 3] = [
-        ("split_pod_phase", "0 starting, 1 ready, 2 draining.", |_, pod| {
-            Some(match pod.phase {
-                PodPhase::Starting => 0.0,
-                PodPhase::Ready => 1.0,
-                PodPhase::Draining => 2.0,
-            })
-        }),
-        ("split_pod_ready_age_seconds", "Time since the pod became ready.", |_, pod| pod.ready_age_s),
-        ("split_pod_cpu_request_cores", "Share of one core the pod computes with.", |s, _| Some(s.cpu_share)),
-    ];
-    for (name, help, of) in families {
-        text.metric(name, "gauge", help);
-        for pod in &state.pods {
-            if let Some(value) = of(state, pod) {
-                text.sample(&[("stage", stage), ("pod", &pod.pod.to_string())], value);
-            }
-        }
-    }
+    stage.pool.read(exposition::expose)
 }

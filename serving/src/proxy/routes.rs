@@ -1,0 +1,216 @@
+//! The proxy's routes, and what `/metrics` says.
+
+use std::time::Instant;
+
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, QueryRejection};
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::extract::{DefaultBodyLimit, Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde_json::{Value, json};
+use splitscale_spec::Status;
+use tokio::sync::oneshot;
+
+use super::Proxy;
+use super::transfer::Activation;
+use crate::events;
+use crate::metrics::Exposition;
+use crate::wire::{
+    ACTIVATION_BYTES_MAX, CUT, Count, ENCODING, Failure, PipelineAnswer, QueueThreshold, STAGE_A, SlotsState,
+    ThreadCount, Wait, check_count, checked_query, header, parse, request_id,
+};
+
+pub(super) fn routes() -> Router<Proxy> {
+    Router::new()
+        .route("/complete", post(complete).layer(DefaultBodyLimit::max(ACTIVATION_BYTES_MAX)))
+        .route("/set_threads", post(set_threads))
+        .route("/set_queue_threshold", post(set_queue_threshold))
+        .route("/clear_responses", post(clear_responses))
+        .route("/responses", get(responses))
+        .route("/response_count", get(response_count))
+        .route("/request_count", get(request_count))
+        .route("/slots", get(slots))
+        .route("/events", get(listen))
+        .route("/metrics", get(metrics))
+        .route("/readyz", get(|| async { "ready\n" }))
+}
+
+async fn complete(
+    State(proxy): State<Proxy>,
+    query: Result<Query<Wait>, QueryRejection>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Failure> {
+    let Wait { wait } = checked_query(query)?;
+    let body = body?;
+    if body.is_empty() {
+        return Err(Failure::bad("an empty body; it takes an activation"));
+    }
+    if let Some(encoding) = header(&headers, &ENCODING).filter(|&encoding| encoding != "f32") {
+        return Err(Failure::bad(format!("{ENCODING}: {encoding} is not known; it takes f32")));
+    }
+    let cut = header(&headers, &CUT).filter(|cut| !cut.is_empty());
+    let cut =
+        cut.ok_or_else(|| Failure::bad(format!("no header {CUT}; it names where the network is cut")))?;
+    let stage_a = header(&headers, &STAGE_A)
+        .map(serde_json::from_str)
+        .transpose()
+        .map_err(|e| Failure::bad(format!("{STAGE_A}: {e}")))?;
+    let id = request_id(&headers);
+    let (sender, receiver) = oneshot::channel();
+    {
+        let now = Instant::now();
+        let mut inner = proxy.lock();
+        inner.requests += 1;
+        let refusal = if proxy.0.end.is_cancelled() {
+            Some("the proxy is shutting down".to_owned())
+        } else if inner.slots.queued() >= proxy.0.options.queue_max {
+            Some(format!("the queue is full: {} activations wait", inner.slots.queued()))
+        } else {
+            None
+        };
+        if let Some(why) = refusal {
+            inner.refused += 1;
+            return Err(Failure::unavailable(why));
+        }
+        let activation = Activation {
+            id,
+            epoch: inner.board.epoch(),
+            slots: inner.slots.slots(),
+            cut: cut.to_owned(),
+            body,
+            stage_a,
+            received: now,
+            waiting: wait.then_some(sender),
+        };
+        inner.slots.push(now, activation);
+        proxy.dispatch(&mut inner);
+    }
+    if !wait {
+        return Ok(message("data received and added to the transfer queue").into_response());
+    }
+    let answer = receiver.await.map_err(|_| Failure::unavailable("the proxy ended before B answered"))?;
+    let status = if answer.status == Status::Answered { StatusCode::OK } else { StatusCode::BAD_GATEWAY };
+    Ok((status, Json(answer)).into_response())
+}
+
+async fn set_threads(
+    State(proxy): State<Proxy>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json<Value>, Failure> {
+    let ThreadCount { thread_count } = parse(body)?;
+    let slots = check_count("thread_count", thread_count, proxy.0.options.slots_max)?;
+    let mut inner = proxy.lock();
+    inner.slots.resize(Instant::now(), slots);
+    proxy.dispatch(&mut inner);
+    Ok(message(&format!("transfer thread count set to {slots}")))
+}
+
+async fn set_queue_threshold(
+    State(proxy): State<Proxy>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json<Value>, Failure> {
+    let QueueThreshold { queue_threshold } = parse(body)?;
+    if queue_threshold == 0 {
+        return Err(Failure::bad("queue_threshold: zero; it takes at least 1"));
+    }
+    proxy.lock().board.set_threshold(queue_threshold);
+    Ok(message(&format!("queue threshold set to {queue_threshold}")))
+}
+
+async fn clear_responses(State(proxy): State<Proxy>) -> Json<Value> {
+    proxy.lock().board.clear();
+    message("responses cleared")
+}
+
+async fn responses(State(proxy): State<Proxy>) -> Json<Vec<PipelineAnswer>> {
+    let responses = proxy.lock().board.responses();
+    Json(responses)
+}
+
+async fn response_count(State(proxy): State<Proxy>) -> Json<Count> {
+    Json(Count { count: proxy.state().board.response_count })
+}
+
+async fn request_count(State(proxy): State<Proxy>) -> Json<Count> {
+    Json(Count { count: proxy.state().board.request_count })
+}
+
+async fn slots(State(proxy): State<Proxy>) -> Json<SlotsState> {
+    Json(proxy.state())
+}
+
+async fn listen(
+    State(proxy): State<Proxy>,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Result<Response, Failure> {
+    let upgrade = upgrade.map_err(|rejection| Failure::new(rejection.status(), rejection.body_text()))?;
+    let tracked = proxy.0.listeners.token();
+    Ok(upgrade.on_upgrade(move |socket| async move {
+        let _tracked = tracked;
+        let listener = {
+            let inner = proxy.lock();
+            inner.board.listen(inner.slots.queued() as u64)
+        };
+        events::push(socket, listener, proxy.0.silence.clone()).await;
+    }))
+}
+
+fn message(text: &str) -> Json<Value> {
+    Json(json!({ "message": text }))
+}
+
+async fn metrics(State(proxy): State<Proxy>) -> String {
+    let inner = proxy.lock();
+    let now = Instant::now();
+    let of_stage = [("stage", "proxy")];
+    let of_queue = [("queue", "proxy")];
+    let mut text = Exposition::default();
+    text.metric("split_requests_total", "counter", "Activations that came to the proxy.")
+        .sample(&of_stage, inner.requests as f64);
+    text.metric(
+        "split_answers_total",
+        "counter",
+        "Activations that left it: answered by B, failed, or refused.",
+    );
+    for (status, count) in
+        [("answered", inner.answered), ("failed", inner.failed), ("refused", inner.refused)]
+    {
+        text.sample(&[("stage", "proxy"), ("status", status)], count as f64);
+    }
+    text.metric("split_queue_depth", "gauge", "Activations waiting for a slot.")
+        .sample(&of_queue, inner.slots.queued() as f64);
+    text.metric("split_queue_depth_seconds_total", "counter", "Integral of the queue depth over time.")
+        .sample(&of_queue, inner.slots.depth.total(now));
+    text.metric("split_transfer_slots", "gauge", "Transfer slots asked for.")
+        .sample(&[], f64::from(inner.slots.slots()));
+    text.metric(
+        "split_transfer_slot_seconds_total",
+        "counter",
+        "Integral of the slots there are, surplus ones that still finish included.",
+    )
+    .sample(&[], inner.slots.there.total(now));
+    text.metric("split_transfer_slot_held_seconds_total", "counter", "Integral of the slots held.")
+        .sample(&[], inner.slots.busy.total(now));
+    text.metric(
+        "split_transfer_seconds_total",
+        "counter",
+        "Time of answered transfers without B's residence, summed over slots, credited with their bytes.",
+    )
+    .sample(&[], inner.transfer_s);
+    text.metric("split_transfer_bytes_total", "counter", "Bytes of answered transfers.")
+        .sample(&[("encoding", "f32")], inner.bytes as f64);
+    text.metric(
+        "split_pipeline_duration_seconds",
+        "histogram",
+        "Answered requests: arrival at A to B's answer at the proxy, the hop from A to the proxy left out.",
+    )
+    .histogram(&inner.duration);
+    text.metric("split_build_info", "gauge", "The version that runs.")
+        .sample(&[("version", env!("CARGO_PKG_VERSION"))], 1.0);
+    text.finish()
+}

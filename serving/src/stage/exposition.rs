@@ -1,0 +1,86 @@
+//! What a stage says to `/metrics`.
+
+use std::time::Instant;
+
+use splitscale_spec::{PodPhase, Stage};
+
+use crate::metrics::Exposition;
+use crate::pool::Meters;
+use crate::wire::{PodState, PodsState};
+
+pub(super) fn expose(state: &PodsState, meters: &Meters) -> String {
+    let now = Instant::now();
+    let stage = if state.stage == Stage::A { "a" } else { "b" };
+    let of_stage = [("stage", stage)];
+    let mut text = Exposition::default();
+    text.metric("split_requests_total", "counter", "Requests that came to the stage.")
+        .sample(&of_stage, meters.requests as f64);
+    text.metric(
+        "split_answers_total",
+        "counter",
+        "Requests that left the stage: answered, failed, refused before the queue, or abandoned by whoever waited.",
+    );
+    for (status, count) in [
+        ("answered", meters.answered),
+        ("failed", meters.failed),
+        ("refused", meters.refused),
+        ("abandoned", meters.abandoned),
+    ] {
+        text.sample(&[("stage", stage), ("status", status)], count as f64);
+    }
+    text.metric("split_queue_depth", "gauge", "Requests waiting for a pod.")
+        .sample(&[("queue", stage)], state.queued as f64);
+    text.metric("split_queue_depth_seconds_total", "counter", "Integral of the queue depth over time.")
+        .sample(&[("queue", stage)], meters.queue.total(now));
+    text.metric("split_pods", "gauge", "Pods: asked for, used by the balancer, and by phase.");
+    for (name, count) in [
+        ("desired", state.desired),
+        ("in_use", state.in_use),
+        ("ready", state.ready),
+        ("starting", state.starting),
+        ("draining", state.draining),
+    ] {
+        text.sample(&[("stage", stage), ("state", name)], f64::from(count));
+    }
+    text.metric("split_pod_busy_seconds_total", "counter", "Integral of pods in use that are at work.")
+        .sample(&of_stage, meters.busy.total(now));
+    text.metric("split_pod_ready_seconds_total", "counter", "Integral of ready pods in use.")
+        .sample(&of_stage, meters.ready.total(now));
+    text.metric(
+        "split_pod_cpu_seconds_total",
+        "counter",
+        "Thread CPU time on requests, credited as each ends.",
+    );
+    for (pod, cpu_s) in &meters.cpu_s {
+        text.sample(&[("stage", stage), ("pod", &pod.to_string())], *cpu_s);
+    }
+    expose_pods(&mut text, stage, state);
+    text.metric("split_build_info", "gauge", "Which engine serves which cut.").sample(
+        &[("engine", &state.engine), ("cut", &state.cut), ("version", env!("CARGO_PKG_VERSION"))],
+        1.0,
+    );
+    text.finish()
+}
+
+fn expose_pods(text: &mut Exposition, stage: &str, state: &PodsState) {
+    type Of = fn(&PodsState, &PodState) -> Option<f64>;
+    let families: [(&'static str, &str, Of); 3] = [
+        ("split_pod_phase", "0 starting, 1 ready, 2 draining.", |_, pod| {
+            Some(match pod.phase {
+                PodPhase::Starting => 0.0,
+                PodPhase::Ready => 1.0,
+                PodPhase::Draining => 2.0,
+            })
+        }),
+        ("split_pod_ready_age_seconds", "Time since the pod became ready.", |_, pod| pod.ready_age_s),
+        ("split_pod_cpu_request_cores", "Share of one core the pod computes with.", |s, _| Some(s.cpu_share)),
+    ];
+    for (name, help, of) in families {
+        text.metric(name, "gauge", help);
+        for pod in &state.pods {
+            if let Some(value) = of(state, pod) {
+                text.sample(&[("stage", stage), ("pod", &pod.pod.to_string())], value);
+            }
+        }
+    }
+}
