@@ -1,5 +1,8 @@
 //! What can be typed: clap types and nothing else. Each flag says its unit.
 
+// The comments are the help on the terminal, where `[s]` is a unit and an escape would show.
+#![allow(rustdoc::broken_intra_doc_links)]
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
