@@ -62,6 +62,7 @@ pub(super) fn expose(state: &PodsState, meters: &Meters) -> String {
     text.finish()
 }
 
+/// One series a pod that there is; those of pods that have ended are gone.
 fn expose_pods(text: &mut Exposition, stage: &str, state: &PodsState) {
     type Of = fn(&PodsState, &PodState) -> Option<f64>;
     let families: [(&'static str, &str, Of); 3] = [
@@ -72,7 +73,9 @@ fn expose_pods(text: &mut Exposition, stage: &str, state: &PodsState) {
                 PodPhase::Draining => 2.0,
             })
         }),
-        ("split_pod_ready_age_seconds", "Time since the pod became ready.", |_, pod| pod.ready_age_s),
+        ("split_pod_ready_age_seconds", "Time since the pod became ready; absent unless it is.", |_, pod| {
+            pod.ready_age_s.filter(|_| pod.phase == PodPhase::Ready)
+        }),
         ("split_pod_cpu_request_cores", "Share of one core the pod computes with.", |s, _| Some(s.cpu_share)),
     ];
     for (name, help, of) in families {

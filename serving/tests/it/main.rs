@@ -1,6 +1,8 @@
 //! Integration tests of the serving crate.
 
+mod counts;
 mod double;
+mod endings;
 mod engine;
 mod golden;
 mod pipeline;
