@@ -184,17 +184,29 @@ async fn draining_pods_finish_what_they_have_and_take_nothing_new() {
     stage.set("set_pods", 1).await;
     let state = stage.pods().await;
     assert_eq!((state.desired, state.ready, state.draining, state.busy), (1, 1, 2, 3));
-    gate.let_through(3);
+    gate.let_through(5);
+    let mut served: Vec<u32> = answers.join_all().await.iter().map(pod_of).collect();
+    served.sort_unstable();
+    assert_eq!(served, [0, 0, 0, 1, 2], "the two that waited went to the one that stays");
     until("two are gone", async || stage.pods().await.pods.len() == 1).await;
-    let state = stage.pods().await;
-    assert_eq!((state.ready, state.draining, state.busy, state.queued), (1, 0, 1, 1));
+
     // Up again, while one is at work and one waits.
+    let mut answers = JoinSet::new();
+    (6..=7).for_each(|tag| drop(answers.spawn(stage.complete(tag))));
+    until("one waits", async || stage.pods().await.queued == 1).await;
     stage.set("set_pods", 2).await;
     until("the new pod has taken the one that waited", async || stage.pods().await.busy == 2).await;
     gate.let_through(2);
-    let answers = answers.join_all().await;
-    assert!(answers.iter().all(|(status, _)| *status == 200), "{answers:?}");
+    let mut served: Vec<u32> = answers.join_all().await.iter().map(pod_of).collect();
+    served.sort_unstable();
+    assert_eq!(served, [0, 1]);
     stage.stop().await.unwrap();
+}
+
+/// Which pod gave a good answer.
+fn pod_of((status, body): &(u16, String)) -> u32 {
+    assert_eq!(*status, 200, "{body}");
+    serde_json::from_str::<TailAnswer>(body).unwrap().stage_b.pod
 }
 
 #[tokio::test]
