@@ -133,23 +133,21 @@ impl PipelineClient {
     /// The timeout.
     pub async fn wait_idle(&self, timeout: Duration) -> Result<(), ClientError> {
         let idle = |s: &PipelineState| {
-            let stage = |pods: &PodsState| u64::from(pods.busy) + pods.queued;
+            let stage = |pods: &PodsState| u64::from(pods.busy) + pods.queued + pods.forwarding;
             Ok(stage(&s.a) + stage(&s.b) + s.proxy.queued + u64::from(s.proxy.held) == 0)
         };
         self.wait(timeout, "the pipeline is not idle", idle).await
     }
 
-    /// How the pipeline stands.
+    /// How the pipeline stands. A is asked before the others, as requests go: one that has left A by then
+    /// is seen by the proxy, which has it until B has answered.
     ///
     /// # Errors
     /// The first server that does not answer.
     pub async fn state(&self) -> Result<PipelineState, ClientError> {
-        let (a, proxy, b) = tokio::join!(
-            self.get(format!("{}/pods", self.endpoints.a)),
-            self.get(format!("{}/slots", self.endpoints.proxy)),
-            self.get(format!("{}/pods", self.endpoints.b)),
-        );
-        Ok(PipelineState { a: a?, proxy: proxy?, b: b? })
+        let a = self.get(format!("{}/pods", self.endpoints.a)).await?;
+        let (proxy, b) = tokio::join!(self.proxy_state(), self.get(format!("{}/pods", self.endpoints.b)));
+        Ok(PipelineState { a, proxy: proxy?, b: b? })
     }
 
     /// Sets the number of transfer slots; it holds when this returns.

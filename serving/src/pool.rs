@@ -11,6 +11,7 @@
 
 mod roster;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Instant;
 
@@ -30,6 +31,8 @@ pub(crate) struct Pool {
     pub(crate) stage: Stage,
     pub(crate) options: StageOptions,
     pub(crate) factory: Arc<dyn EngineFactory>,
+    /// Requests between their arrival and the next server's answer.
+    pub(crate) forwarding: AtomicU64,
     counts: watch::Sender<Counts>,
     roster: Mutex<Roster>,
 }
@@ -39,7 +42,14 @@ impl Pool {
     pub(crate) fn start(stage: Stage, options: StageOptions, factory: Arc<dyn EngineFactory>) -> Arc<Pool> {
         let roster = Roster::new(Instant::now(), options.pods);
         let counts = watch::Sender::new(Counts::default());
-        let pool = Arc::new(Pool { stage, options, factory, counts, roster: Mutex::new(roster) });
+        let pool = Arc::new(Pool {
+            stage,
+            options,
+            factory,
+            forwarding: AtomicU64::new(0),
+            counts,
+            roster: Mutex::new(roster),
+        });
         pool.reconcile(&mut pool.lock());
         pool
     }
@@ -140,6 +150,7 @@ impl Pool {
             draining: counts.draining,
             queued: roster.queue.len() as u64,
             busy: roster.pods.values().filter(|p| p.busy).count() as u32,
+            forwarding: self.forwarding.load(Ordering::SeqCst),
             last_error: roster.last_error.clone(),
             pods: roster
                 .pods

@@ -215,6 +215,8 @@ pub struct PodsState {
     pub queued: u64,
     /// Pods at work.
     pub busy: u32,
+    /// Requests of A from their arrival until the next server has answered; zero at B.
+    pub forwarding: u64,
     /// Why the last pod that could not start, or had to end, did so.
     pub last_error: Option<String>,
     /// Each pod, by number.

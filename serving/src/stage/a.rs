@@ -1,5 +1,6 @@
 //! The routes of stage A: image in, activation on to B or the proxy.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use axum::body::Bytes;
@@ -26,6 +27,9 @@ enum Towards {
     B,
     Proxy { wait: bool },
 }
+
+/// Counts a request while it lives, so that one on its way from a pod to the next server is seen too.
+struct Forwarding<'a>(&'a AtomicU64);
 
 pub(super) fn routes() -> Router<StageServer> {
     Router::new()
@@ -73,6 +77,19 @@ async fn predict_proxy(
     Ok((status, [(CONTENT_TYPE, "application/json")], body).into_response())
 }
 
+impl<'a> Forwarding<'a> {
+    fn count(count: &'a AtomicU64) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Forwarding(count)
+    }
+}
+
+impl Drop for Forwarding<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 impl StageServer {
     /// Runs A's half and posts the activation: A's times, and what the next server answered.
     async fn forward(
@@ -81,6 +98,7 @@ impl StageServer {
         id: &str,
         towards: Towards,
     ) -> Result<(StageTimes, StatusCode, Bytes), Failure> {
+        let _forwarding = Forwarding::count(&self.pool.forwarding);
         let Served { output: Output::Activation(activation), times } = self.compute(image).await? else {
             return Err(Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "the engine is not A's half"));
         };

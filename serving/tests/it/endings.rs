@@ -1,5 +1,6 @@
-//! How a proxy ends under way: in good order, or without a word.
+//! A proxy that ends, in good order or without a word, is slow, or never was.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use splitscale_serving::client::{Endpoints, PipelineClient};
@@ -7,6 +8,7 @@ use splitscale_serving::load::{BurstSpec, burst};
 use splitscale_serving::proxy::serve_proxy;
 use splitscale_serving::stage::{Downstream, serve_a};
 use splitscale_spec::Status;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::double::{
@@ -87,6 +89,46 @@ async fn a_proxy_that_dies_in_a_burst_leaves_it_neither_hanging_nor_short() {
     // The next burst finds no proxy, and says so before it sends.
     assert!(burst(&client, &images, &spec).await.is_err());
     gate.let_through(9);
+    stop.cancel();
+    server.await.unwrap().unwrap();
+    behind.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_on_its_way_to_the_proxy_is_not_idle() {
+    let behind = line(&Double::sleeping(0), &Double::sleeping(0), 1, 1).await;
+    let (arrived, taken) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let slow = {
+        let (arrived, taken) = (Arc::clone(&arrived), Arc::clone(&taken));
+        async move || {
+            arrived.notify_one();
+            taken.notified().await;
+            "{}"
+        }
+    };
+    let (listener, proxy) = port().await;
+    let app = axum::Router::new().route("/complete", axum::routing::post(slow));
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    let (listener, a) = port().await;
+    let stop = CancellationToken::new();
+    let downstream = Downstream { b: behind.endpoints.b.clone(), proxy, timeout: LONG };
+    let a_double = factory(&Double::sleeping(0));
+    let server = tokio::spawn(serve_a(listener, stage_options(1), downstream, a_double, stop.clone()));
+    let client = PipelineClient::new(Endpoints { a: a.clone(), ..behind.endpoints.clone() }).unwrap();
+    client.wait_ready(LONG).await.unwrap();
+
+    let part = reqwest::multipart::Part::bytes(images([1])[0].1.clone());
+    let form = reqwest::multipart::Form::new().part("file", part);
+    let post = reqwest::Client::new().post(format!("{a}/predict-proxy")).multipart(form).send();
+    let post = tokio::spawn(post);
+    arrived.notified().await;
+    let seen = client.state().await.unwrap().a;
+    assert_eq!((seen.busy, seen.queued, seen.forwarding), (0, 0, 1));
+    let idle = client.wait_idle(Duration::from_millis(1)).await.unwrap_err().to_string();
+    assert!(idle.contains("not idle"), "{idle}");
+    taken.notify_one();
+    assert_eq!(post.await.unwrap().unwrap().status(), 200);
+    client.wait_idle(LONG).await.unwrap();
     stop.cancel();
     server.await.unwrap().unwrap();
     behind.stop().await;
