@@ -56,7 +56,7 @@ pub struct Listen {
     #[arg(long, default_value = "127.0.0.1")]
     pub host: String,
     /// Seconds a stopping server gives to requests it has accepted
-    #[arg(long, default_value_t = 30.0, value_name = "SECONDS")]
+    #[arg(long, default_value_t = 30.0, value_name = "SECONDS", value_parser = seconds)]
     pub grace: f64,
     /// Stop when standard input closes: a server that must not outlive what started it
     #[arg(long)]
@@ -144,16 +144,16 @@ pub struct ServeProxy {
     #[command(flatten)]
     pub b: ToB,
     /// Transfer slots ("threads"): few emulate heavy traffic, many light
-    #[arg(long, default_value_t = 8, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = 8, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub threads: u32,
     /// Bandwidth of one slot [Mbit/s]; without it a transfer takes what the real network takes
-    #[arg(long, value_name = "MBIT_S", value_parser = positive)]
+    #[arg(long, value_name = "MBIT_S", value_parser = bandwidth)]
     pub slot_bandwidth: Option<f64>,
     /// Round-trip time added to each transfer [s]
-    #[arg(long, default_value_t = 0.0, value_name = "SECONDS", value_parser = not_negative)]
+    #[arg(long, default_value_t = 0.0, value_name = "SECONDS", value_parser = seconds)]
     pub rtt: f64,
     /// Wait before each transfer [s]
-    #[arg(long, env = "SLEEP_TIME", default_value_t = 0.0, value_name = "SECONDS", value_parser = not_negative)]
+    #[arg(long, env = "SLEEP_TIME", default_value_t = 0.0, value_name = "SECONDS", value_parser = seconds)]
     pub sleep_time: f64,
 }
 
@@ -229,7 +229,7 @@ pub struct Calibrate {
 }
 
 /// `simulate`
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct Simulate {
     /// A calibration with laws
     pub calibration: PathBuf,
@@ -242,9 +242,9 @@ pub struct Simulate {
     /// Numbers of pods, of A and of B alike, separated by commas
     #[arg(long, value_delimiter = ',', default_value = "2,4,6,8", value_parser = clap::value_parser!(u32).range(1..))]
     pub pods: Vec<u32>,
-    /// Images in a burst
-    #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    pub burst: u32,
+    /// Images in a burst; by default as many as were measured, or 20
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub burst: Option<u32>,
     /// Replications of a cell
     #[arg(long, default_value_t = 200, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub replications: u32,
@@ -321,13 +321,13 @@ pub struct Scale {
     #[arg(long, value_name = "FILE")]
     pub pipeline: PathBuf,
     /// Time between two decisions [s]
-    #[arg(long, default_value_t = 1.0, value_name = "SECONDS", value_parser = positive)]
+    #[arg(long, default_value_t = 1.0, value_name = "SECONDS", value_parser = interval)]
     pub interval: f64,
     /// Length of the window that is looked at [s]
-    #[arg(long, default_value_t = 5.0, value_name = "SECONDS", value_parser = positive)]
+    #[arg(long, default_value_t = 5.0, value_name = "SECONDS", value_parser = interval)]
     pub window: f64,
     /// Stop after so long [s]; without it, when told to
-    #[arg(long, value_name = "SECONDS", value_parser = positive)]
+    #[arg(long, value_name = "SECONDS", value_parser = interval)]
     pub duration: Option<f64>,
     /// Where the decisions go, a JSON line each
     #[arg(long, default_value = "decisions.jsonl", value_name = "FILE")]
@@ -394,8 +394,20 @@ fn positive(text: &str) -> Result<f64, String> {
     number(text).and_then(|v| if v > 0.0 { Ok(v) } else { Err("must be above zero".into()) })
 }
 
-fn not_negative(text: &str) -> Result<f64, String> {
-    number(text).and_then(|v| if v >= 0.0 { Ok(v) } else { Err("must be zero or more".into()) })
+/// A duration that a clock can hold.
+fn seconds(text: &str) -> Result<f64, String> {
+    number(text).and_then(|v| if (0.0..=1e6).contains(&v) { Ok(v) } else { Err("must be 0 to 1e6 s".into()) })
+}
+
+/// Time between two things that repeat.
+fn interval(text: &str) -> Result<f64, String> {
+    seconds(text).and_then(|v| if v >= 0.01 { Ok(v) } else { Err("must be at least 0.01 s".into()) })
+}
+
+fn bandwidth(text: &str) -> Result<f64, String> {
+    number(text).and_then(|v| {
+        if (1e-3..=1e6).contains(&v) { Ok(v) } else { Err("must be 0.001 to 1e6 Mbit/s".into()) }
+    })
 }
 
 fn share(text: &str) -> Result<f64, String> {

@@ -59,10 +59,11 @@ pub struct Log {
 }
 
 impl Log {
-    /// Starts an empty file.
+    /// Starts a new file; what an earlier run measured is never overwritten.
     pub fn create(path: &Path) -> Result<Log> {
         parent(path)?;
-        let file = File::create(path).with_context(|| format!("could not write {}", path.display()))?;
+        let file = File::create_new(path)
+            .with_context(|| format!("could not start {}; name another file with --out", path.display()))?;
         Ok(Log { path: path.into(), file })
     }
 

@@ -35,7 +35,11 @@ impl Server {
         let mut child = Command::new(program)
             .arg("serve")
             .args(args)
-            .args(["--port", "0", "--exit-with-stdin"])
+            .args(["--port", "0", "--exit-with-stdin", "--grace", "5"])
+            // What the user's shell exports for servers of his own must not change these.
+            .env_remove("MODEL_VERSION")
+            .env_remove("GPU_TYPE")
+            .env_remove("SLEEP_TIME")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(log_file)

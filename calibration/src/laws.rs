@@ -1,6 +1,6 @@
 //! The laws that the simulator draws from, as measured in a few cells of the table.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use splitscale_spec::{Laws, RequestRecord, ServiceLaw, Status};
 
@@ -8,6 +8,16 @@ use crate::CalibrationError;
 
 /// Most quantiles of a law: one a percent.
 const QUANTILES: usize = 101;
+
+/// Requests of each burst, if all bursts (records of one run) are of one size.
+pub fn burst_size(records: &[RequestRecord]) -> Option<u32> {
+    let mut sizes: BTreeMap<u32, u32> = BTreeMap::new();
+    for record in records {
+        *sizes.entry(record.run_id).or_default() += 1;
+    }
+    let first = *sizes.values().next()?;
+    sizes.values().all(|&size| size == first).then_some(first)
+}
 
 /// The four corners of a table: fewest and most slots by fewest and most pods.
 ///

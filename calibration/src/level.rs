@@ -59,6 +59,7 @@ pub fn calibrate(table: &Table<TimeRow>, options: &Options) -> Result<Calibratio
         levels.entry(row.slots).or_default().push((row.pods, row.y_s));
     }
     let calibration = Calibration {
+        burst: None,
         schema: Calibration::SCHEMA,
         levels: levels.iter().map(|(&slots, times)| Level { slots, ..fit_level(times, options) }).collect(),
         laws: None,

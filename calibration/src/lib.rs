@@ -18,6 +18,6 @@ mod table;
 
 pub use error::{BadCell, CalibrationError};
 pub use fidelity::{CellComparison, Fidelity, fidelity};
-pub use laws::{corner_cells, fit_laws};
+pub use laws::{burst_size, corner_cells, fit_laws};
 pub use level::{Options, calibrate, fit_level};
 pub use table::{BadRows, Table, TimeRow, read_bursts, read_records, read_times};

@@ -13,6 +13,6 @@ mod scaler;
 mod scrape;
 
 pub use exposition::{Exposition, NotExposition};
-pub use local::{ApplyError, Endpoints, LocalBackend};
+pub use local::{ApplyError, Endpoints, LocalBackend, SetupError};
 pub use scaler::{Mode, Scaler};
 pub use scrape::{Observer, Round};

@@ -25,6 +25,17 @@ pub struct LocalBackend {
     http: reqwest::Client,
 }
 
+/// A backend that cannot be.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// Not where a server could be.
+    #[error("{0:?} is not a base URL such as http://127.0.0.1:5000")]
+    Url(String),
+    /// No HTTP client.
+    #[error("cannot make an HTTP client: {0}")]
+    Client(#[from] reqwest::Error),
+}
+
 /// A stage that did not take its new number of pods.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
@@ -60,8 +71,13 @@ impl LocalBackend {
     /// A backend for these servers. An answer that takes longer than `timeout` counts as none.
     ///
     /// # Errors
-    /// Where the HTTP client cannot be made.
-    pub fn new(endpoints: Endpoints, timeout: Duration) -> Result<Self, reqwest::Error> {
+    /// A URL that is none, or an HTTP client that cannot be made.
+    pub fn new(endpoints: Endpoints, timeout: Duration) -> Result<Self, SetupError> {
+        for url in [&endpoints.a, &endpoints.proxy, &endpoints.b] {
+            if reqwest::Url::parse(url).is_err() || !url.starts_with("http://") {
+                return Err(SetupError::Url(url.clone()));
+            }
+        }
         let http = reqwest::Client::builder().timeout(timeout).no_proxy().build()?;
         Ok(LocalBackend { endpoints, http })
     }

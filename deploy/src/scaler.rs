@@ -69,14 +69,15 @@ impl Scaler {
         if wanted == (Replicas { a: a.desired, b: b.desired }) {
             return;
         }
-        let outcome = match self.mode {
-            Mode::Recommend => "recommended only: nothing was changed".to_string(),
+        let (carried_out, words) = match self.mode {
+            Mode::Recommend => (false, "recommended only: nothing was changed".to_string()),
             Mode::Auto => match self.backend.apply(wanted).await {
-                Ok(()) => "carried out".to_string(),
+                Ok(()) => (true, "carried out".to_string()),
                 // The next tick sees the pods as they are and asks again.
-                Err(error) => format!("not carried out in full: {error}"),
+                Err(error) => (false, format!("not carried out in full: {error}")),
             },
         };
-        decision.why.push(outcome);
+        decision.carried_out = Some(carried_out);
+        decision.why.push(words);
     }
 }

@@ -127,6 +127,7 @@ fn pods(history: &History, now_s: f64, stage: &str, changes: &mut Changes) -> Op
     let desired = count("desired")?;
     changes.follow(*time_s, desired);
     Some(StagePods {
+        age_s: now_s - time_s,
         desired,
         ready: count("ready")?,
         starting: count("starting")?,

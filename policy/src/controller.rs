@@ -1,6 +1,6 @@
 //! A started policy inside its safety shell.
 
-use splitscale_spec::{Decision, Invalid, Observation, Pipeline, Policy, Replicas, StagePods};
+use splitscale_spec::{Decision, Invalid, Observation, Pipeline, Policy, Replicas, Signal, StagePods};
 
 use crate::bottleneck::bottleneck;
 use crate::freshness::Freshness;
@@ -62,6 +62,7 @@ impl Controller {
             capped,
             why,
             policy: self.hash.clone(),
+            carried_out: None,
         }
     }
 
@@ -82,15 +83,23 @@ impl Controller {
         } else {
             None
         };
-        let a = observation.a.as_ref().ok_or("stage a does not answer")?;
-        let b = observation.b.as_ref().ok_or("stage b does not answer")?;
+        let answers = |stage: &str, pods: &Option<StagePods>| {
+            let pods = pods.as_ref().ok_or_else(|| format!("stage {stage} does not answer"))?;
+            let age = Some(Signal { value: (), age_s: pods.age_s });
+            let heard = self.freshness.check(now_s, observation, age);
+            heard.map_err(|problem| format!("stage {stage} does not answer, its pods are {problem}"))
+        };
+        answers("a", &observation.a)?;
+        answers("b", &observation.b)?;
         let (raw, reason) = rule::propose(&self.policy.kind, slots)?;
         why.push(reason);
         let capped = self.pipeline.clamp(raw);
         if capped != raw {
             why.push(self.clamp_words(raw, capped));
         }
-        why.push(change_words(a, b, capped));
+        if let (Some(a), Some(b)) = (&observation.a, &observation.b) {
+            why.push(change_words(a, b, capped));
+        }
         Ok((raw, capped))
     }
 

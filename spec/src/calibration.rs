@@ -13,6 +13,9 @@ pub struct Calibration {
     pub schema: u32,
     /// One curve a traffic level, by rising slots.
     pub levels: Vec<Level>,
+    /// Requests of each measured burst; absent where that was not recorded, or not always the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub burst: Option<u32>,
     /// What the simulator draws from; absent where only a table of times was given.
     pub laws: Option<Laws>,
     /// Where it comes from.

@@ -42,6 +42,9 @@ pub struct Decision {
     pub why: Vec<String>,
     /// Hash of the policy.
     pub policy: String,
+    /// Whether the pods were changed in full; absent where there was nothing to change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub carried_out: Option<bool>,
 }
 
 impl Decision {

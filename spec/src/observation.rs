@@ -91,6 +91,8 @@ pub struct Observation {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StagePods {
+    /// Time since the stage told \[s\].
+    pub age_s: f64,
     /// Asked for.
     pub desired: u32,
     /// Taking requests.

@@ -2,7 +2,9 @@
 
 use anyhow::Result;
 use serde::Serialize;
-use splitscale_calibration::{BadCell, BadRows, Options, corner_cells, fit_laws, read_records, read_times};
+use splitscale_calibration::{
+    BadCell, BadRows, Options, burst_size, corner_cells, fit_laws, read_records, read_times,
+};
 use splitscale_spec::{Calibration, Level, LevelStatus};
 
 use crate::cli::Calibrate;
@@ -30,6 +32,7 @@ pub fn run(args: &Calibrate) -> Result<Calibration> {
     if let Some(path) = &args.records {
         let records = read_records(&path.display().to_string(), &files::read(path)?, bad_rows)?;
         report(&records.dropped);
+        calibration.burst = burst_size(&records.rows);
         calibration.laws = Some(fit_laws(&records.rows, &corner_cells(&records.rows))?);
     }
     files::write_json(&args.out, &calibration)?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use splitscale_serving::client::{Endpoints, PipelineClient};
 use splitscale_serving::collect::{Plan, collect};
-use splitscale_spec::{BurstRow, Status};
+use splitscale_spec::{BurstRow, Replicas, Status};
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::{Collect, Grid, Servers};
@@ -26,7 +26,12 @@ pub fn run(args: &Collect) -> Result<()> {
     files::empty_folder(&args.out)?;
     interrupt::run(async |stop| {
         let client = client(&args.servers)?;
-        client.wait_ready(READY_LIMIT).await?;
+        let waiting = progress::spinner("waiting for the pipeline");
+        tokio::select! {
+            ready = client.wait_ready(READY_LIMIT) => ready?,
+            () = stop.cancelled() => return Err(Interrupted("nothing was measured".into()).into()),
+        }
+        waiting.finish_and_clear();
         measure(&client, &args.grid, &images, (args.seed, &args.out), &stop).await?;
         println!("{}", args.out.display());
         Ok(())
@@ -73,13 +78,26 @@ pub async fn measure(
         bar.inc(1);
         Ok(())
     });
-    tokio::select! {
-        measured = measured => measured?,
-        () = stop.cancelled() => {
-            let words = format!("{} of {} bursts measured; they are in {}", bar.position(), plan.order().len(), out.display());
+    let outcome = tokio::select! {
+        measured = measured => Some(measured),
+        () = stop.cancelled() => None,
+    };
+    // The last cell's limit on the balancer must not outlive the measurement.
+    let most = plan.pods.iter().copied().max().unwrap_or(1);
+    let freed = client.use_pods(Replicas { a: most, b: most }).await;
+    match outcome {
+        Some(measured) => measured?,
+        None => {
+            let words = format!(
+                "{} of {} bursts measured; they are in {}",
+                bar.position(),
+                plan.order().len(),
+                out.display()
+            );
             return Err(Interrupted(words).into());
         }
     }
+    freed?;
     bar.finish_and_clear();
     if unanswered > 0 {
         bail!(

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use splitscale_serving::client::PipelineClient;
 use splitscale_serving::load::{ClosedSpec, closed_loop};
 use splitscale_spec::{
-    Balancer, Bandwidth, CostConfig, CutConfig, LinkConfig, PipelineConfig, SloConfig, StageConfig,
+    Balancer, Bandwidth, CostConfig, CutConfig, LinkConfig, PipelineConfig, Replicas, SloConfig, StageConfig,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -167,7 +167,7 @@ async fn work(
         table: Some(table),
         slots: Vec::new(),
         pods: Vec::new(),
-        burst: extent.grid.burst,
+        burst: None,
         replications: 200,
         seed: args.seed,
         out: Some(out.join("cells.csv")),
@@ -187,7 +187,7 @@ async fn work(
 
     heading(6, "scale live: 12 clients send while the slots move 8 -> 1 -> 8");
     let live = tokio::select! {
-        live = live(&client, urls, extent.phase, images, out) => live?,
+        live = live(&client, urls, (Replicas { a: most, b: most }, extent.phase), images, out) => live?,
         ended = watch(servers) => return Err(ended),
     };
     steps.done("scale");
@@ -254,7 +254,7 @@ async fn stop_all(servers: Vec<Server>) -> Result<()> {
 async fn live(
     client: &PipelineClient,
     servers: Servers,
-    phase: Duration,
+    (most, phase): (Replicas, Duration),
     images: &[Image],
     out: &Path,
 ) -> Result<Live> {
@@ -275,6 +275,7 @@ async fn live(
     let (mut requests, mut kept) = (Requests::default(), Ok(()));
 
     let bar = progress::bar("scaling", phase.as_secs() * LIVE_SLOTS.len() as u64, "s");
+    client.set_pods(most, Duration::from_secs(60)).await?;
     client.set_threads(LIVE_SLOTS[0]).await?;
     let spec =
         ClosedSpec { run_id: 0, clients: CLIENTS, timeout: Duration::from_secs(120), origin: Instant::now() };
@@ -293,6 +294,9 @@ async fn live(
         bar.set_position(decision.observed.time_s as u64);
         let Some(words) = scale::changed(decision) else { return };
         bar.suspend(|| println!("{:>7.1} s  {words}", decision.observed.time_s));
+        if decision.carried_out != Some(true) {
+            return;
+        }
         let (Some(a), Some(b), Some(to)) = (&decision.observed.a, &decision.observed.b, decision.capped)
         else {
             return;

@@ -29,10 +29,14 @@ struct TimelineRow {
 /// Runs until told to stop, or for `--duration`.
 pub fn run(args: &Scale) -> Result<()> {
     interrupt::run(async |stop| {
+        let mut held = None;
         let run = scale(args, stop.clone(), |decision| {
-            if let Some(words) = changed(decision) {
+            // Why it holds is told once, not every tick.
+            let holding = decision.capped.is_none().then(|| decision.why.last().cloned()).flatten();
+            if let Some(words) = changed(decision).or_else(|| holding.clone().filter(|_| held.is_none())) {
                 println!("{:>7.1} s  {words}", decision.observed.time_s);
             }
+            held = holding;
         });
         // Ctrl-C is how a scaler ends: a clean stop, not a failure.
         match args.duration.map(Duration::from_secs_f64) {

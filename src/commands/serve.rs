@@ -38,12 +38,14 @@ async fn a(args: ServeA, stop: CancellationToken) -> Result<()> {
         timeout: ANSWER_LIMIT,
     };
     let factory = factory(&args.pods, Half::A)?;
+    announce(&listener)?;
     Ok(serve_a(listener, stage(&args.pods, &args.listen), downstream, factory, stop).await?)
 }
 
 async fn b(args: ServeB, stop: CancellationToken) -> Result<()> {
     let listener = listen(&args.listen, args.port, &stop).await?;
     let factory = factory(&args.pods, Half::B)?;
+    announce(&listener)?;
     Ok(serve_b(listener, stage(&args.pods, &args.listen), factory, stop).await?)
 }
 
@@ -60,16 +62,16 @@ async fn proxy(args: ServeProxy, stop: CancellationToken) -> Result<()> {
         queue_max: QUEUE_MAX,
         grace: Duration::from_secs_f64(args.listen.grace),
     };
+    announce(&listener)?;
     Ok(serve_proxy(listener, options, stop).await?)
 }
 
-/// Binds, says where on standard output, and watches standard input if asked to.
+/// Binds, and watches standard input if asked to.
 async fn listen(listen: &Listen, port: u16, stop: &CancellationToken) -> Result<TcpListener> {
     let address = format!("{}:{port}", listen.host);
     let listener = TcpListener::bind(&address)
         .await
         .with_context(|| format!("could not listen on {address}; name another port with --port"))?;
-    println!("listening on http://{}", listener.local_addr()?);
     if listen.exit_with_stdin {
         let stop = stop.clone();
         // A thread of its own: the runtime would wait for a blocked read before it ends.
@@ -80,6 +82,12 @@ async fn listen(listen: &Listen, port: u16, stop: &CancellationToken) -> Result<
         });
     }
     Ok(listener)
+}
+
+/// Says on standard output that everything that can be wrong with the flags is right.
+fn announce(listener: &TcpListener) -> Result<()> {
+    println!("listening on http://{}", listener.local_addr()?);
+    Ok(())
 }
 
 fn stage(pods: &Pods, listen: &Listen) -> StageOptions {

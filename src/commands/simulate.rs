@@ -29,6 +29,13 @@ pub fn run(args: &Simulate) -> Result<Option<Fidelity>> {
     let Some(laws) = calibration.laws else {
         bail!("{} has no laws; calibrate with --records", args.calibration.display());
     };
+    let burst = match (args.burst, calibration.burst) {
+        (Some(asked), Some(measured)) if asked != measured && args.table.is_some() => {
+            bail!("--burst {asked} cannot stand beside a table of bursts of {measured}; leave --burst away")
+        }
+        (asked, measured) => asked.or(measured).unwrap_or(20),
+    };
+    let args = &Simulate { burst: Some(burst), ..args.clone() };
     match &args.table {
         Some(path) => {
             let name = path.display().to_string();
@@ -77,7 +84,7 @@ fn cell(args: &Simulate, laws: &Laws, slots: u32, pods: u32) -> Result<Vec<Outco
         pods: Replicas { a: pods, b: pods },
         slots,
         laws: laws.clone(),
-        arrivals: Arrivals::Burst(args.burst),
+        arrivals: Arrivals::Burst(args.burst.unwrap_or(20)),
         records: false,
     };
     let threads = available_parallelism().map_or(1, usize::from);

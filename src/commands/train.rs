@@ -59,7 +59,7 @@ pub fn run(args: &Train) -> Result<Outcome> {
     let curves = TimeTable::from_calibration(&calibration);
     let curves = curves.with_context(|| format!("{} cannot be trained on", args.calibration.display()))?;
     let config = settings(args.config.as_deref(), &args.settings)?;
-    let mut environment = FittedCurves::new(curves, config.reward).context("reward")?;
+    let mut environment = FittedCurves::new(curves, config.reward)?;
     let optimum = Optimum::of(&environment);
     let regret = |table: &QTable| Some(optimum.regret(&table.greedy()));
     let trained = splitscale_rl::train(&mut environment, &config.q_learning, config.seed, regret)

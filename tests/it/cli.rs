@@ -1,8 +1,9 @@
 //! The binary as it is typed: documents in, documents out, and what bad input is told.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 
 use tempfile::TempDir;
 
@@ -123,6 +124,12 @@ fn wrong_words_are_wrong_use() {
         "serve proxy --slot-bandwidth -1",
         "serve b --cpu-share 1.5",
         "serve b --model-version 4",
+        "serve proxy --threads 2000",
+        "serve proxy --grace nan",
+        "serve proxy --rtt 1e300",
+        "serve proxy --slot-bandwidth 1e-300",
+        "scale --policy p --pipeline q --interval 1e-12",
+        "scale --policy p --pipeline q --duration 1e300",
         "train",
     ] {
         refused(folder.path(), words, 2);
@@ -166,4 +173,107 @@ fn a_missing_weights_file_is_named() {
     let folder = TempDir::new().unwrap();
     let said = refused(folder.path(), "serve b --port 0 --weights nowhere.safetensors", 1);
     assert!(said.contains("nowhere.safetensors"), "{said}");
+}
+
+#[test]
+fn measured_rows_become_laws_a_simulation_and_pictures() {
+    let folder = TempDir::new().unwrap();
+    let (mut table, mut records) = (String::new(), String::new());
+    for (run, (slots, pods)) in [(1, 2), (1, 4), (2, 2), (2, 4)].into_iter().enumerate() {
+        // Constant times, one request after the other: a makespan that is easy to believe.
+        let makespan = 3.0 / f64::from(pods.min(2 * slots));
+        table += &format!("0.5,0.2,1.0,{makespan},{pods},{pods},{slots}\n");
+        for request in 0..6 {
+            let done = 1_000_000_000u64;
+            records += &format!(
+                "{run},{request},0,0,{done},answered,layer3,f32,802816,{slots},50,{pods},{pods},0,0,\
+                 0,0.1,0.4,0,0,0.1,0.13,0,0.01,0.19,0,0.07\n"
+            );
+        }
+    }
+    let header = "inference_time_a,inference_time_b,total_time,end_time,NUM_POD_A,NUM_POD_B,BANDWIDTH\n";
+    fs::write(folder.path().join("table.csv"), format!("{header}{table}")).unwrap();
+    let header = "run_id,request_id,scheduled_ns,sent_ns,done_ns,status,cut,encoding,bytes,slots,bandwidth_mbit_s,\
+                  pods_a,pods_b,pod_a,pod_b,queue_a_s,decode_s,forward_a_s,encode_s,rest_a_s,queue_proxy_s,\
+                  transfer_s,queue_b_s,decode_b_s,forward_b_s,rest_b_s,back_s\n";
+    fs::write(folder.path().join("records.csv"), format!("{header}{records}")).unwrap();
+
+    let said = must(folder.path(), "calibrate table.csv --records records.csv --fit fit.csv");
+    assert!(said.contains("A 0.500 s, transfer 0.130 s, B 0.200 s"), "{said}");
+    let said = must(folder.path(), "simulate calibration.json --table table.csv --out cells.csv");
+    // Two slots, four pods, constant times: A at 0.5 and 1.0; a slot is held for 0.33; the last answer at
+    // 1.0 + 0.33 + 0.07 or later, never earlier than six requests through two slots.
+    assert!(said.contains("corner: fitted on"), "{said}");
+    let cells = fs::read_to_string(folder.path().join("cells.csv")).unwrap();
+    assert!(cells.contains("1,2,") && cells.lines().count() == 5, "{cells}");
+    must(folder.path(), "simulate calibration.json --table table.csv --out again.csv");
+    assert_eq!(cells, fs::read_to_string(folder.path().join("again.csv")).unwrap());
+    let said = refused(folder.path(), "simulate calibration.json --table table.csv --burst 7", 1);
+    assert!(said.contains("bursts of 6"), "{said}");
+    let said = must(folder.path(), "figures .");
+    for name in ["fit", "comparison"] {
+        assert!(said.contains(&format!("{name}.svg")), "{said}");
+        assert!(folder.path().join(format!("figures/{name}.png")).exists());
+    }
+}
+
+#[test]
+fn a_policy_of_another_schema_does_not_scale() {
+    let folder = TempDir::new().unwrap();
+    fs::write(folder.path().join("policy.json"), "{\"schema\": 9}").unwrap();
+    fs::write(folder.path().join("pipeline.toml"), "schema = 1").unwrap();
+    let said = refused(folder.path(), "scale --policy policy.json --pipeline pipeline.toml --duration 1", 1);
+    assert!(said.contains("policy.json") && said.contains("schema 9"), "{said}");
+}
+
+/// The binary under way, with its first line of standard output.
+fn started(folder: &Path, words: &str) -> (Child, String) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_splitscale"))
+        .args(words.split_whitespace())
+        .current_dir(folder)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the binary starts");
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    (child, line)
+}
+
+fn interrupt(child: &Child) {
+    let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+}
+
+#[test]
+fn a_server_ends_with_its_standard_input_or_with_ctrl_c() {
+    let folder = TempDir::new().unwrap();
+    let (mut child, line) = started(folder.path(), "serve proxy --port 0 --exit-with-stdin");
+    assert!(line.starts_with("listening on http://127.0.0.1:"), "{line}");
+    drop(child.stdin.take());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let (mut child, _) = started(folder.path(), "serve proxy --port 0");
+    interrupt(&child);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn an_interrupted_measurement_says_so_by_its_exit_code() {
+    let folder = TempDir::new().unwrap();
+    // Port 9 answers nobody: the measurement waits for the pipeline until it is interrupted.
+    let words = "collect --a http://127.0.0.1:9 --proxy http://127.0.0.1:9 --b http://127.0.0.1:9 --out o";
+    let mut child = Command::new(env!("CARGO_BIN_EXE_splitscale"))
+        .args(words.split_whitespace())
+        .current_dir(folder.path())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    // The folder is made just before it begins to listen for signals.
+    while !folder.path().join("o").exists() {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    interrupt(&child);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
 }

@@ -94,6 +94,8 @@ fn a_server_that_does_not_answer_ages_and_never_turns_zero() {
     assert_eq!((slots.value, slots.age_s), (4, 30.0));
     assert_eq!(seen.link.unwrap().age_s, 30.0);
     assert_eq!(seen.a.unwrap().desired, 4);
+    let seen = observer.observe(61.0, Round { a: None, ..round(61.0, 0.0, 4) });
+    assert_eq!(seen.a.unwrap().age_s, 30.0, "a stage that does not answer ages too");
     let nothing = Observer::new(5.0).observe(1.0, Round::default());
     assert_eq!(nothing, splitscale_spec::Observation::empty(1.0, 5.0));
 }

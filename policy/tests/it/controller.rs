@@ -143,3 +143,13 @@ fn what_cannot_be_started_names_the_field() {
     assert!(problem(&Policy { schema: 7, ..table() }, 10.0).starts_with("schema: this policy has schema 7"));
     assert!(problem(&table(), f64::NAN).starts_with("max_age_s: NaN is not above zero"));
 }
+
+#[test]
+fn a_stage_that_stopped_answering_holds() {
+    let mut dead = stage(6);
+    dead.as_mut().unwrap().age_s = 11.0;
+    let observation = Observation { a: dead, ..one_slot() };
+    let decision = decide(&table(), (2, 8), &observation);
+    assert_eq!((decision.raw, decision.capped), (None, None));
+    assert!(decision.why.last().unwrap().starts_with("stage a does not answer"), "{:?}", decision.why);
+}

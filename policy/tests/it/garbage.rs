@@ -36,6 +36,7 @@ fn stage() -> impl Strategy<Value = Option<StagePods>> {
         0.9,
         (counts, option::of(ANY)).prop_map(|((desired, ready, starting, draining, last_change), age)| {
             StagePods {
+                age_s: 0.0,
                 desired,
                 ready,
                 starting,

@@ -53,6 +53,7 @@ fn signal<T>(value: T) -> Option<Signal<T>> {
 
 fn stage(desired: u32) -> Option<StagePods> {
     Some(StagePods {
+        age_s: 0.0,
         desired,
         ready: desired,
         starting: 0,

@@ -55,6 +55,7 @@ fn it_decides_the_agents_greedy_action_at_every_level() {
     };
     let mut controller = start(&policy, &pipeline.validate().unwrap(), Freshness::default()).unwrap();
     let pods = StagePods {
+        age_s: 0.0,
         desired: 3,
         ready: 3,
         starting: 0,

@@ -32,6 +32,7 @@ fn calibration(slots: &[u32], pods: &[u32], times_s: &[Vec<f64>]) -> Calibration
         points: pods.iter().zip(row).map(point).collect(),
     };
     Calibration {
+        burst: None,
         schema: Calibration::SCHEMA,
         levels: slots.iter().zip(times_s).map(level).collect(),
         laws: None,
