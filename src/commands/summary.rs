@@ -29,7 +29,7 @@ pub struct Summary {
     pub machine: Machine,
     /// Versions of what took part.
     pub versions: BTreeMap<&'static str, String>,
-    /// Wall time of each step [s].
+    /// Wall time of each step \[s\].
     pub seconds: BTreeMap<&'static str, f64>,
 }
 
@@ -40,9 +40,9 @@ pub struct Cell {
     pub slots: u32,
     /// Pods of A and of B.
     pub pods: u32,
-    /// Mean measured makespan [s].
+    /// Mean measured makespan \[s\].
     pub measured_s: f64,
-    /// Mean simulated makespan [s].
+    /// Mean simulated makespan \[s\].
     pub simulated_s: f64,
     /// Whether the laws were fitted without it.
     pub held_out: bool,
