@@ -384,7 +384,7 @@ impl Extent {
             let all: Vec<u32> = (1..=8).collect();
             Extent { grid: grid(&all, &all[1..], 20, 2), phase: Duration::from_secs(30) }
         } else {
-            Extent { grid: grid(&[1, 2, 4, 8], &[2, 4, 6, 8], 20, 2), phase: Duration::from_secs(25) }
+            Extent { grid: grid(&[1, 2, 4, 8], &[2, 4, 6, 8], 20, 2), phase: Duration::from_secs(20) }
         }
     }
 }
