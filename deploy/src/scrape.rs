@@ -15,9 +15,6 @@ use splitscale_spec::{LinkEstimator, Observation, PodPhase, PodSample, QueueLeve
 
 use crate::exposition::Exposition;
 
-/// Transfer time after which an old estimate of the link has lost 63 % of its weight \[s\].
-const LINK_TIME_CONSTANT_S: f64 = 2.0;
-
 /// What the three servers answered to one round of scraping; absent where one did not.
 #[derive(Debug, Clone, Default)]
 pub struct Round {
@@ -63,7 +60,7 @@ impl Observer {
             a: History::default(),
             proxy: History::default(),
             b: History::default(),
-            link: LinkEstimator::new(LINK_TIME_CONSTANT_S),
+            link: LinkEstimator::new(LinkEstimator::TIME_CONSTANT_S),
             changes_a: Changes::default(),
             changes_b: Changes::default(),
         }

@@ -8,7 +8,7 @@ use std::hint::black_box;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
-use splitscale_sim::{Arrivals, Setup, Simulation};
+use splitscale_sim::{Arrivals, Model, Setup, Simulation};
 use splitscale_spec::{Laws, Replicas, ServiceLaw};
 
 const JOBS: u32 = 100;
@@ -20,30 +20,22 @@ const MEANS_S: [f64; 3] = [0.05, 0.06, 0.03];
 
 fn burst(records: bool) -> Setup {
     let [service_a, transfer, service_b] = MEANS_S.map(|mean_s| ServiceLaw::Exponential { mean_s });
-    Setup {
-        pods: Replicas { a: PODS_A as u32, b: PODS_B as u32 },
-        slots: SLOTS as u32,
-        laws: Laws { service_a, transfer, service_b, overhead: nothing(), fitted_on: Vec::new() },
-        arrivals: Arrivals::Burst(JOBS),
-        records,
-    }
+    let laws = Laws { service_a, transfer, service_b, overhead: nothing(), fitted_on: Vec::new() };
+    let pods = Replicas { a: PODS_A as u32, b: PODS_B as u32 };
+    Setup { records, ..Setup::new(pods, SLOTS as u32, &laws, Arrivals::Burst(JOBS)) }
 }
 
 /// M/M/1 at 80 %: the other stations take no time.
 fn mm1() -> Setup {
-    Setup {
-        pods: Replicas { a: 1, b: 1 },
-        slots: 1,
-        laws: Laws {
-            service_a: ServiceLaw::Exponential { mean_s: 1.0 },
-            transfer: nothing(),
-            service_b: nothing(),
-            overhead: nothing(),
-            fitted_on: Vec::new(),
-        },
-        arrivals: Arrivals::Poisson { rate_per_s: 0.8, requests: CUSTOMERS },
-        records: false,
-    }
+    let laws = Laws {
+        service_a: ServiceLaw::Exponential { mean_s: 1.0 },
+        transfer: nothing(),
+        service_b: nothing(),
+        overhead: nothing(),
+        fitted_on: Vec::new(),
+    };
+    let arrivals = Arrivals::Poisson { rate_per_s: 0.8, requests: CUSTOMERS };
+    Setup::new(Replicas { a: 1, b: 1 }, 1, &laws, arrivals)
 }
 
 fn nothing() -> ServiceLaw {
@@ -122,12 +114,12 @@ fn bare_loop(seed: u64) -> u64 {
 
 fn simulate(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("simulate");
-    let run = |setup: &Setup, seed| {
-        Simulation::new(setup, seed, 0).and_then(Simulation::run_to_end).expect("the setup is valid")
-    };
+    // An episode is a new simulation; what it simulates is checked and made ready once.
+    let model = |setup: &Setup| Model::of(setup).expect("the setup is valid");
+    let run = |model: &Model, seed| Simulation::of(model, seed, 0).run_to_end().expect("the run ends");
     group.throughput(Throughput::Elements(u64::from(JOBS)));
     for (name, records) in [("burst_100", false), ("burst_100_records", true)] {
-        let setup = burst(records);
+        let setup = model(&burst(records));
         let mut seed = 0;
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
@@ -148,7 +140,7 @@ fn simulate(criterion: &mut Criterion) {
     group.bench_function("clone_100", |bencher| bencher.iter(|| black_box(&half_way).clone()));
     group.throughput(Throughput::Elements(u64::from(CUSTOMERS)));
     group.sample_size(30);
-    let setup = mm1();
+    let setup = model(&mm1());
     let mut seed = 0;
     group.bench_function("mm1_100k", |bencher| {
         bencher.iter(|| {

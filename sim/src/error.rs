@@ -2,6 +2,8 @@
 
 use splitscale_spec::Invalid;
 
+use crate::time::SimTime;
+
 /// Why there is no outcome.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum SimError {
@@ -13,6 +15,14 @@ pub enum SimError {
         "simulated time ran over after 292 years; make the times of the laws shorter or the requests fewer"
     )]
     EndOfTime,
+    /// Every request ended within the warm-up.
+    #[error("every request had ended at {end}, before warm_up_s {warm_up}; make it shorter or send more")]
+    WarmUp {
+        /// When the last ended.
+        end: SimTime,
+        /// When the statistics were to begin.
+        warm_up: SimTime,
+    },
     /// An identity that must hold does not: an error of the simulator. Fatal; no number of the run is right.
     #[error("{station}: {identity} does not hold, {left} is not {right}; this is a bug of the simulator")]
     Imbalance {

@@ -8,20 +8,41 @@ use crate::time::SimTime;
 
 /// What happens. The numbers are the classes of the event order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub enum Kind {
+    /// An answer is with its client.
     Answer = 0,
-    ServedB = 1,
-    Transferred = 2,
-    ServedA = 3,
-    Arrive = 4,
+    /// A request is done on cores that several share.
+    Cores = 1,
+    /// A B pod is done.
+    ServedB = 2,
+    /// A payload has crossed the link that several share, or the bandwidth changes.
+    Link = 3,
+    /// A transfer is done.
+    Transferred = 4,
+    /// An A pod is done.
+    ServedA = 5,
+    /// A pod is ready.
+    PodReady = 6,
+    /// A pod crashes.
+    Crash = 7,
+    /// The number of slots changes by itself.
+    Slots = 8,
+    /// A client gives up.
+    Deadline = 9,
+    /// A request arrives.
+    Arrive = 10,
 }
 
 /// One event: what happens to which request, and where that request is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Event {
-    pub(crate) time: SimTime,
-    pub(crate) kind: Kind,
-    pub(crate) request: u32,
+pub struct Event {
+    /// When.
+    pub time: SimTime,
+    /// What.
+    pub kind: Kind,
+    /// Number of the request; of cores, the link and pods, how often they were rescheduled.
+    pub request: u32,
+    /// Where the request is kept, the node, or the pod (with the top bit set: of B).
     pub(crate) place: u32,
 }
 
@@ -47,7 +68,7 @@ const PLACE_BITS: u32 = 28;
 const CLASS_SHIFT: u32 = 60;
 
 /// Most requests in one run: what a place holds.
-pub(crate) const MAX_REQUESTS: u32 = 1 << PLACE_BITS;
+pub const MAX_REQUESTS: u32 = 1 << PLACE_BITS;
 
 impl EventQueue {
     pub(crate) fn with_capacity(events: usize) -> Self {
@@ -82,6 +103,7 @@ impl EventQueue {
     }
 
     /// Events that are still to come.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.heap.len() - usize::from(self.hole)
     }
@@ -103,9 +125,15 @@ impl Event {
         let low = key as u64;
         let kind = match low >> CLASS_SHIFT {
             0 => Kind::Answer,
-            1 => Kind::ServedB,
-            2 => Kind::Transferred,
-            3 => Kind::ServedA,
+            1 => Kind::Cores,
+            2 => Kind::ServedB,
+            3 => Kind::Link,
+            4 => Kind::Transferred,
+            5 => Kind::ServedA,
+            6 => Kind::PodReady,
+            7 => Kind::Crash,
+            8 => Kind::Slots,
+            9 => Kind::Deadline,
             _ => Kind::Arrive,
         };
         Event {
@@ -122,7 +150,19 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const KINDS: [Kind; 5] = [Kind::Answer, Kind::ServedB, Kind::Transferred, Kind::ServedA, Kind::Arrive];
+    const KINDS: [Kind; 11] = [
+        Kind::Answer,
+        Kind::Cores,
+        Kind::ServedB,
+        Kind::Link,
+        Kind::Transferred,
+        Kind::ServedA,
+        Kind::PodReady,
+        Kind::Crash,
+        Kind::Slots,
+        Kind::Deadline,
+        Kind::Arrive,
+    ];
 
     fn event(time: u64, kind: usize, request: u32, place: u32) -> Event {
         Event { time: SimTime::from_nanos(time), kind: KINDS[kind], request, place }
@@ -134,17 +174,10 @@ mod tests {
 
     #[test]
     fn time_goes_before_class_before_sequence() {
-        let order = [
-            event(1, 4, 9, 0),
-            event(2, 0, 8, 0),
-            event(2, 1, 7, 0),
-            event(2, 2, 6, 0),
-            event(2, 3, 2, 9),
-            event(2, 3, 5, 1),
-            event(2, 4, 0, 0),
-            event(2, 4, u32::MAX, MAX_REQUESTS - 1),
-            event(u64::MAX, 0, 0, 0),
-        ];
+        let mut order = vec![event(1, 10, 9, 0)];
+        order.extend((0..11).map(|class| event(2, class, 20 - class as u32, 0)));
+        order.push(event(2, 10, u32::MAX, MAX_REQUESTS - 1));
+        order.push(event(u64::MAX, 0, 0, 0));
         let mut queue = EventQueue::with_capacity(0);
         order.iter().rev().for_each(|&e| queue.push(e));
         assert_eq!(drain(&mut queue), order);
@@ -153,10 +186,10 @@ mod tests {
     #[test]
     fn what_is_not_due_stays() {
         let mut queue = EventQueue::with_capacity(0);
-        queue.push(event(5, 4, 0, 0));
+        queue.push(event(5, 10, 0, 0));
         assert_eq!(queue.pop_until(SimTime::from_nanos(4)), None);
         assert_eq!(queue.len(), 1);
-        assert_eq!(queue.pop_until(SimTime::from_nanos(5)), Some(event(5, 4, 0, 0)));
+        assert_eq!(queue.pop_until(SimTime::from_nanos(5)), Some(event(5, 10, 0, 0)));
         assert_eq!(queue.len(), 0);
         assert_eq!(queue.pop_until(SimTime::MAX), None);
     }
@@ -164,7 +197,7 @@ mod tests {
     proptest! {
         /// Against a plain sorted list, pushes and pops mixed as they come.
         #[test]
-        fn pops_the_least_whatever_was_replaced(steps in prop::collection::vec((0u64..20, 0usize..5, 0..3), 1..200)) {
+        fn pops_the_least_whatever_was_replaced(steps in prop::collection::vec((0u64..20, 0usize..11, 0..3), 1..200)) {
             let mut queue = EventQueue::with_capacity(0);
             let mut list: Vec<(u64, usize, u32)> = Vec::new();
             for (number, (time, kind, pops)) in steps.into_iter().enumerate() {

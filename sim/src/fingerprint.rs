@@ -1,6 +1,7 @@
 //! 64 bits that sum up a run.
 
-use crate::event::{Event, Kind};
+use crate::event::Event;
+use crate::mix::{GAMMA, MIX_A, MIX_B, finish};
 use crate::time::SimTime;
 
 /// Hash of everything that happened, in order. Equal runs have equal fingerprints; runs that differ in one
@@ -8,11 +9,13 @@ use crate::time::SimTime;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Fingerprint(u64);
 
-/// Odd constants of splitmix64 (Steele, Lea and Flood, *Fast Splittable Pseudorandom Number Generators*,
-/// OOPSLA 2014) and its golden gamma.
-const GAMMA: u64 = 0x9e37_79b9_7f4a_7c15;
-const MIX_A: u64 = 0xbf58_476d_1ce4_e5b9;
-const MIX_B: u64 = 0x94d0_49bb_1331_11eb;
+/// What is changed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Change {
+    Slots = 16,
+    PodsA = 17,
+    PodsB = 18,
+}
 
 impl Fingerprint {
     pub(crate) const fn new() -> Self {
@@ -25,15 +28,13 @@ impl Fingerprint {
         self.mix(event.time, (event.kind as u64) << 32 | u64::from(event.request));
     }
 
-    /// A change from outside; classes above those of events keep the two apart.
-    pub(crate) fn change(&mut self, now: SimTime, what: u64, value: u32) {
-        self.mix(now, (Kind::Arrive as u64 + what) << 32 | u64::from(value));
+    /// A change: of slots, of pods wanted; its classes are above those of events.
+    pub(crate) fn change(&mut self, now: SimTime, change: Change, value: u32) {
+        self.mix(now, (change as u64) << 32 | u64::from(value));
     }
 
     pub(crate) fn value(self) -> u64 {
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(MIX_A);
-        let z = (z ^ (z >> 27)).wrapping_mul(MIX_B);
-        z ^ (z >> 31)
+        finish(self.0)
     }
 
     /// One multiplication on the chain from event to event; the other is off it.

@@ -1,16 +1,29 @@
 //! Laws of durations, made ready to be drawn from.
+//!
+//! | law | from the word w, u = (upper 52 bits of w + 1/2) / 2^52 |
+//! |---|---|
+//! | exponential, mean m | -m ln u (inversion) |
+//! | Weibull, shape k, scale s | s (-ln u)^(1/k) (inversion) |
+//! | empirical | linear between equally likely quantiles (inversion) |
+//! | Erlang, gamma | Marsaglia and Tsang, *A simple method for generating gamma variables*, ACM TOMS 26(3), 2000; below shape 1 the variate of shape + 1, times u^(1/shape) (their section 6) |
+//! | lognormal | exp(mu + sigma z), z normal by Marsaglia's polar method |
+//!
+//! The last two need more than one number: they take them from SplitMix64 with w as its seed.
 
 use std::sync::Arc;
 
 use splitscale_spec::ServiceLaw;
 
 use crate::ln::ln;
+use crate::mix::SplitMix;
 use crate::time::{nanos, rounded};
 
 /// A law in nanoseconds. One 64-bit word in, one duration out, rising with 1 - u (exponential) or u
 /// (empirical), where u is the word as a number in (0, 1).
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Sampler {
+    /// The word itself, for one who needs more than a duration of it.
+    Word,
     Constant(u64),
     /// By inversion: -mean * ln(u).
     Exponential {
@@ -20,6 +33,18 @@ pub(crate) enum Sampler {
     Empirical {
         quantiles_ns: Arc<[f64]>,
     },
+    Gamma {
+        shape: f64,
+        scale_ns: f64,
+    },
+    Lognormal {
+        mu: f64,
+        sigma: f64,
+    },
+    Weibull {
+        power: f64,
+        scale_ns: f64,
+    },
 }
 
 impl Sampler {
@@ -27,7 +52,20 @@ impl Sampler {
     pub(crate) fn of(law: &ServiceLaw) -> Self {
         match law {
             ServiceLaw::Deterministic { value_s } => Sampler::Constant(nanos(*value_s)),
-            ServiceLaw::Exponential { mean_s } => Sampler::Exponential { mean_ns: mean_s * 1e9 },
+            ServiceLaw::Exponential { mean_s } | ServiceLaw::Erlang { stages: 1, mean_s } => {
+                Sampler::Exponential { mean_ns: mean_s * 1e9 }
+            }
+            ServiceLaw::Erlang { stages, mean_s } => Sampler::gamma(f64::from(*stages), *mean_s),
+            ServiceLaw::Gamma { mean_s, cv } => Sampler::gamma(1.0 / (cv * cv), *mean_s),
+            ServiceLaw::Lognormal { mean_s, cv } => {
+                let variance = libm::log1p(cv * cv);
+                Sampler::Lognormal { mu: libm::log(mean_s * 1e9) - variance / 2.0, sigma: variance.sqrt() }
+            }
+            ServiceLaw::Weibull { mean_s, cv } => {
+                let shape = weibull_shape(*cv);
+                let scale_ns = mean_s * 1e9 / libm::exp(libm::lgamma(1.0 + 1.0 / shape));
+                Sampler::Weibull { power: 1.0 / shape, scale_ns }
+            }
             ServiceLaw::Empirical { quantiles_s } => match quantiles_s.as_slice() {
                 [only] => Sampler::Constant(nanos(*only)),
                 all => Sampler::Empirical { quantiles_ns: all.iter().map(|q| q * 1e9).collect() },
@@ -35,10 +73,25 @@ impl Sampler {
         }
     }
 
+    fn gamma(shape: f64, mean_s: f64) -> Self {
+        Sampler::Gamma { shape, scale_ns: mean_s * 1e9 / shape }
+    }
+
+    /// One duration; the word is only made where the law needs it.
+    pub(crate) fn sample_lazily(&self, word: impl FnOnce() -> u64) -> u64 {
+        if let Sampler::Constant(value_ns) = self {
+            return *value_ns;
+        }
+        let word = word();
+        let [value_ns] = self.sample(|_| word);
+        value_ns
+    }
+
     /// The durations that belong to `word(0)`, `word(1)`, ... \[ns\].
     #[inline]
     pub(crate) fn sample<const N: usize>(&self, word: impl Fn(usize) -> u64) -> [u64; N] {
         match self {
+            Sampler::Word => std::array::from_fn(word),
             Sampler::Constant(value_ns) => [*value_ns; N],
             Sampler::Exponential { mean_ns } => {
                 std::array::from_fn(|i| rounded(-mean_ns * ln(unit(word(i)))))
@@ -46,6 +99,70 @@ impl Sampler {
             Sampler::Empirical { quantiles_ns } => {
                 std::array::from_fn(|i| interpolate(quantiles_ns, unit(word(i))))
             }
+            Sampler::Gamma { shape, scale_ns } => {
+                std::array::from_fn(|i| rounded(scale_ns * gamma(*shape, word(i))))
+            }
+            Sampler::Lognormal { mu, sigma } => {
+                std::array::from_fn(|i| rounded(libm::exp(mu + sigma * normal(&mut SplitMix::new(word(i))))))
+            }
+            Sampler::Weibull { power, scale_ns } => {
+                std::array::from_fn(|i| rounded(scale_ns * libm::pow(-ln(unit(word(i))), *power)))
+            }
+        }
+    }
+}
+
+/// Shape of the Weibull law with this coefficient of variation: the ratio of moments falls with the shape, so
+/// that halving the interval finds it.
+fn weibull_shape(cv: f64) -> f64 {
+    let log_ratio = libm::log1p(cv * cv);
+    let of = |shape: f64| libm::lgamma(1.0 + 2.0 / shape) - 2.0 * libm::lgamma(1.0 + 1.0 / shape);
+    let (mut low, mut high) = (0.05, 200.0);
+    for _ in 0..80 {
+        let middle = f64::midpoint(low, high);
+        if of(middle) > log_ratio {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    f64::midpoint(low, high)
+}
+
+/// Gamma of scale 1.
+fn gamma(shape: f64, word: u64) -> f64 {
+    let mut mix = SplitMix::new(word);
+    if shape < 1.0 {
+        let boost = libm::exp(ln(unit(mix.next())) / shape);
+        return gamma_above_one(shape + 1.0, &mut mix) * boost;
+    }
+    gamma_above_one(shape, &mut mix)
+}
+
+fn gamma_above_one(shape: f64, mix: &mut SplitMix) -> f64 {
+    let d = shape - 1.0 / 3.0;
+    let c = 1.0 / (9.0 * d).sqrt();
+    loop {
+        let x = normal(mix);
+        let root = 1.0 + c * x;
+        if root <= 0.0 {
+            continue;
+        }
+        let v = root * root * root;
+        if ln(unit(mix.next())) < 0.5 * x * x + d - d * v + d * libm::log(v) {
+            return d * v;
+        }
+    }
+}
+
+/// Standard normal (Marsaglia and Bray, *A convenient method for generating normal variables*, SIAM Review
+/// 6(3), 1964); the second of the pair is not used.
+fn normal(mix: &mut SplitMix) -> f64 {
+    loop {
+        let (x, y) = (2.0 * unit(mix.next()) - 1.0, 2.0 * unit(mix.next()) - 1.0);
+        let square = x * x + y * y;
+        if square > 0.0 && square < 1.0 {
+            return x * (-2.0 * libm::log(square) / square).sqrt();
         }
     }
 }
@@ -62,7 +179,7 @@ fn interpolate(quantiles_ns: &[f64], u: f64) -> u64 {
 /// The upper 52 bits of a word as a number in the open interval (0, 1), symmetric about 1/2: the complement
 /// of the word gives 1 - u.
 #[inline]
-fn unit(word: u64) -> f64 {
+pub(crate) fn unit(word: u64) -> f64 {
     ((word >> 12) as f64 + 0.5) * (1.0 / (1u64 << 52) as f64)
 }
 
@@ -83,8 +200,57 @@ mod tests {
         assert_eq!(exponential, [1_836_840_028, 138_629_436, 34_657_359, 24_060_591, 9_973_029, 0]);
         let empirical = draws(&ServiceLaw::Empirical { quantiles_s: vec![0.01, 0.02, 0.04] });
         assert_eq!(empirical, [10_000_000, 11_250_000, 20_000_000, 24_721_360, 32_766_901, 40_000_000]);
+        assert_eq!(
+            draws(&ServiceLaw::Erlang { stages: 3, mean_s: 0.05 }),
+            [76_985_606, 53_524_923, 26_605_889, 42_830_993, 17_694_047, 15_816_384]
+        );
+        assert_eq!(
+            draws(&ServiceLaw::Gamma { mean_s: 0.05, cv: 2.0 }),
+            [104_757_327, 5_873_791, 3_639_655, 2_704_503, 236_766, 126_712_391]
+        );
+        assert_eq!(
+            draws(&ServiceLaw::Lognormal { mean_s: 0.05, cv: 0.25 }),
+            [61_813_502, 52_395_693, 40_128_265, 47_795_618, 35_263_239, 34_133_246]
+        );
+        assert_eq!(
+            draws(&ServiceLaw::Weibull { mean_s: 0.05, cv: 1.5 }),
+            [7_461_998_979, 171_411_391, 22_637_479, 13_285_569, 3_671_393, 0]
+        );
         assert_eq!(draws(&ServiceLaw::Deterministic { value_s: 0.06 }), [60_000_000; 6]);
         assert_eq!(draws(&ServiceLaw::Empirical { quantiles_s: vec![0.06] }), [60_000_000; 6]);
+    }
+
+    /// Mean and CV of many draws, within 5 standard errors (the kurtosis of the heaviest law here makes that
+    /// of the CV wide).
+    #[test]
+    fn draws_have_the_mean_and_the_cv_of_their_law() {
+        let laws = [
+            (ServiceLaw::Erlang { stages: 3, mean_s: 0.05 }, 0.01),
+            (ServiceLaw::Gamma { mean_s: 0.05, cv: 2.0 }, 0.03),
+            (ServiceLaw::Gamma { mean_s: 0.05, cv: 0.3 }, 0.01),
+            (ServiceLaw::Lognormal { mean_s: 0.05, cv: 0.25 }, 0.01),
+            (ServiceLaw::Lognormal { mean_s: 0.05, cv: 1.5 }, 0.05),
+            (ServiceLaw::Weibull { mean_s: 0.05, cv: 1.5 }, 0.02),
+            (ServiceLaw::Weibull { mean_s: 0.05, cv: 0.2 }, 0.01),
+            (ServiceLaw::Empirical { quantiles_s: vec![0.01, 0.02, 0.09] }, 0.01),
+        ];
+        let mut mix = SplitMix::new(1);
+        const DRAWS: usize = 400_000;
+        for (law, tolerance) in laws {
+            let sampler = Sampler::of(&law);
+            let (mut sum, mut squares) = (0.0, 0.0);
+            for _ in 0..DRAWS {
+                let word = mix.next();
+                let [ns] = sampler.sample(|_| word);
+                sum += ns as f64 * 1e-9;
+                squares += (ns as f64 * 1e-9).powi(2);
+            }
+            let mean = sum / DRAWS as f64;
+            let cv = (squares / DRAWS as f64 / (mean * mean) - 1.0).sqrt();
+            let standard_error = law.scv().sqrt() / (DRAWS as f64).sqrt();
+            assert!((mean / law.mean_s() - 1.0).abs() < 5.0 * standard_error, "{law:?}: mean {mean}");
+            assert!((cv / law.scv().sqrt() - 1.0).abs() < tolerance, "{law:?}: cv {cv}");
+        }
     }
 
     #[test]

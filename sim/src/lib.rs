@@ -41,26 +41,50 @@
 //! - Little's law and the conservation of requests are checked at the end of every run, as identities.
 //! - Memory does not grow with the number of requests, unless [`Setup::records`] asks for them.
 
+pub mod analysis;
 mod arrivals;
+mod chain;
 mod chance;
+mod control;
 mod error;
 mod event;
+pub mod exact;
 mod fingerprint;
+mod histogram;
 mod law;
+mod link;
 mod ln;
+mod mix;
+mod model;
+mod node;
+mod observe;
 mod outcome;
+mod pods;
+mod recorded;
 mod replicate;
 mod request;
+mod servers;
 mod setup;
+mod shared;
 mod simulation;
+mod source;
 mod station;
 mod time;
+pub mod trace;
+mod way;
 
-pub use arrivals::Arrivals;
+pub use arrivals::{Arrivals, Scale};
+pub use chain::ChainState;
 pub use error::SimError;
-pub use outcome::{Latency, Outcome, StationSummary};
+pub use event::{Event, Kind, MAX_REQUESTS};
+pub use histogram::Histogram;
+pub use model::Model;
+pub use outcome::{Latency, Outcome, PodsSummary, StationSummary};
+pub use recorded::{Recorded, TextOf};
 pub use replicate::replicate;
 pub use request::{Labels, Request};
-pub use setup::Setup;
+pub use setup::{
+    Bandwidth, Failure, LinkSetup, Payload, ScrapeSetup, Setup, SlotsChange, SlotsStep, StageSetup, Transfer,
+};
 pub use simulation::Simulation;
 pub use time::SimTime;

@@ -2,10 +2,10 @@
 
 use splitscale_spec::RequestRecord;
 
+use crate::histogram::Histogram;
 use crate::request::{Labels, Request};
-use crate::time::SimTime;
 
-/// A run that went to its end: every request was answered.
+/// What came of a run: of all of it, or of what came after the warm-up.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {
     /// The seed.
@@ -14,12 +14,22 @@ pub struct Outcome {
     pub replication: u64,
     /// Hash over (time, class, request) of every event and over every change from outside, in order.
     pub fingerprint: u64,
-    /// Events handled. An answer that takes no time is part of the event of B's.
+    /// Events handled. What takes no time is part of the event before.
     pub events: u64,
-    /// Requests sent, all of them answered.
+    /// Requests sent: the answered, the refused, the failed, the lost and the unfinished together.
     pub requests: u64,
-    /// First request sent to last answer \[s\].
+    /// Turned away by a full queue.
+    pub refused: u64,
+    /// Ended by the crash of a pod.
+    pub failed: u64,
+    /// Given up at their deadline.
+    pub lost: u64,
+    /// Still on their way when the run stopped.
+    pub unfinished: u64,
+    /// First request sent to last answer, or to the horizon \[s\].
     pub makespan_s: f64,
+    /// How long the statistics cover \[s\].
+    pub span_s: f64,
     /// Sent to answered.
     pub latency: Latency,
     /// The A pods.
@@ -28,27 +38,35 @@ pub struct Outcome {
     pub proxy: StationSummary,
     /// The B pods.
     pub b: StationSummary,
-    /// Every request by its number; empty unless the setup asked for records.
+    /// The pods of A as they come and go, over the whole run.
+    pub pods_a: PodsSummary,
+    /// Those of B.
+    pub pods_b: PodsSummary,
+    /// Every request that ended, by its number; empty unless the setup asked for records.
     pub trail: Vec<Request>,
 }
 
-/// Latency over all requests.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// Latency over all answered requests.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Latency {
+    /// How many were answered.
+    pub answered: u64,
     /// Mean \[s\].
     pub mean_s: f64,
     /// Standard deviation, with n - 1 \[s\]; zero for one request.
     pub sd_s: f64,
     /// Largest \[s\].
     pub max_s: f64,
+    /// For quantiles, to 1/128 of their value.
+    pub histogram: Histogram,
 }
 
 /// One station over a run. Means over time run from the first request sent to the last answer.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct StationSummary {
-    /// Mean wait in the queue \[s\].
+    /// Mean wait in the queue, of those that were served \[s\].
     pub mean_wait_s: f64,
-    /// Longest wait \[s\].
+    /// Longest wait of those \[s\].
     pub max_wait_s: f64,
     /// Mean time with a server \[s\].
     pub mean_service_s: f64,
@@ -56,14 +74,26 @@ pub struct StationSummary {
     pub mean_waiting: f64,
     /// Mean number of servers busy.
     pub mean_busy: f64,
+    /// Turned away here.
+    pub refused: u64,
+}
+
+/// The pods of a stage over a run.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PodsSummary {
+    /// From the request to start each until it is gone \[pod s\].
+    pub pod_seconds: f64,
+    /// Pods asked for and given up after the start, together.
+    pub changes: u64,
+    /// Crashes.
+    pub crashes: u64,
 }
 
 /// Running sums over the answered, in constant memory.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Answers {
-    pub(crate) count: u64,
-    first_sent: Option<SimTime>,
-    pub(crate) last_done: SimTime,
+    count: u64,
+    histogram: Histogram,
     sum_ns: u128,
     max_ns: u64,
     /// Sum of squared distances from the first latency, which keeps the digits that raw squares would lose
@@ -84,17 +114,11 @@ impl Outcome {
 // === impl Answers ===
 
 impl Answers {
-    /// Notes the first request sent.
+    /// Adds an answer.
     #[inline]
-    pub(crate) fn sent(&mut self, now: SimTime) {
-        self.first_sent.get_or_insert(now);
-    }
-
-    /// Adds an answer that is there now.
-    #[inline]
-    pub(crate) fn add(&mut self, now: SimTime, latency_ns: u64) {
+    pub(crate) fn add(&mut self, latency_ns: u64) {
         self.count += 1;
-        self.last_done = now;
+        self.histogram.add(latency_ns);
         self.sum_ns += u128::from(latency_ns);
         self.max_ns = self.max_ns.max(latency_ns);
         if self.count == 1 {
@@ -104,20 +128,17 @@ impl Answers {
         self.squares_ns2 += distance_ns * distance_ns;
     }
 
-    pub(crate) fn latency(&self) -> Latency {
+    pub(crate) fn latency(self) -> Latency {
         let count = self.count.max(1) as f64;
         let mean_ns = self.sum_ns as f64 / count;
         let distance_ns = mean_ns - self.first_ns as f64;
         let deviations_ns2 = self.squares_ns2 - count * distance_ns * distance_ns;
         Latency {
+            answered: self.count,
             mean_s: mean_ns * 1e-9,
             sd_s: (deviations_ns2.max(0.0) / (count - 1.0).max(1.0)).sqrt() * 1e-9,
             max_s: self.max_ns as f64 * 1e-9,
+            histogram: self.histogram,
         }
-    }
-
-    /// First request sent to last answer \[ns\].
-    pub(crate) fn span_ns(&self) -> u64 {
-        self.first_sent.map_or(0, |first| self.last_done.since(first))
     }
 }

@@ -3,6 +3,7 @@
 use std::thread;
 
 use crate::error::SimError;
+use crate::model::Model;
 use crate::outcome::Outcome;
 use crate::setup::Setup;
 use crate::simulation::Simulation;
@@ -18,12 +19,13 @@ pub fn replicate(
     replications: u32,
     threads: usize,
 ) -> Result<Vec<Outcome>, SimError> {
-    setup.validate()?;
-    let run = |replication| Simulation::new(setup, seed, replication)?.run_to_end();
+    let model = Model::of(setup)?;
+    let run = |replication| Simulation::of(&model, seed, replication).run_to_end();
     let mut outcomes: Vec<Option<Result<Outcome, SimError>>> = vec![None; replications as usize];
     let share = outcomes.len().div_ceil(threads.max(1)).max(1);
     thread::scope(|scope| {
         for (part, slots) in outcomes.chunks_mut(share).enumerate() {
+            let run = &run;
             scope.spawn(move || {
                 for (offset, slot) in slots.iter_mut().enumerate() {
                     *slot = Some(run((part * share + offset) as u64));

@@ -3,26 +3,42 @@
 use splitscale_spec::{Bandwidth, Encoding, Pipeline, RequestRecord, Status};
 
 use crate::chance::Demands;
-use crate::station::NOBODY;
 use crate::time::SimTime;
 
-/// A request. The seven times add up to [`Request::latency_ns`] exactly.
+/// Nobody: no pod, no slot, nobody behind.
+pub(crate) const NOBODY: u32 = u32::MAX;
+
+/// Where a request is on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Coming,
+    QueueA,
+    AtA,
+    QueueProxy,
+    Transfer,
+    QueueB,
+    AtB,
+    Back,
+    Done,
+}
+
+/// A request. The seven times add up to [`Request::latency_ns`] exactly; those of phases it did not reach are
+/// zero.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
     /// Its number, from 0 in the order of creation.
     pub number: u32,
+    /// How it ended: `refused` by a full queue, `failed` with its pod, or `lost` at the deadline.
+    pub status: Status,
     /// A pods when it was sent.
     pub pods_a: u32,
     /// B pods when it was sent.
     pub pods_b: u32,
     /// Transfer slots when it was sent.
     pub slots: u32,
-    /// The A pod that served it.
-    pub pod_a: u32,
-    /// The slot it held.
-    pub slot: u32,
-    /// The B pod that served it.
-    pub pod_b: u32,
+    pub(crate) pod_a: u32,
+    pub(crate) slot: u32,
+    pub(crate) pod_b: u32,
     /// When it was sent.
     pub sent: SimTime,
     /// Wait for an A pod \[ns\].
@@ -39,10 +55,18 @@ pub struct Request {
     pub service_b_ns: u64,
     /// The overhead: everything outside the stations \[ns\].
     pub back_ns: u64,
-    /// When its last phase began; after the answer, when that was there.
+    /// Which pods it goes to.
+    pub(crate) route: u64,
+    /// When its last phase began.
     pub(crate) since: SimTime,
+    /// When it got its slot.
+    pub(crate) slot_since: SimTime,
+    pub(crate) done: SimTime,
     /// Who stands behind it in a queue.
     pub(crate) next: u32,
+    pub(crate) phase: Phase,
+    /// The client knows how it ended; a pod may still be at work on it.
+    pub(crate) gone: bool,
 }
 
 /// What a record says of the pipeline and the simulation does not need to know.
@@ -67,12 +91,13 @@ impl Request {
     pub(crate) fn new(number: u32, sent: SimTime, demands: &Demands) -> Self {
         Request {
             number,
+            status: Status::Answered,
             pods_a: 0,
             pods_b: 0,
             slots: 0,
-            pod_a: 0,
-            slot: 0,
-            pod_b: 0,
+            pod_a: NOBODY,
+            slot: NOBODY,
+            pod_b: NOBODY,
             sent,
             queue_a_ns: 0,
             service_a_ns: demands.service_a,
@@ -81,19 +106,66 @@ impl Request {
             queue_b_ns: 0,
             service_b_ns: demands.service_b,
             back_ns: demands.overhead,
+            route: demands.route,
             since: sent,
+            slot_since: sent,
+            done: sent,
             next: NOBODY,
+            phase: Phase::Coming,
+            gone: false,
         }
     }
 
-    /// When the answer was there.
-    pub fn done(&self) -> SimTime {
-        self.since
+    /// The A pod that served it.
+    pub fn pod_a(&self) -> Option<u32> {
+        served_by(self.pod_a)
     }
 
-    /// Sent to answered \[ns\].
+    /// The slot it held.
+    pub fn slot(&self) -> Option<u32> {
+        served_by(self.slot)
+    }
+
+    /// The B pod that served it.
+    pub fn pod_b(&self) -> Option<u32> {
+        served_by(self.pod_b)
+    }
+
+    /// When the answer was there, or the news that there is none.
+    pub fn done(&self) -> SimTime {
+        self.done
+    }
+
+    /// Sent to done \[ns\].
     pub fn latency_ns(&self) -> u64 {
-        self.since.since(self.sent)
+        self.done.since(self.sent)
+    }
+
+    /// Ends it without an answer: the phase it is in ends now, and there are none after it.
+    pub(crate) fn end(&mut self, status: Status, now: SimTime) {
+        let times = [
+            (Phase::QueueA, &mut self.queue_a_ns),
+            (Phase::AtA, &mut self.service_a_ns),
+            (Phase::QueueProxy, &mut self.queue_proxy_ns),
+            (Phase::Transfer, &mut self.transfer_ns),
+            (Phase::QueueB, &mut self.queue_b_ns),
+            (Phase::AtB, &mut self.service_b_ns),
+            (Phase::Back, &mut self.back_ns),
+        ];
+        for (phase, time_ns) in times {
+            if phase as u8 == self.phase as u8 {
+                *time_ns = now.since(self.since);
+            } else if phase as u8 > self.phase as u8 {
+                *time_ns = 0;
+            }
+        }
+        if matches!(self.phase, Phase::Coming | Phase::QueueA) {
+            self.pod_a = NOBODY;
+        }
+        if self.phase == Phase::QueueB {
+            self.pod_b = NOBODY;
+        }
+        (self.status, self.done, self.gone) = (status, now, true);
     }
 
     /// In the columns of a measured request. The laws know a pod's time as a whole: it stands in `forward_a`
@@ -106,7 +178,7 @@ impl Request {
             scheduled_ns: self.sent.as_nanos(),
             sent_ns: self.sent.as_nanos(),
             done_ns: self.done().as_nanos(),
-            status: Status::Answered,
+            status: self.status,
             cut: labels.cut.clone(),
             encoding: labels.encoding,
             bytes: labels.bytes,
@@ -114,8 +186,8 @@ impl Request {
             bandwidth_mbit_s: labels.bandwidth_mbit_s,
             pods_a: self.pods_a,
             pods_b: self.pods_b,
-            pod_a: Some(self.pod_a),
-            pod_b: Some(self.pod_b),
+            pod_a: self.pod_a(),
+            pod_b: self.pod_b(),
             queue_a_s: seconds(self.queue_a_ns),
             decode_s: 0.0,
             forward_a_s: seconds(self.service_a_ns),
@@ -130,6 +202,10 @@ impl Request {
             back_s: seconds(self.back_ns),
         }
     }
+}
+
+fn served_by(server: u32) -> Option<u32> {
+    (server != NOBODY).then_some(server)
 }
 
 // === impl Labels ===

@@ -1,45 +1,89 @@
-//! The engine: takes the next event, moves its request on, schedules what follows.
+//! A pipeline in the middle of its work: how it begins, runs on and ends.
 
 use std::sync::Arc;
 
-use splitscale_spec::Replicas;
+use splitscale_spec::Status;
 
-use crate::arrivals::Arrivals;
-use crate::chance::{Chance, Samplers};
+use crate::chain::Chain;
+use crate::chance::{Chance, Purpose};
 use crate::error::SimError;
 use crate::event::{Event, EventQueue, Kind};
 use crate::fingerprint::Fingerprint;
-use crate::outcome::{Answers, Outcome};
-use crate::request::Request;
-use crate::setup::{Setup, check_pods, check_slots};
-use crate::station::{NOBODY, Station};
+use crate::link::Link;
+use crate::model::{Model, Ready, SlotsPlan};
+use crate::node::Node;
+use crate::observe::Observer;
+use crate::outcome::{Answers, Outcome, PodsSummary};
+use crate::pods::Pods;
+use crate::request::{NOBODY, Phase, Request};
+use crate::setup::Setup;
+use crate::source::Source;
+use crate::station::{Books, Station};
 use crate::time::SimTime;
 
 /// A pipeline in the middle of its work. A clone is a snapshot: continued alike it meets the same future,
 /// continued under other pods or slots it meets the same demands.
 #[derive(Debug, Clone)]
 pub struct Simulation {
-    now: SimTime,
-    queue: EventQueue,
-    a: Station,
-    proxy: Station,
-    b: Station,
+    pub(crate) model: Arc<Ready>,
+    pub(crate) now: SimTime,
+    pub(crate) queue: EventQueue,
+    pub(crate) a: Station,
+    pub(crate) proxy: Station,
+    pub(crate) b: Station,
+    pub(crate) pods_a: Pods,
+    pub(crate) pods_b: Pods,
+    /// The node of A, and that of B where it has one of its own; where cores are not scarce, none.
+    pub(crate) nodes: [Option<Node>; 2],
+    pub(crate) link: Link,
     /// The requests on their way, each in its place; with records, all of them, by number.
-    requests: Vec<Request>,
+    pub(crate) requests: Vec<Request>,
     /// The first of the places that are free again, each naming the next; with records there are none.
-    free: u32,
-    created: u32,
-    /// Those created that nobody's answer prompted.
-    unprompted: u32,
-    arrivals: Arrivals,
-    laws: Arc<Samplers>,
-    chance: Chance,
-    answers: Answers,
-    fingerprint: Fingerprint,
+    pub(crate) free: u32,
+    pub(crate) source: Source,
+    pub(crate) chance: Chance,
+    pub(crate) tally: Tally,
+    pub(crate) answers: Answers,
+    pub(crate) fingerprint: Fingerprint,
+    pub(crate) slots: Slots,
+    pub(crate) observer: Option<Box<Observer>>,
+    /// How the books stood at the end of the warm-up.
+    before: Option<Box<Before>>,
+    /// The kinds of event, one bit each, that may have become void.
+    may_be_void: u16,
     events: u64,
     seed: u64,
     replication: u64,
-    records: bool,
+}
+
+/// Requests by what became of them.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Tally {
+    pub(crate) created: u32,
+    pub(crate) sent: u64,
+    pub(crate) answered: u64,
+    pub(crate) refused: u64,
+    pub(crate) failed: u64,
+    pub(crate) lost: u64,
+    pub(crate) first_sent: Option<SimTime>,
+    pub(crate) last_end: SimTime,
+}
+
+/// The slots as they change.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Slots {
+    /// Steps of the plan made so far.
+    pub(crate) step: u64,
+    pub(crate) chain: Option<Box<Chain>>,
+    /// Integral of their number up to the last change \[slot ns\].
+    pub(crate) area: u128,
+    pub(crate) changed: SimTime,
+}
+
+#[derive(Debug, Clone)]
+struct Before {
+    stations: [Books; 3],
+    tally: Tally,
 }
 
 /// Room made ready for requests at the start, at most.
@@ -51,36 +95,60 @@ impl Simulation {
     /// # Errors
     /// The first field of the setup that is out of range.
     pub fn new(setup: &Setup, seed: u64, replication: u64) -> Result<Self, SimError> {
-        setup.validate()?;
-        let room = match setup.arrivals {
-            Arrivals::Poisson { .. } if !setup.records => 16,
-            _ if setup.records => setup.arrivals.requests(),
-            _ => setup.arrivals.unprompted(),
-        };
+        Ok(Simulation::of(&Model::of(setup)?, seed, replication))
+    }
+
+    /// The same, of a setup that was checked before.
+    pub fn of(model: &Model, seed: u64, replication: u64) -> Self {
+        let model = model.ready();
+        let setup = &model.setup;
+        let (a, b, slots) = (&setup.a, &setup.b, setup.link.slots);
+        let unprompted = setup.arrivals.unprompted();
+        let at_once = matches!(model.load, crate::source::Load::AtOnce);
+        let room = if setup.records || at_once { unprompted } else { 16 };
         // One event a server, one for the next arrival; what is on its way back may make it grow.
-        let events = [setup.pods.a, setup.slots, 1].into_iter().fold(0, u32::saturating_add);
+        let events = [a.pods, slots, 1].into_iter().fold(0, u32::saturating_add);
+        let chain = matches!(model.slots, Some(SlotsPlan::Markov(_)))
+            .then(|| Box::new(Chain::new(seed, replication, Purpose::Slots)));
+        let mut may_be_void = [Kind::Cores, Kind::Link, Kind::PodReady, Kind::Crash, Kind::Deadline]
+            .into_iter()
+            .fold(0, |kinds, kind| kinds | 1 << kind as u16);
+        if model.crashes {
+            may_be_void |= 1 << Kind::ServedA as u16 | 1 << Kind::ServedB as u16;
+        }
         let mut simulation = Simulation {
             now: SimTime::ZERO,
             queue: EventQueue::with_capacity(events.min(FIRST_ROOM) as usize),
-            a: Station::new("a", setup.pods.a),
-            proxy: Station::new("proxy", setup.slots),
-            b: Station::new("b", setup.pods.b),
+            a: Station::new("a", a.pods, a.balancer, a.queue_limit),
+            proxy: Station::new("proxy", slots, Default::default(), setup.link.queue_limit),
+            b: Station::new("b", b.pods, b.balancer, b.queue_limit),
+            pods_a: Pods::new(seed, replication, Purpose::PodsA),
+            pods_b: Pods::new(seed, replication, Purpose::PodsB),
+            nodes: [
+                a.cores.map(|cores| Node::new(cores, [a.cpu_share, b.cpu_share])),
+                b.cores.map(|cores| Node::new(cores, [a.cpu_share, b.cpu_share])),
+            ],
+            link: Link::default(),
             requests: Vec::with_capacity(room.min(FIRST_ROOM) as usize),
             free: NOBODY,
-            created: 0,
-            unprompted: 0,
-            arrivals: setup.arrivals,
-            laws: Arc::new(Samplers::of(setup)),
+            source: Source::new(&model.load, unprompted, seed, replication),
             chance: Chance::new(seed, replication),
+            tally: Tally::default(),
             answers: Answers::default(),
             fingerprint: Fingerprint::new(),
+            slots: Slots { chain, ..Slots::default() },
+            observer: setup.scrape.map(|scrape| Box::new(Observer::new(scrape))),
+            before: None,
+            may_be_void,
             events: 0,
             seed,
             replication,
-            records: setup.records,
+            model: Arc::clone(model),
         };
+        simulation.first_pods();
+        simulation.first_slots();
         simulation.schedule_unprompted();
-        Ok(simulation)
+        simulation
     }
 
     /// Where the clock stands.
@@ -90,12 +158,12 @@ impl Simulation {
 
     /// Requests answered so far.
     pub fn answered(&self) -> u64 {
-        self.answers.count
+        self.tally.answered
     }
 
-    /// Whether every request is answered.
+    /// Whether the load is over and every request has ended.
     pub fn is_done(&self) -> bool {
-        self.queue.len() == 0
+        self.source.left() == 0 && self.tally.ended() == u64::from(self.tally.created)
     }
 
     /// Hash of what happened so far; see [`Outcome::fingerprint`].
@@ -103,235 +171,209 @@ impl Simulation {
         self.fingerprint.value()
     }
 
-    /// Handles every event due by `until` and puts the clock there. An instant that has passed changes nothing.
+    /// Handles every event due by `until` and puts the clock there, or at the horizon. An instant that has
+    /// passed changes nothing.
     pub fn advance(&mut self, until: SimTime) {
+        let until = self.model.horizon.map_or(until, |horizon| until.min(horizon));
         self.run_until(until);
         self.now = self.now.max(until);
     }
 
-    /// Changes the number of transfer slots, now. More: waiting requests get them at once. Fewer: those held
-    /// beyond are kept to their ends and then given to nobody.
-    ///
-    /// # Errors
-    /// If there would be none.
-    pub fn set_slots(&mut self, slots: u32) -> Result<(), SimError> {
-        check_slots(slots)?;
-        self.fingerprint.change(self.now, 1, slots);
-        self.proxy.resize(self.now, slots);
-        while let Some((place, slot)) = self.proxy.take_waiting(&self.requests) {
-            self.start_transfer(place, slot);
+    /// Handles the next event and tells it; absent where nothing is to come before the horizon. Events that
+    /// became void are passed over. Scrapes and the warm-up are left out: they change no event.
+    pub fn step(&mut self) -> Option<Event> {
+        let horizon = self.model.horizon.unwrap_or(SimTime::MAX);
+        while let Some(event) = self.queue.pop_until(horizon) {
+            if self.handle(event) {
+                return Some(event);
+            }
         }
-        Ok(())
+        None
     }
 
-    /// Changes the pods of both stages, now. More: waiting requests get them at once. Fewer: the
-    /// highest-numbered finish what they do and take nothing new.
+    /// Runs until every request has ended, or to the horizon.
     ///
     /// # Errors
-    /// If a stage would have none.
-    pub fn set_pods(&mut self, pods: Replicas) -> Result<(), SimError> {
-        check_pods(pods)?;
-        self.fingerprint.change(self.now, 2, pods.a);
-        self.fingerprint.change(self.now, 3, pods.b);
-        self.a.resize(self.now, pods.a);
-        while let Some((place, pod)) = self.a.take_waiting(&self.requests) {
-            self.start_a(place, pod);
-        }
-        self.b.resize(self.now, pods.b);
-        while let Some((place, pod)) = self.b.take_waiting(&self.requests) {
-            self.start_b(place, pod);
-        }
-        Ok(())
-    }
-
-    /// Runs until every request is answered.
-    ///
-    /// # Errors
-    /// If the clock reaches its end, or if an identity does not hold (a bug of the simulator).
+    /// If the clock reaches its end, if everything ended within the warm-up, or if an identity does not hold
+    /// (a bug of the simulator).
     pub fn run_to_end(mut self) -> Result<Outcome, SimError> {
-        self.run_until(SimTime::MAX);
-        if self.answers.last_done >= SimTime::END {
+        self.run_until(self.model.horizon.unwrap_or(SimTime::MAX));
+        if self.tally.last_end >= SimTime::END {
             return Err(SimError::EndOfTime);
         }
-        let requests = u64::from(self.arrivals.requests());
-        let stations = [&self.a, &self.proxy, &self.b];
-        stations.into_iter().try_for_each(|station| station.audit(requests))?;
-        if self.answers.count != requests {
-            return Err(SimError::Imbalance {
-                station: "pipeline",
-                identity: "requests answered = requests sent",
-                left: u128::from(self.answers.count),
-                right: u128::from(requests),
-            });
+        let stop = match self.model.horizon {
+            Some(horizon) if !self.is_done() => horizon,
+            _ => self.tally.last_end,
+        };
+        if stop < self.model.warm_up {
+            return Err(SimError::WarmUp { end: stop, warm_up: self.model.warm_up });
         }
-        let span_ns = self.answers.span_ns();
-        Ok(Outcome {
+        self.now = self.now.max(stop);
+        self.audit()?;
+        Ok(self.outcome(stop))
+    }
+
+    fn outcome(mut self, stop: SimTime) -> Outcome {
+        let first = self.tally.first_sent.unwrap_or(stop);
+        let span_ns = stop.since(first.max(self.model.warm_up));
+        let empty = Before { stations: [Books::default(); 3], tally: Tally::default() };
+        let before = self.before.take().map_or(empty, |before| *before);
+        let tally = &self.tally;
+        let summary =
+            |station: &Station, index: usize| station.books.summary(&before.stations[index], span_ns);
+        let pods = |pods: &mut Pods| {
+            pods.pass(stop);
+            let pod_seconds = pods.alive_area as f64 * 1e-9;
+            PodsSummary { pod_seconds, changes: pods.changes, crashes: pods.crashes }
+        };
+        let mut trail = if self.model.setup.records { self.requests } else { Vec::new() };
+        trail.retain(|request| request.phase == Phase::Done || request.gone);
+        Outcome {
             seed: self.seed,
             replication: self.replication,
             fingerprint: self.fingerprint.value(),
             events: self.events,
-            requests,
-            makespan_s: span_ns as f64 * 1e-9,
+            requests: tally.sent - before.tally.sent,
+            refused: tally.refused - before.tally.refused,
+            failed: tally.failed - before.tally.failed,
+            lost: tally.lost - before.tally.lost,
+            unfinished: tally.sent - tally.ended(),
+            makespan_s: stop.since(first) as f64 * 1e-9,
+            span_s: span_ns as f64 * 1e-9,
+            a: summary(&self.a, 0),
+            proxy: summary(&self.proxy, 1),
+            b: summary(&self.b, 2),
             latency: self.answers.latency(),
-            a: self.a.summary(span_ns),
-            proxy: self.proxy.summary(span_ns),
-            b: self.b.summary(span_ns),
-            trail: if self.records { self.requests } else { Vec::new() },
-        })
+            pods_a: pods(&mut self.pods_a),
+            pods_b: pods(&mut self.pods_b),
+            trail,
+        }
     }
-}
 
-// === the way of one request ===
-//
-// The steps are inlined by force: one copy of the event queue's code a step lets the processor learn the
-// branches of each apart, which is worth a tenth of the speed.
+    /// Checks the books of every station against the requests that are still in it.
+    fn audit(&mut self) -> Result<(), SimError> {
+        let mut times = [[0u128; 2]; 3];
+        let (hold_a, release) = {
+            let link = &self.model.setup.link;
+            (link.hold_a, link.release_after_transfer)
+        };
+        for request in &self.requests {
+            let here = u128::from(self.now.since(request.since));
+            let slot = u128::from(self.now.since(request.slot_since));
+            let waits = !request.gone;
+            match request.phase {
+                Phase::QueueA if waits => times[0][0] += here,
+                Phase::AtA => times[0][1] += here,
+                Phase::QueueProxy if waits => {
+                    times[1][0] += here;
+                    if hold_a {
+                        times[0][1] += here + u128::from(request.service_a_ns);
+                    }
+                }
+                Phase::Transfer => times[1][1] += slot,
+                Phase::QueueB if waits => {
+                    times[2][0] += here;
+                    times[1][1] += if release { 0 } else { slot };
+                }
+                Phase::AtB => {
+                    times[2][1] += here;
+                    times[1][1] += if release { 0 } else { slot };
+                }
+                _ => {}
+            }
+        }
+        let stations = [&mut self.a, &mut self.proxy, &mut self.b];
+        for (station, [waiting_ns, busy_ns]) in stations.into_iter().zip(times) {
+            station.audit(self.now, waiting_ns, busy_ns)?;
+        }
+        let on_their_way = self
+            .requests
+            .iter()
+            .filter(|request| !request.gone && !matches!(request.phase, Phase::Coming | Phase::Done));
+        let (left, right) = (self.tally.sent, self.tally.ended() + on_their_way.count() as u64);
+        if left != right {
+            return Err(SimError::Imbalance {
+                station: "pipeline",
+                identity: "requests sent = ended + on their way",
+                left: left.into(),
+                right: right.into(),
+            });
+        }
+        Ok(())
+    }
 
-impl Simulation {
+    /// Stops at each instant at which something is noted down.
     fn run_until(&mut self, until: SimTime) {
-        while let Some(event) = self.queue.pop_until(until) {
-            self.now = event.time;
-            self.events += 1;
-            self.fingerprint.event(event);
-            match event.kind {
-                Kind::Arrive => self.arrive(event.place),
-                Kind::ServedA => self.served_a(event.place),
-                Kind::Transferred => self.transferred(event.place),
-                Kind::ServedB => self.served_b(event.place),
-                Kind::Answer => self.answer(event.place),
+        loop {
+            let warm_up = self.model.warm_up;
+            let warm = (self.before.is_none() && warm_up > SimTime::ZERO).then_some(warm_up);
+            let scrape = self.observer.as_ref().map(|observer| observer.next());
+            let mark = warm.into_iter().chain(scrape).min().filter(|&mark| mark <= until);
+            self.run_events(mark.unwrap_or(until));
+            let Some(mark) = mark else { return };
+            if until == SimTime::MAX && self.is_done() {
+                return;
+            }
+            self.now = self.now.max(mark);
+            if warm == Some(mark) {
+                self.forget();
+            }
+            if scrape == Some(mark) {
+                self.scrape();
             }
         }
     }
 
-    /// Schedules the next arrival that no answer prompts. One at a time: the event order puts it where it
-    /// would stand had all been scheduled at the start, and the queue stays short.
-    fn schedule_unprompted(&mut self) {
-        if self.unprompted < self.arrivals.unprompted() {
-            self.unprompted += 1;
-            self.create();
+    fn run_events(&mut self, until: SimTime) {
+        while let Some(event) = self.queue.pop_until(until) {
+            self.handle(event);
         }
     }
 
-    /// Creates a request, which draws all that chance decides for it, and schedules its arrival.
-    fn create(&mut self) {
-        let demands = self.chance.draw(&self.laws);
-        let sent = self.now.after(demands.gap);
-        let request = Request::new(self.created, sent, &demands);
-        self.created += 1;
-        let place = self.free;
-        let place = if let Some(reused) = self.requests.get_mut(place as usize) {
-            self.free = reused.next;
-            *reused = request;
-            place
-        } else {
-            self.requests.push(request);
-            self.requests.len() as u32 - 1
-        };
-        self.schedule(sent, Kind::Arrive, place);
-    }
-
-    fn arrive(&mut self, place: u32) {
-        self.schedule_unprompted();
-        self.answers.sent(self.now);
-        let request = &mut self.requests[place as usize];
-        (request.pods_a, request.slots, request.pods_b) =
-            (self.a.limit(), self.proxy.limit(), self.b.limit());
-        if let Some(pod) = self.a.arrive(self.now, place, &mut self.requests) {
-            self.start_a(place, pod);
-        }
-    }
-
+    /// Whether it was an event and not a void one.
     #[inline(always)]
-    fn start_a(&mut self, place: u32, pod: u32) {
-        let request = &mut self.requests[place as usize];
-        request.pod_a = pod;
-        request.queue_a_ns = self.now.since(request.since);
-        request.since = self.now;
-        self.a.begin(request.queue_a_ns);
-        let done = self.now.after(request.service_a_ns);
-        self.schedule(done, Kind::ServedA, place);
+    fn handle(&mut self, event: Event) -> bool {
+        if self.may_be_void >> (event.kind as u16) & 1 == 1 && self.is_void(event) {
+            return false;
+        }
+        self.now = event.time;
+        self.events += 1;
+        self.fingerprint.event(event);
+        match event.kind {
+            Kind::Arrive => self.arrive(event.place),
+            Kind::ServedA => self.served_a(event.place),
+            Kind::Transferred => self.transferred(event.place),
+            Kind::ServedB => self.served_b(event.place),
+            Kind::Answer => self.answer(event.place),
+            _ => self.handle_rare(event),
+        }
+        true
     }
 
-    fn served_a(&mut self, place: u32) {
-        let request = &mut self.requests[place as usize];
-        request.since = self.now;
-        let (pod, service_ns) = (request.pod_a, request.service_a_ns);
-        if let Some(waiting) = self.a.leave(self.now, pod, service_ns, &self.requests) {
-            self.start_a(waiting, pod);
-        }
-        if let Some(slot) = self.proxy.arrive(self.now, place, &mut self.requests) {
-            self.start_transfer(place, slot);
-        }
+    /// The warm-up is over: what was counted so far is not to be seen.
+    fn forget(&mut self) {
+        let now = self.now;
+        let stations = [&mut self.a, &mut self.proxy, &mut self.b].map(|station| {
+            station.books.pass(now);
+            station.books.forget_max();
+            station.books
+        });
+        self.answers = Answers::default();
+        self.before = Some(Box::new(Before { stations, tally: self.tally }));
+    }
+}
+
+impl Tally {
+    pub(crate) fn ended(&self) -> u64 {
+        self.answered + self.refused + self.failed + self.lost
     }
 
-    #[inline(always)]
-    fn start_transfer(&mut self, place: u32, slot: u32) {
-        let request = &mut self.requests[place as usize];
-        request.slot = slot;
-        request.queue_proxy_ns = self.now.since(request.since);
-        request.since = self.now;
-        self.proxy.begin(request.queue_proxy_ns);
-        let done = self.now.after(request.transfer_ns);
-        self.schedule(done, Kind::Transferred, place);
-    }
-
-    fn transferred(&mut self, place: u32) {
-        self.requests[place as usize].since = self.now;
-        if let Some(pod) = self.b.arrive(self.now, place, &mut self.requests) {
-            self.start_b(place, pod);
+    pub(crate) fn add(&mut self, status: Status) {
+        match status {
+            Status::Answered => self.answered += 1,
+            Status::Refused => self.refused += 1,
+            Status::Failed => self.failed += 1,
+            Status::Lost => self.lost += 1,
         }
-    }
-
-    #[inline(always)]
-    fn start_b(&mut self, place: u32, pod: u32) {
-        let request = &mut self.requests[place as usize];
-        request.pod_b = pod;
-        request.queue_b_ns = self.now.since(request.since);
-        request.since = self.now;
-        self.b.begin(request.queue_b_ns);
-        let done = self.now.after(request.service_b_ns);
-        self.schedule(done, Kind::ServedB, place);
-    }
-
-    /// The pod is free and so is the slot.
-    fn served_b(&mut self, place: u32) {
-        let request = &mut self.requests[place as usize];
-        request.since = self.now;
-        let (pod, slot, back_ns) = (request.pod_b, request.slot, request.back_ns);
-        let service_ns = request.service_b_ns;
-        let held_ns = request.transfer_ns.saturating_add(request.queue_b_ns).saturating_add(service_ns);
-        if let Some(waiting) = self.b.leave(self.now, pod, service_ns, &self.requests) {
-            self.start_b(waiting, pod);
-        }
-        if let Some(waiting) = self.proxy.leave(self.now, slot, held_ns, &self.requests) {
-            self.start_transfer(waiting, slot);
-        }
-        if back_ns > 0 {
-            self.schedule(self.now.after(back_ns), Kind::Answer, place);
-        } else {
-            // An answer is of the first class: this instant's would be the next event in any case.
-            self.answer(place);
-        }
-    }
-
-    /// The client has its answer; in a closed loop it sends its next request.
-    fn answer(&mut self, place: u32) {
-        let request = &mut self.requests[place as usize];
-        request.since = self.now;
-        self.answers.add(self.now, request.latency_ns());
-        if !self.records {
-            request.next = self.free;
-            self.free = place;
-        }
-        let prompts = matches!(self.arrivals, Arrivals::ClosedLoop { .. });
-        let unprompted_to_come = self.arrivals.unprompted() - self.unprompted;
-        if prompts && self.created + unprompted_to_come < self.arrivals.requests() {
-            self.create();
-        }
-    }
-
-    #[inline]
-    fn schedule(&mut self, time: SimTime, kind: Kind, place: u32) {
-        let request = self.requests[place as usize].number;
-        self.queue.push(Event { time, kind, request, place });
     }
 }

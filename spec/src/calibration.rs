@@ -106,6 +106,34 @@ pub enum ServiceLaw {
         /// Mean \[s\].
         mean_s: f64,
     },
+    /// Erlang: the sum of so many equal exponentials; its coefficient of variation is 1 / sqrt(stages).
+    Erlang {
+        /// Exponentials in the sum.
+        stages: u32,
+        /// Mean of the sum \[s\].
+        mean_s: f64,
+    },
+    /// Gamma, of shape 1 / cv^2.
+    Gamma {
+        /// Mean \[s\].
+        mean_s: f64,
+        /// Coefficient of variation: standard deviation over mean.
+        cv: f64,
+    },
+    /// Lognormal: the logarithm is normal with variance ln(1 + cv^2).
+    Lognormal {
+        /// Mean \[s\].
+        mean_s: f64,
+        /// Coefficient of variation.
+        cv: f64,
+    },
+    /// Weibull, its shape k the solution of Gamma(1 + 2/k) / Gamma(1 + 1/k)^2 = 1 + cv^2.
+    Weibull {
+        /// Mean \[s\].
+        mean_s: f64,
+        /// Coefficient of variation.
+        cv: f64,
+    },
     /// As measured: drawn by linear interpolation between equally likely quantiles.
     Empirical {
         /// Rising quantiles at probabilities 0, 1/(n-1), ..., 1 \[s\].
@@ -175,7 +203,11 @@ impl ServiceLaw {
     pub fn mean_s(&self) -> f64 {
         match self {
             ServiceLaw::Deterministic { value_s } => *value_s,
-            ServiceLaw::Exponential { mean_s } => *mean_s,
+            ServiceLaw::Exponential { mean_s }
+            | ServiceLaw::Erlang { mean_s, .. }
+            | ServiceLaw::Gamma { mean_s, .. }
+            | ServiceLaw::Lognormal { mean_s, .. }
+            | ServiceLaw::Weibull { mean_s, .. } => *mean_s,
             // Trapezoidal: the quantile function is linear between its support points.
             ServiceLaw::Empirical { quantiles_s } => match quantiles_s.as_slice() {
                 [only] => *only,
@@ -184,10 +216,47 @@ impl ServiceLaw {
         }
     }
 
-    fn validate(&self, field: &str) -> Result<(), Invalid> {
+    /// Squared coefficient of variation; zero for a constant.
+    pub fn scv(&self) -> f64 {
+        match self {
+            ServiceLaw::Deterministic { .. } => 0.0,
+            ServiceLaw::Exponential { .. } => 1.0,
+            ServiceLaw::Erlang { stages, .. } => 1.0 / f64::from(*stages),
+            ServiceLaw::Gamma { cv, .. } | ServiceLaw::Lognormal { cv, .. } | ServiceLaw::Weibull { cv, .. } => {
+                cv * cv
+            }
+            // E X^2 of a piece uniform on (x, y) is (x^2 + x y + y^2) / 3.
+            ServiceLaw::Empirical { quantiles_s } if quantiles_s.len() > 1 => {
+                let squares = quantiles_s.windows(2).map(|w| (w[0] * w[0] + w[0] * w[1] + w[1] * w[1]) / 3.0);
+                let (mean, pieces) = (self.mean_s(), (quantiles_s.len() - 1) as f64);
+                if mean > 0.0 { (squares.sum::<f64>() / pieces / (mean * mean) - 1.0).max(0.0) } else { 0.0 }
+            }
+            ServiceLaw::Empirical { .. } => 0.0,
+        }
+    }
+
+    /// Checks the law; `field` is its path.
+    ///
+    /// # Errors
+    /// The first field that is out of range.
+    pub fn validate(&self, field: &str) -> Result<(), Invalid> {
         match self {
             ServiceLaw::Deterministic { value_s } => not_negative(&format!("{field}.value_s"), *value_s),
             ServiceLaw::Exponential { mean_s } => positive(&format!("{field}.mean_s"), *mean_s),
+            ServiceLaw::Erlang { stages, mean_s } => {
+                at_least_one(&format!("{field}.stages"), *stages)?;
+                positive(&format!("{field}.mean_s"), *mean_s)
+            }
+            ServiceLaw::Gamma { mean_s, cv }
+            | ServiceLaw::Lognormal { mean_s, cv }
+            | ServiceLaw::Weibull { mean_s, cv } => {
+                positive(&format!("{field}.mean_s"), *mean_s)?;
+                if (0.01..=100.0).contains(cv) {
+                    return Ok(());
+                }
+                let problem = format!("{cv} is not in 0.01 to 100; for a constant use the deterministic law");
+                Err(Invalid::new(format!("{field}.cv"), problem))
+            }
             ServiceLaw::Empirical { quantiles_s } => {
                 let field = format!("{field}.quantiles_s");
                 if quantiles_s.is_empty() {

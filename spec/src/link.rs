@@ -37,6 +37,9 @@ pub struct LinkEstimator {
 }
 
 impl LinkEstimator {
+    /// The time constant that the live loop and the simulator use \[s\].
+    pub const TIME_CONSTANT_S: f64 = 2.0;
+
     /// An estimator that knows nothing yet.
     pub fn new(busy_time_constant_s: f64) -> Self {
         LinkEstimator { busy_time_constant_s, mbit_s: 0.0, evidence_s: 0.0, last_s: None }

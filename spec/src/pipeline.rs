@@ -100,6 +100,12 @@ pub enum Balancer {
     /// One queue a stage; the next free pod takes the next request.
     #[default]
     CentralQueue,
+    /// A queue a pod; each request goes to a pod chosen at random (a Kubernetes Service).
+    Random,
+    /// A queue a pod; the pods take turns.
+    RoundRobin,
+    /// A queue a pod; each request goes to the pod with the fewest in it, ties at random.
+    ShortestQueue,
 }
 
 /// SLO attainment = answered within `latency_s` / sent; refused, failed and lost requests are misses.

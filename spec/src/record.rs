@@ -25,6 +25,21 @@ pub enum Encoding {
     /// Little-endian 32-bit floats, row-major.
     #[default]
     F32,
+    /// Brain floats: the upper half of a 32-bit float.
+    Bf16,
+    /// Bytes, with a scale and an offset for all of them.
+    U8,
+}
+
+impl Encoding {
+    /// Size of one element of an activation \[bytes\].
+    pub fn bytes_per_element(self) -> u64 {
+        match self {
+            Encoding::F32 => 4,
+            Encoding::Bf16 => 2,
+            Encoding::U8 => 1,
+        }
+    }
 }
 
 /// The phases of a request in their order. They sum to `done - sent` within 1 ms.

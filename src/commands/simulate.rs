@@ -80,13 +80,8 @@ fn explore(args: &Simulate, laws: &Laws) -> Result<()> {
 
 /// All replications of one cell.
 fn cell(args: &Simulate, laws: &Laws, slots: u32, pods: u32) -> Result<Vec<Outcome>> {
-    let setup = Setup {
-        pods: Replicas { a: pods, b: pods },
-        slots,
-        laws: laws.clone(),
-        arrivals: Arrivals::Burst(args.burst.unwrap_or(20)),
-        records: false,
-    };
+    let arrivals = Arrivals::Burst(args.burst.unwrap_or(20));
+    let setup = Setup::new(Replicas { a: pods, b: pods }, slots, laws, arrivals);
     let threads = available_parallelism().map_or(1, usize::from);
     Ok(replicate(&setup, args.seed, args.replications, threads)?)
 }

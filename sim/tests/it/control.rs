@@ -27,7 +27,7 @@ fn end(simulation: Simulation) -> Outcome {
 fn a_snapshot_goes_on_as_its_original() {
     for arrivals in [
         Arrivals::Burst(100),
-        Arrivals::ClosedLoop { clients: 8, requests: 100 },
+        Arrivals::ClosedLoop { clients: 8, requests: 100, think: constant(0.0) },
         Arrivals::Poisson { rate_per_s: 40.0, requests: 100 },
     ] {
         let setup = Setup { arrivals, ..burst() };
@@ -78,13 +78,13 @@ fn fewer_pods_finish_what_they_do_and_more_start_at_once() {
     let setup = Setup { records: true, ..setup(constant, [0.1, 0.0, 0.0], (4, 9, 1), Arrivals::Burst(9)) };
     let mut simulation = Simulation::new(&setup, 0, 0).unwrap();
     simulation.advance(SimTime::from_secs_f64(0.05));
-    simulation.set_pods(Replicas { a: 1, b: 1 }).unwrap();
+    simulation.apply(Replicas { a: 1, b: 1 }).unwrap();
     simulation.advance(SimTime::from_secs_f64(0.25));
-    simulation.set_pods(Replicas { a: 3, b: 1 }).unwrap();
+    simulation.apply(Replicas { a: 3, b: 1 }).unwrap();
     let trail = end(simulation).trail;
     let done: Vec<u64> = trail.iter().map(|r| r.done().as_nanos() / 1_000_000).collect();
     assert_eq!(done, [100, 100, 100, 100, 200, 300, 350, 350, 400]);
-    let pods: Vec<u32> = trail.iter().map(|r| r.pod_a).collect();
+    let pods: Vec<u32> = trail.iter().map(|r| r.pod_a().unwrap()).collect();
     assert_eq!(pods, [0, 1, 2, 3, 0, 0, 1, 2, 0]);
 }
 
@@ -93,7 +93,7 @@ fn b_pods_grow_while_slots_wait_for_them() {
     let setup = Setup { records: true, ..setup(constant, [0.0, 0.0, 0.1], (1, 4, 1), Arrivals::Burst(4)) };
     let mut simulation = Simulation::new(&setup, 0, 0).unwrap();
     simulation.advance(SimTime::from_secs_f64(0.05));
-    simulation.set_pods(Replicas { a: 1, b: 4 }).unwrap();
+    simulation.apply(Replicas { a: 1, b: 4 }).unwrap();
     let done: Vec<u64> = end(simulation).trail.iter().map(|r| r.done().as_nanos() / 1_000_000).collect();
     assert_eq!(done, [100, 150, 150, 150]);
 }

@@ -1,6 +1,6 @@
 //! Golden fingerprints: a run that changes, changes one of these. They hold on every platform.
 
-use splitscale_sim::{Arrivals, Outcome, Setup, SimTime, Simulation, replicate};
+use splitscale_sim::{Arrivals, Outcome, Setup, SimTime, Simulation, Transfer, replicate};
 use splitscale_spec::{Replicas, ServiceLaw};
 
 use crate::{PAPER, constant, exponential, setup};
@@ -13,26 +13,27 @@ fn fingerprint(setup: &Setup, seed: u64, replication: u64) -> (u64, u64) {
 fn open_empirical() -> Setup {
     let arrivals = Arrivals::Poisson { rate_per_s: 30.0, requests: 10_000 };
     let mut setup = setup(exponential, PAPER, (4, 4, 3), arrivals);
-    setup.laws.transfer = ServiceLaw::Empirical { quantiles_s: vec![0.04, 0.05, 0.055, 0.07, 0.12] };
-    setup.laws.overhead = exponential(0.004);
+    setup.link.transfer =
+        Transfer::Law(ServiceLaw::Empirical { quantiles_s: vec![0.04, 0.05, 0.055, 0.07, 0.12] });
+    setup.overhead = exponential(0.004);
     setup
 }
 
 #[test]
 fn fingerprints() {
     let constant_burst = setup(constant, PAPER, (4, 4, 3), Arrivals::Burst(100));
-    assert_eq!(fingerprint(&constant_burst, 0, 0), (0x94c7_8d4f_8873_30e4, 400));
+    assert_eq!(fingerprint(&constant_burst, 0, 0), (0x8719_e6ba_6488_a512, 400));
     assert_eq!(fingerprint(&constant_burst, 1, 1), fingerprint(&constant_burst, 0, 0));
     let burst = setup(exponential, PAPER, (4, 4, 3), Arrivals::Burst(100));
-    assert_eq!(fingerprint(&burst, 1, 0), (0xaf1b_b6b9_04dc_60c3, 400));
-    assert_eq!(fingerprint(&burst, 1, 1), (0x35a7_6845_4559_da7f, 400));
-    assert_eq!(fingerprint(&burst, 2, 0), (0xde6d_71a7_b3fc_c731, 400));
-    let clients = Arrivals::ClosedLoop { clients: 12, requests: 1_000 };
+    assert_eq!(fingerprint(&burst, 1, 0), (0x7c8e_9ab3_880f_1a3e, 400));
+    assert_eq!(fingerprint(&burst, 1, 1), (0x05f1_7351_c329_c7f6, 400));
+    assert_eq!(fingerprint(&burst, 2, 0), (0x804b_84f6_f1ee_632d, 400));
+    let clients = Arrivals::ClosedLoop { clients: 12, requests: 1_000, think: constant(0.0) };
     assert_eq!(
         fingerprint(&setup(exponential, PAPER, (8, 2, 6), clients), 1, 0),
-        (0x81e9_9ad4_470d_9643, 4_000)
+        (0xfe92_a17f_b1a9_7851, 4_000)
     );
-    assert_eq!(fingerprint(&open_empirical(), 1, 0), (0x119e_480a_4432_399a, 50_000));
+    assert_eq!(fingerprint(&open_empirical(), 1, 0), (0x80ba_2c19_2fe0_dd3c, 50_000));
 }
 
 #[test]
@@ -43,8 +44,8 @@ fn a_change_from_outside_is_in_the_fingerprint() {
     simulation.set_slots(4).unwrap();
     assert_ne!(simulation.fingerprint(), before);
     simulation.advance(SimTime::from_secs_f64(20.0));
-    simulation.set_pods(Replicas { a: 6, b: 2 }).unwrap();
-    assert_eq!(simulation.run_to_end().unwrap().fingerprint, 0x8a85_884b_2e09_d367);
+    simulation.apply(Replicas { a: 6, b: 2 }).unwrap();
+    assert_eq!(simulation.run_to_end().unwrap().fingerprint, 0x51ca_9462_4de7_7c88);
 }
 
 #[test]

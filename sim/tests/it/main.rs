@@ -1,11 +1,14 @@
 //! Integration tests of the simulator.
 
+mod analysis;
 mod control;
+mod exact;
 mod golden;
 mod properties;
 mod records;
 mod setup;
 mod theory;
+mod trace;
 
 use splitscale_sim::{Arrivals, Setup};
 use splitscale_spec::{Laws, Replicas, ServiceLaw};
@@ -30,11 +33,6 @@ fn constant(value_s: f64) -> ServiceLaw {
 fn setup(law: fn(f64) -> ServiceLaw, means: Means, width: Width, arrivals: Arrivals) -> Setup {
     let (a, slots, b) = width;
     let [service_a, transfer, service_b] = means.map(law);
-    Setup {
-        pods: Replicas { a, b },
-        slots,
-        laws: Laws { service_a, transfer, service_b, overhead: constant(0.0), fitted_on: Vec::new() },
-        arrivals,
-        records: false,
-    }
+    let laws = Laws { service_a, transfer, service_b, overhead: constant(0.0), fitted_on: Vec::new() };
+    Setup::new(Replicas { a, b }, slots, &laws, arrivals)
 }

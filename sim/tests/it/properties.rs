@@ -28,18 +28,19 @@ fn laws() -> impl Strategy<Value = Laws> {
 fn arrivals() -> impl Strategy<Value = Arrivals> {
     prop_oneof![
         (1u32..80).prop_map(Arrivals::Burst),
-        (1u32..20, 1u32..80).prop_map(|(clients, requests)| Arrivals::ClosedLoop { clients, requests }),
+        (1u32..20, 1u32..80).prop_map(|(clients, requests)| Arrivals::ClosedLoop {
+            clients,
+            requests,
+            think: ServiceLaw::Deterministic { value_s: 0.0 }
+        }),
         (1.0..1e4, 1u32..80).prop_map(|(rate_per_s, requests)| Arrivals::Poisson { rate_per_s, requests }),
     ]
 }
 
 fn setups() -> impl Strategy<Value = Setup> {
     (laws(), arrivals(), 1u32..6, 1u32..6, 1u32..6).prop_map(|(laws, arrivals, a, slots, b)| Setup {
-        pods: Replicas { a, b },
-        slots,
-        laws,
-        arrivals,
         records: true,
+        ..Setup::new(Replicas { a, b }, slots, &laws, arrivals)
     })
 }
 
@@ -55,7 +56,7 @@ proptest! {
         for (time_s, a, slots, b) in changes {
             simulation.advance(SimTime::from_secs_f64(time_s));
             simulation.set_slots(slots).unwrap();
-            simulation.set_pods(Replicas { a, b }).unwrap();
+            simulation.apply(Replicas { a, b }).unwrap();
         }
         let outcome = simulation.run_to_end();
         prop_assert!(outcome.is_ok(), "{:?}", outcome);
@@ -70,10 +71,10 @@ proptest! {
         let last = trail.iter().map(|r| r.done()).max().unwrap();
         let span = last.since(trail.iter().map(|r| r.sent).min().unwrap());
         let work = |of: fn(&splitscale_sim::Request) -> u64| trail.iter().map(of).sum::<u64>();
-        prop_assert!(span * u64::from(setup.pods.a) >= work(|r| r.service_a_ns));
-        prop_assert!(span * u64::from(setup.pods.b) >= work(|r| r.service_b_ns));
+        prop_assert!(span * u64::from(setup.a.pods) >= work(|r| r.service_a_ns));
+        prop_assert!(span * u64::from(setup.b.pods) >= work(|r| r.service_b_ns));
         prop_assert!(
-            span * u64::from(setup.slots) >= work(|r| r.transfer_ns + r.queue_b_ns + r.service_b_ns)
+            span * u64::from(setup.link.slots) >= work(|r| r.transfer_ns + r.queue_b_ns + r.service_b_ns)
         );
         for r in trail {
             prop_assert!(r.latency_ns() >= r.service_a_ns + r.transfer_ns + r.service_b_ns + r.back_ns);
@@ -94,9 +95,9 @@ proptest! {
             let in_b = at_b.after(r.queue_b_ns);
             let out = in_b.after(r.service_b_ns);
             // (server, service began, service ended, joined the queue)
-            stays[0].push((r.pod_a, at_a, at_proxy, r.sent));
-            stays[1].push((r.slot, at_slot, out, at_proxy));
-            stays[2].push((r.pod_b, in_b, out, at_b));
+            stays[0].push((r.pod_a(), at_a, at_proxy, r.sent));
+            stays[1].push((r.slot(), at_slot, out, at_proxy));
+            stays[2].push((r.pod_b(), in_b, out, at_b));
         }
         for mut stay in stays {
             for x in &stay {

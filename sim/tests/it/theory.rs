@@ -78,7 +78,7 @@ fn small_bursts_agree_with_the_values_by_hand() {
 /// The other stations take no time and never queue.
 fn single(law_a: f64, pods: u32, rate_per_s: f64, requests: u32) -> Setup {
     let mut setup = setup(constant, [0.0; 3], (pods, 1, 1), Arrivals::Poisson { rate_per_s, requests });
-    setup.laws.service_a = exponential(law_a);
+    setup.a.service = exponential(law_a);
     setup
 }
 
@@ -106,11 +106,11 @@ fn an_open_pipeline_agrees_with_its_chain() {
 fn a_closed_loop_over_one_slot_agrees_with_its_chain() {
     // One slot, B free when it comes: the slot serves for 2 s on average, A never waits for it with one
     // client: X = 1 / (1 + 1 + 1), and each answer takes 3 s.
-    let arrivals = Arrivals::ClosedLoop { clients: 1, requests: 100_000 };
+    let arrivals = Arrivals::ClosedLoop { clients: 1, requests: 100_000, think: constant(0.0) };
     let outcomes = replicate(&setup(exponential, [1.0; 3], (1, 1, 1), arrivals), 5, 20, 2).unwrap();
     agree("one client, W", latencies(&outcomes), 3.0);
     // Slots the bottleneck at constant times: 4 slots of 0.09 s carry 4 / 0.09 requests a second.
-    let arrivals = Arrivals::ClosedLoop { clients: 40, requests: 10_000 };
+    let arrivals = Arrivals::ClosedLoop { clients: 40, requests: 10_000, think: constant(0.0) };
     let outcome = run(&setup(constant, PAPER, (8, 4, 4), arrivals));
     let rate = outcome.requests as f64 / outcome.makespan_s;
     assert!((rate / (4.0 / 0.09) - 1.0).abs() < 1e-3, "{rate}");

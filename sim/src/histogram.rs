@@ -1,0 +1,121 @@
+//! Durations counted in constant memory, fine enough for quantiles.
+//!
+//! A duration falls into one of 128 equal steps of its power of two, as in HdrHistogram (Tene, 2012): a bucket is
+//! at most 1/128 wide, and within one the count is taken as spread evenly. Only the stretch of buckets that is in
+//! use takes memory, so that a clone stays cheap.
+
+/// Counts of durations.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Histogram {
+    /// Number of the first bucket kept.
+    first: u32,
+    counts: Vec<u32>,
+    total: u64,
+}
+
+const STEP_BITS: u32 = 7;
+
+impl Histogram {
+    /// Counts one \[ns\].
+    #[inline]
+    pub(crate) fn add(&mut self, duration_ns: u64) {
+        let bucket = bucket(duration_ns);
+        self.total += 1;
+        match self.counts.get_mut(bucket.wrapping_sub(self.first) as usize) {
+            Some(count) => *count += 1,
+            None => self.add_outside(bucket),
+        }
+    }
+
+    #[inline(never)]
+    fn add_outside(&mut self, bucket: u32) {
+        if self.counts.is_empty() {
+            self.first = bucket;
+        }
+        if bucket < self.first {
+            let more = (self.first - bucket) as usize;
+            self.counts.splice(0..0, std::iter::repeat_n(0, more));
+            self.first = bucket;
+        }
+        let index = (bucket - self.first) as usize;
+        self.counts.resize(self.counts.len().max(index + 1), 0);
+        self.counts[index] += 1;
+    }
+
+    /// How many were counted.
+    pub fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// The duration that a share `p` of all does not exceed \[s\]; absent where nothing was counted.
+    pub fn quantile_s(&self, p: f64) -> Option<f64> {
+        let rank = p.clamp(0.0, 1.0) * self.total as f64;
+        let mut below = 0.0;
+        let used = (self.first..).zip(&self.counts).filter(|(_, count)| **count > 0);
+        let mut last = None;
+        for (bucket, &count) in used {
+            let (low_ns, high_ns) = edges_ns(bucket);
+            let share = ((rank - below) / f64::from(count)).clamp(0.0, 1.0);
+            last = Some((low_ns + (high_ns - low_ns) * share) * 1e-9);
+            below += f64::from(count);
+            if below >= rank {
+                break;
+            }
+        }
+        last
+    }
+
+    /// Share of all that took at most `limit_s` \[s\].
+    pub fn share_within(&self, limit_s: f64) -> f64 {
+        let mut within = 0.0;
+        for (bucket, &count) in (self.first..).zip(&self.counts) {
+            let (low_ns, high_ns) = edges_ns(bucket);
+            within += f64::from(count) * ((limit_s * 1e9 - low_ns) / (high_ns - low_ns)).clamp(0.0, 1.0);
+        }
+        if self.total == 0 { 0.0 } else { within / self.total as f64 }
+    }
+}
+
+/// Below 256 ns a bucket a nanosecond; above, 128 a power of two.
+#[inline]
+fn bucket(duration_ns: u64) -> u32 {
+    let power = (duration_ns | (1 << STEP_BITS)).ilog2() - STEP_BITS;
+    (power << STEP_BITS) + (duration_ns >> power) as u32
+}
+
+fn edges_ns(bucket: u32) -> (f64, f64) {
+    let power = (bucket >> STEP_BITS).saturating_sub(1);
+    let step = u64::from(bucket - (power << STEP_BITS));
+    let scale = (1u64 << power) as f64;
+    (step as f64 * scale, (step + 1) as f64 * scale)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_duration_lies_between_the_edges_of_its_bucket(ns in 0u64..1 << 62) {
+            let (low, high) = edges_ns(bucket(ns));
+            prop_assert!(low <= ns as f64 && ns as f64 <= high, "{ns}: {low} {high}");
+            prop_assert!(high - low <= (ns as f64 / 128.0).max(1.0));
+        }
+
+        #[test]
+        fn quantiles_are_those_of_the_list(mut all in prop::collection::vec(1u64..10_000_000_000, 1..200)) {
+            let mut histogram = Histogram::default();
+            all.iter().for_each(|&ns| histogram.add(ns));
+            all.sort_unstable();
+            for p in [0.0, 0.25, 0.5, 0.95, 1.0] {
+                let index = ((p * all.len() as f64).ceil() as usize).clamp(1, all.len()) - 1;
+                let exact = all[index] as f64 * 1e-9;
+                let found = histogram.quantile_s(p).unwrap();
+                prop_assert!((found - exact).abs() <= exact / 128.0 + 2e-9, "{p}: {found} {exact}");
+            }
+            prop_assert_eq!(histogram.total(), all.len() as u64);
+            prop_assert!((histogram.share_within(1e3) - 1.0).abs() < 1e-12);
+        }
+    }
+}

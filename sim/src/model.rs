@@ -1,0 +1,184 @@
+//! A setup that was checked and made ready to run.
+
+use std::sync::Arc;
+
+use splitscale_spec::{Bottleneck, Invalid};
+
+use crate::arrivals::Arrivals;
+use crate::chain::ChainState;
+use crate::chance::Samplers;
+use crate::law::Sampler;
+use crate::link::Rates;
+use crate::pods::Life;
+use crate::setup::{Bandwidth, Setup, SlotsChange, StageSetup, Transfer};
+use crate::source::Load;
+use crate::time::{SimTime, nanos};
+
+/// Ready to run, as often as one likes: a clone shares it.
+#[derive(Debug, Clone)]
+pub struct Model(Arc<Ready>);
+
+/// All that does not change during a run.
+#[derive(Debug)]
+pub(crate) struct Ready {
+    pub(crate) setup: Setup,
+    pub(crate) laws: Samplers,
+    pub(crate) load: Load,
+    /// A load that goes on only when something ended.
+    pub(crate) closed: bool,
+    /// Most requests of a run.
+    pub(crate) requests: u32,
+    /// Where the link is shared or changes.
+    pub(crate) rates: Option<Rates>,
+    /// Size of what a transfer carries \[bytes\].
+    pub(crate) payload_bytes: Option<u64>,
+    pub(crate) rtt_ns: u64,
+    pub(crate) slots: Option<SlotsPlan>,
+    pub(crate) life_a: Life,
+    pub(crate) life_b: Life,
+    /// Whether pods crash, so that events may have become void.
+    pub(crate) crashes: bool,
+    pub(crate) deadline_ns: Option<u64>,
+    pub(crate) horizon: Option<SimTime>,
+    pub(crate) warm_up: SimTime,
+    /// Keep this share of the arrivals, where not all.
+    pub(crate) thin: Option<f64>,
+}
+
+/// How the number of slots changes by itself.
+#[derive(Debug)]
+pub(crate) enum SlotsPlan {
+    /// At \[ns\], to; anew after the period.
+    Steps {
+        steps: Vec<(u64, u32)>,
+        period_ns: Option<u64>,
+    },
+    Markov(Vec<ChainState>),
+}
+
+impl Model {
+    /// Checks every field of a setup and prepares what it says.
+    ///
+    /// # Errors
+    /// The first field that is out of range, by its path.
+    pub fn of(setup: &Setup) -> Result<Model, Invalid> {
+        setup.validate()?;
+        let (load, gap) = Load::of(&setup.arrivals);
+        let (transfer, rates, rtt_ns) = transfer(setup);
+        let life = |stage: &StageSetup| Life {
+            start_up: Sampler::of(&stage.start_up),
+            failure: stage.failure.as_ref().map(|f| (Sampler::of(&f.after), Sampler::of(&f.restart))),
+        };
+        let thin = setup.arrivals.scale().thin;
+        Ok(Model(Arc::new(Ready {
+            laws: Samplers {
+                service_a: Sampler::of(&setup.a.service),
+                transfer,
+                service_b: Sampler::of(&setup.b.service),
+                overhead: Sampler::of(&setup.overhead),
+                gap,
+            },
+            load,
+            closed: matches!(setup.arrivals, Arrivals::ClosedLoop { .. }),
+            requests: setup.arrivals.requests(),
+            rates,
+            payload_bytes: setup.link.payload.map(|payload| payload.bytes()),
+            rtt_ns,
+            slots: setup.link.slots_change.as_ref().map(slots_plan),
+            life_a: life(&setup.a),
+            life_b: life(&setup.b),
+            crashes: setup.a.failure.is_some() || setup.b.failure.is_some(),
+            deadline_ns: setup.deadline_s.map(nanos),
+            horizon: setup.horizon_s.map(SimTime::from_secs_f64),
+            warm_up: SimTime::from_secs_f64(setup.warm_up_s),
+            thin: (thin < 1.0).then_some(thin),
+            setup: setup.clone(),
+        })))
+    }
+
+    /// What it was made of.
+    pub fn setup(&self) -> &Setup {
+        &self.0.setup
+    }
+
+    /// Where more comes than the pipeline carries and queues may grow for ever: what the load is bounded by,
+    /// and the utilisation there, at least 1. Absent for closed loads, bursts, bounded queues and deadlines,
+    /// and where bandwidth or slots change.
+    pub fn overload(&self) -> Option<(Bottleneck, f64)> {
+        let setup = self.setup();
+        let rate = setup.arrivals.rate_per_s()?;
+        let changes = setup.link.slots_change.is_some() || setup.deadline_s.is_some();
+        let stages = [(Bottleneck::A, &setup.a), (Bottleneck::B, &setup.b)];
+        let stage =
+            stages.into_iter().filter(|(_, stage)| stage.queue_limit.is_none()).map(|(name, stage)| {
+                let cores = stage.cores.map_or(f64::INFINITY, |cores| f64::from(cores) / stage.cpu_share);
+                (name, rate * stage.service.mean_s() / f64::from(stage.pods).min(cores))
+            });
+        let network = self.transfer_s().filter(|_| setup.link.queue_limit.is_none()).map(|transfer_s| {
+            let held_s = if setup.link.release_after_transfer { 0.0 } else { setup.b.service.mean_s() };
+            (Bottleneck::Network, rate * (transfer_s + held_s) / f64::from(setup.link.slots))
+        });
+        let loads = stage.chain(network).filter(|(_, load)| !changes && *load >= 1.0);
+        loads.max_by(|x, y| x.1.total_cmp(&y.1))
+    }
+
+    /// Mean time of a transfer that has the link to itself \[s\]; absent where the bandwidth changes.
+    pub(crate) fn transfer_s(&self) -> Option<f64> {
+        match &self.setup().link.transfer {
+            Transfer::Law(law) => Some(law.mean_s()),
+            Transfer::Bytes { bandwidth, rtt_s } => match bandwidth {
+                Bandwidth::PerSlotMbitS(mbit_s) | Bandwidth::WholeMbitS(mbit_s) => {
+                    Some(self.0.payload_bytes? as f64 * 8e-6 / mbit_s + rtt_s)
+                }
+                Bandwidth::PerSlotTrace(_) | Bandwidth::WholeTrace(_) => None,
+            },
+        }
+    }
+
+    pub(crate) fn ready(&self) -> &Arc<Ready> {
+        &self.0
+    }
+}
+
+/// The law of the transfer time where it needs no link; otherwise the link, and its round trip \[ns\].
+fn transfer(setup: &Setup) -> (Sampler, Option<Rates>, u64) {
+    let (bandwidth, rtt_s) = match &setup.link.transfer {
+        Transfer::Law(law) => return (Sampler::of(law), None, 0),
+        Transfer::Bytes { bandwidth, rtt_s } => (bandwidth, *rtt_s),
+    };
+    let bytes = setup.link.payload.map_or(0, |payload| payload.bytes());
+    let (mut steps, mut period_ns) = (Vec::new(), u64::MAX);
+    let whole = matches!(bandwidth, Bandwidth::WholeMbitS(_) | Bandwidth::WholeTrace(_));
+    match bandwidth {
+        Bandwidth::PerSlotMbitS(mbit_s) => {
+            return (Sampler::Constant(nanos(bytes as f64 * 8e-6 / mbit_s + rtt_s)), None, 0);
+        }
+        Bandwidth::WholeMbitS(mbit_s) => steps.push((0, *mbit_s)),
+        Bandwidth::PerSlotTrace(recorded) | Bandwidth::WholeTrace(recorded) => {
+            if let Some(trace) = &recorded.data {
+                steps.clone_from(&trace.steps);
+                period_ns = if trace.steps.len() > 1 { trace.period_ns } else { u64::MAX };
+            }
+        }
+    }
+    (Sampler::Constant(0), Some(Rates::new(steps, period_ns, whole)), nanos(rtt_s))
+}
+
+fn slots_plan(change: &SlotsChange) -> SlotsPlan {
+    match change {
+        SlotsChange::Schedule { steps, period_s } => SlotsPlan::Steps {
+            steps: steps.iter().map(|step| (nanos(step.at_s), step.slots)).collect(),
+            period_ns: period_s.map(nanos),
+        },
+        SlotsChange::Trace(recorded) => {
+            let trace = recorded.data.as_ref();
+            SlotsPlan::Steps {
+                steps: trace.map_or(Vec::new(), |t| {
+                    t.steps.iter().map(|&(at_ns, slots)| (at_ns, slots as u32)).collect()
+                }),
+                period_ns: trace.filter(|t| t.steps.len() > 1).map(|t| t.period_ns),
+            }
+        }
+        SlotsChange::Markov(states) => SlotsPlan::Markov(states.clone()),
+    }
+}

@@ -1,0 +1,304 @@
+//! What a live observer would see: counters scraped at intervals, and the observation they make.
+//!
+//! It mirrors the live side piece by piece: the same counters, the same differences over the window, the same
+//! buckets of latency, the same link estimator. The true bandwidth is not among them.
+
+use std::collections::VecDeque;
+
+use splitscale_spec::{LinkEstimator, Observation, PodPhase, PodSample, QueueLevel, Signal, StagePods};
+
+use crate::pods::Pods;
+use crate::setup::ScrapeSetup;
+use crate::simulation::Simulation;
+use crate::time::{SimTime, nanos};
+
+/// Keeps as many scrapes as the longest window needs.
+#[derive(Debug, Clone)]
+pub(crate) struct Observer {
+    every_ns: u64,
+    window_ns: u64,
+    next: SimTime,
+    scrapes: VecDeque<Scrape>,
+    link: LinkEstimator,
+    latency: Buckets,
+    answered: u64,
+    bytes: u64,
+    transfer_ns: u128,
+    changes: [Change; 2],
+}
+
+/// Latencies counted as the servers count them: from 10 ms to 120 s, each bucket 1.15 times the one before.
+#[derive(Debug, Clone)]
+struct Buckets(Vec<u32>);
+
+/// All counters at one time.
+#[derive(Debug, Clone)]
+struct Scrape {
+    at: SimTime,
+    arrived: u64,
+    answered: u64,
+    /// A, proxy, B: number waiting, and its integral.
+    queues: [(u32, u128); 3],
+    /// A, slots, B: integral of those at work, and of those there are.
+    busy: [(u128, u128); 3],
+    slots: u32,
+    bytes: u64,
+    transfer_ns: u128,
+    latency: Buckets,
+    pods: [Vec<PodCount>; 2],
+    desired: [u32; 2],
+}
+
+#[derive(Debug, Clone, Copy)]
+struct PodCount {
+    pod: u32,
+    phase: PodPhase,
+    ready_since: SimTime,
+    busy_ns: u64,
+}
+
+/// The last change of the desired pods of a stage.
+#[derive(Debug, Clone, Copy, Default)]
+struct Change {
+    desired: Option<u32>,
+    last: Option<(SimTime, i64)>,
+}
+
+const FIRST_S: f64 = 0.01;
+const GROWTH: f64 = 1.15;
+const LAST_S: f64 = 120.0;
+
+impl Simulation {
+    /// What a live observer would know now, over the window of `window_s` behind the last scrape \[s\], or over
+    /// as much of it as was scraped. Everything is missing where the setup asks for no scrapes.
+    pub fn observe(&self, window_s: f64) -> Observation {
+        let now_s = self.now.as_secs_f64();
+        let empty = Observation::empty(now_s, window_s);
+        let Some(observer) = &self.observer else { return empty };
+        let Some(to) = observer.scrapes.back() else { return empty };
+        let start_ns = to.at.as_nanos().saturating_sub(nanos(window_s));
+        // The last scrape that is not inside the window, so that the window is always covered.
+        let from = observer.scrapes.iter().rev().find(|scrape| scrape.at.as_nanos() <= start_ns);
+        let from = from.or(observer.scrapes.front()).unwrap_or(to);
+        let window = Window { now: self.now, from, to };
+        let setup = &self.model.setup;
+        let shares = [setup.a.cpu_share, setup.b.cpu_share];
+        let [queue_a, queue_proxy, queue_b] = [0, 1, 2].map(|queue| window.queue(queue));
+        let [busy_a, busy_slots, busy_b] = [0, 1, 2].map(|busy| window.busy(busy));
+        let [a, b] = [0, 1].map(|stage| window.pods(stage, shares[stage], observer.changes[stage]));
+        Observation {
+            arrivals_per_s: window.rate(to.arrived - from.arrived),
+            answers_per_s: window.rate(to.answered - from.answered),
+            queue_a,
+            queue_proxy,
+            queue_b,
+            busy_a,
+            busy_slots,
+            busy_b,
+            slots: Some(window.signal(to.slots)),
+            latency_p50_s: window.quantile(0.50),
+            latency_p95_s: window.quantile(0.95),
+            link: observer.link.estimate(now_s),
+            a: Some(a),
+            b: Some(b),
+            ..empty
+        }
+    }
+
+    /// Notes all counters down.
+    pub(crate) fn scrape(&mut self) {
+        let now = self.now;
+        for station in [&mut self.a, &mut self.proxy, &mut self.b] {
+            station.books.pass(now);
+        }
+        self.pods_a.pass(now);
+        self.pods_b.pass(now);
+        let slot_area = self.slot_area();
+        let Some(observer) = &mut self.observer else { return };
+        let stations = [&self.a, &self.proxy, &self.b];
+        let busy = stations.map(|station| station.books.busy_area);
+        observer.push(Scrape {
+            at: now,
+            arrived: self.a.books.arrived,
+            answered: observer.answered,
+            queues: stations.map(|station| (station.books.waiting, station.books.waiting_area)),
+            busy: [
+                (busy[0], self.pods_a.ready_area),
+                (busy[1], slot_area),
+                (busy[2], self.pods_b.ready_area),
+            ],
+            slots: self.proxy.servers.ready(),
+            bytes: observer.bytes,
+            transfer_ns: observer.transfer_ns,
+            latency: observer.latency.clone(),
+            pods: [counts(&self.pods_a), counts(&self.pods_b)],
+            desired: [self.pods_a.desired, self.pods_b.desired],
+        });
+    }
+}
+
+fn counts(pods: &Pods) -> Vec<PodCount> {
+    let count = |(number, pod): (u32, &crate::pods::Pod)| {
+        pod.phase.map(|phase| PodCount {
+            pod: number,
+            phase,
+            ready_since: pod.ready_since,
+            busy_ns: pod.busy_ns,
+        })
+    };
+    pods.iter().filter_map(count).collect()
+}
+
+// === impl Observer ===
+
+impl Observer {
+    pub(crate) fn new(scrape: ScrapeSetup) -> Self {
+        Observer {
+            every_ns: nanos(scrape.every_s).max(1),
+            window_ns: nanos(scrape.window_s),
+            next: SimTime::ZERO,
+            scrapes: VecDeque::new(),
+            link: LinkEstimator::new(LinkEstimator::TIME_CONSTANT_S),
+            latency: Buckets::new(),
+            answered: 0,
+            bytes: 0,
+            transfer_ns: 0,
+            changes: [Change::default(); 2],
+        }
+    }
+
+    /// When the next scrape is due.
+    pub(crate) fn next(&self) -> SimTime {
+        self.next
+    }
+
+    pub(crate) fn answered(&mut self, latency_ns: u64) {
+        self.answered += 1;
+        self.latency.add(latency_ns as f64 * 1e-9);
+    }
+
+    pub(crate) fn transferred(&mut self, bytes: u64, took_ns: u64) {
+        self.bytes += bytes;
+        self.transfer_ns += u128::from(took_ns);
+    }
+
+    fn push(&mut self, scrape: Scrape) {
+        self.next = scrape.at.after(self.every_ns);
+        if let Some(before) = self.scrapes.back() {
+            let bytes = (scrape.bytes - before.bytes) as f64;
+            let busy_s = (scrape.transfer_ns - before.transfer_ns) as f64 * 1e-9;
+            self.link.update(scrape.at.as_secs_f64(), bytes, busy_s);
+        }
+        for (change, &desired) in self.changes.iter_mut().zip(&scrape.desired) {
+            if let Some(before) = change.desired.replace(desired)
+                && before != desired
+            {
+                change.last = Some((scrape.at, i64::from(desired) - i64::from(before)));
+            }
+        }
+        let start = scrape.at.as_nanos().saturating_sub(self.window_ns);
+        self.scrapes.push_back(scrape);
+        while self.scrapes.len() > 2 && self.scrapes[1].at.as_nanos() <= start {
+            self.scrapes.pop_front();
+        }
+    }
+}
+
+// === impl Buckets ===
+
+impl Buckets {
+    fn new() -> Self {
+        Buckets(vec![0; bounds().count() + 1])
+    }
+
+    fn add(&mut self, latency_s: f64) {
+        let bucket = bounds().position(|upper_s| latency_s <= upper_s).unwrap_or(self.0.len() - 1);
+        self.0[bucket] += 1;
+    }
+}
+
+fn bounds() -> impl Iterator<Item = f64> {
+    std::iter::successors(Some(FIRST_S), |upper_s| (*upper_s < LAST_S).then_some(upper_s * GROWTH))
+}
+
+// === a window between two scrapes ===
+
+struct Window<'a> {
+    now: SimTime,
+    from: &'a Scrape,
+    to: &'a Scrape,
+}
+
+impl Window<'_> {
+    fn signal<T>(&self, value: T) -> Signal<T> {
+        Signal { value, age_s: self.now.since(self.to.at) as f64 * 1e-9 }
+    }
+
+    /// Length \[ns\]; absent where there was but one scrape.
+    fn length_ns(&self) -> Option<f64> {
+        let length_ns = self.to.at.since(self.from.at);
+        (length_ns > 0).then_some(length_ns as f64)
+    }
+
+    fn rate(&self, count: u64) -> Option<Signal<f64>> {
+        Some(self.signal(count as f64 / self.length_ns()? * 1e9))
+    }
+
+    fn queue(&self, queue: usize) -> Option<Signal<QueueLevel>> {
+        let ((_, before), (last, area)) = (self.from.queues[queue], self.to.queues[queue]);
+        let mean = (area - before) as f64 / self.length_ns()?;
+        Some(self.signal(QueueLevel { mean, last: f64::from(last) }))
+    }
+
+    fn busy(&self, index: usize) -> Option<Signal<f64>> {
+        let (from, to) = (self.from.busy[index], self.to.busy[index]);
+        let (part, whole) = ((to.0 - from.0) as f64, (to.1 - from.1) as f64);
+        (whole > 0.0).then(|| self.signal((part / whole).min(1.0)))
+    }
+
+    /// Linear within a bucket, as PromQL's `histogram_quantile`.
+    fn quantile(&self, q: f64) -> Option<Signal<f64>> {
+        let counts: Vec<u32> =
+            self.to.latency.0.iter().zip(&self.from.latency.0).map(|(to, from)| to - from).collect();
+        let rank = q * f64::from(counts.iter().sum::<u32>());
+        if rank <= 0.0 {
+            return None;
+        }
+        let (mut lower_s, mut below) = (0.0, 0.0);
+        for (upper_s, &count) in bounds().zip(&counts) {
+            if below + f64::from(count) >= rank {
+                return Some(self.signal(lower_s + (upper_s - lower_s) * (rank - below) / f64::from(count)));
+            }
+            (lower_s, below) = (upper_s, below + f64::from(count));
+        }
+        Some(self.signal(lower_s))
+    }
+
+    fn pods(&self, stage: usize, cpu_share: f64, change: Change) -> StagePods {
+        let pods = &self.to.pods[stage];
+        let count = |phase| pods.iter().filter(|pod| pod.phase == phase).count() as u32;
+        let age_s = self.now.since(self.to.at) as f64 * 1e-9;
+        let before = |number: u32| self.from.pods[stage].iter().find(|pod| pod.pod == number);
+        let sample = |pod: &PodCount| PodSample {
+            pod: pod.pod,
+            phase: pod.phase,
+            ready_since_s: (pod.phase != PodPhase::Starting).then(|| pod.ready_since.as_secs_f64()),
+            cpu_used: before(pod.pod).and_then(|before| {
+                let busy_ns = pod.busy_ns.checked_sub(before.busy_ns)?;
+                Some(busy_ns as f64 * cpu_share / self.length_ns()?)
+            }),
+            cpu_request: Some(cpu_share),
+            sample_age_s: age_s,
+        };
+        StagePods {
+            age_s,
+            desired: self.to.desired[stage],
+            ready: count(PodPhase::Ready),
+            starting: count(PodPhase::Starting),
+            draining: count(PodPhase::Draining),
+            last_change: change.last.map(|(_, by)| by),
+            last_change_age_s: change.last.map(|(at, _)| self.now.since(at) as f64 * 1e-9),
+            pods: pods.iter().map(sample).collect(),
+        }
+    }
+}
