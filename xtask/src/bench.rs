@@ -3,7 +3,7 @@
 //! A row says how fast, in a unit that means something to a user, beside a peer, a limit and a target where
 //! there are some. All of a row's numbers come from the same run.
 
-use crate::{Failure, cargo, libtorch};
+use crate::{Failure, cargo, libtorch, simpy};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
@@ -18,11 +18,18 @@ struct Row {
     id: &'static str,
     /// Units of work in one iteration.
     work: f64,
-    /// What a user would take instead: its name, its criterion id.
-    peer: Option<(&'static str, &'static str)>,
+    /// What a user would take instead.
+    peers: &'static [Peer],
     /// The criterion id of the same work with all but the unavoidable taken away.
     limit: Option<&'static str>,
     target: Option<Target>,
+}
+
+/// Another engine at the same work.
+struct Peer {
+    name: &'static str,
+    /// Criterion's `group/function`, or `simpy/model`.
+    id: &'static str,
 }
 
 /// What an estimate of seconds an iteration becomes.
@@ -41,20 +48,45 @@ enum Target {
     OfLimit(f64),
 }
 
+/// Customers of a run of the M/M/1 benchmarks.
+pub(crate) const CUSTOMERS: f64 = 100_000.0;
+/// Jobs of a burst.
+pub(crate) const JOBS: f64 = 100.0;
+
 const SECONDS: Unit = Unit::Time("s", 1.0);
 const MILLISECONDS: Unit = Unit::Time("ms", 1e3);
 const MICROSECONDS: Unit = Unit::Time("us", 1e6);
 
 const fn row(area: &'static str, name: &'static str, unit: Unit, id: &'static str) -> Row {
-    Row { area, name, unit, id, work: 1.0, peer: None, limit: None, target: None }
+    Row { area, name, unit, id, work: 1.0, peers: &[], limit: None, target: None }
 }
 
-const ROWS: [Row; 9] = [
+const ROWS: [Row; 11] = [
     Row {
-        work: 100.0,
-        limit: Some("simulate/bare_loop_100"),
+        work: CUSTOMERS,
+        peers: &[
+            Peer { name: "simcore", id: "mm1/simcore" },
+            Peer { name: "nexosim", id: "mm1/nexosim" },
+            Peer { name: "SimPy", id: "simpy/mm1" },
+        ],
+        limit: Some("mm1/bare_loop"),
+        target: Some(Target::Absolute(15e6)),
+        ..row("sim", "M/M/1 through the general engine", Unit::Rate("customers/s"), "mm1/splitscale")
+    },
+    Row {
+        work: JOBS,
+        peers: &[
+            Peer { name: "simcore", id: "burst/simcore" },
+            Peer { name: "nexosim", id: "burst/nexosim" },
+            Peer { name: "SimPy", id: "simpy/burst" },
+        ],
+        limit: Some("burst/bare_loop"),
         target: Some(Target::Absolute(8e6)),
-        ..row("sim", "simulated requests", Unit::Rate("jobs/s"), "simulate/burst_100")
+        ..row("sim", "split burst of 100 with records", Unit::Rate("jobs/s"), "burst/splitscale")
+    },
+    Row {
+        target: Some(Target::Absolute(1.0)),
+        ..row("sim", "clone of a running state", MICROSECONDS, "simulate/clone_100")
     },
     Row {
         limit: Some("train/bare_loop"),
@@ -97,11 +129,18 @@ pub(crate) fn run(area: &str) -> Result<(), Failure> {
             let begin = SystemTime::now();
             let mut bench = cargo::cargo(libtorch.as_deref());
             bench.args(["bench", "--package", &format!("splitscale-{area}"), "--bench", area]);
-            if area == "serving" {
-                bench.args(["--features", "torch"]);
+            match area {
+                "serving" => _ = bench.args(["--features", "torch"]),
+                "sim" => _ = bench.args(["--package", "splitscale-sim-peers", "--bench", "peers"]),
+                _ => {}
             }
             cargo::succeed(&mut bench, "the benchmark")?;
-            let estimate = |id: &str| estimate(&target.join("criterion"), id, begin);
+            let simpy = if area == "sim" { simpy::measure(&target) } else { Err("not run".into()) };
+            let estimate = |id: &str| match (id.strip_prefix("simpy/"), &simpy) {
+                (None, _) => estimate(&target.join("criterion"), id, begin),
+                (Some(model), Ok(rates)) => rates.seconds(model).ok_or(format!("{id} gave no estimate")),
+                (Some(_), Err(why)) => Err(why.clone()),
+            };
             rows(area, &estimate)
         }
     };
@@ -135,9 +174,22 @@ impl Row {
     fn measured(&self, estimate: &dyn Fn(&str) -> Result<f64, String>) -> Result<Value, String> {
         let value = self.in_unit(estimate(self.id)?);
         let of = |id: &str| estimate(id).map(|seconds| self.in_unit(seconds));
-        let peer_value = self.peer.map(|(_, id)| of(id)).transpose()?;
         let limit_value = self.limit.map(of).transpose()?;
         let faster_is_more = matches!(self.unit, Unit::Rate(_));
+        let ratio = |peer: f64| if faster_is_more { value / peer } else { peer / value };
+        let mut measured: Vec<(&str, f64)> = Vec::new();
+        let mut peers = Vec::new();
+        for Peer { name, id } in self.peers {
+            peers.push(match of(id) {
+                Ok(peer) => {
+                    measured.push((name, peer));
+                    json!({ "name": name, "value": peer, "ratio": ratio(peer) })
+                }
+                Err(why) => json!({ "name": name, "why": why }),
+            });
+        }
+        // The fastest is the one we are least ahead of.
+        let best = measured.iter().min_by(|a, b| ratio(a.1).total_cmp(&ratio(b.1)));
         let target = match (&self.target, limit_value) {
             (Some(Target::Absolute(value)), _) => Some(*value),
             (Some(Target::OfLimit(share)), Some(limit)) if faster_is_more => Some(limit * share),
@@ -149,8 +201,9 @@ impl Row {
             "name": self.name,
             "unit": self.unit.name(),
             "value": value,
-            "peer": self.peer.map(|(name, _)| name),
-            "peer_value": peer_value,
+            "peer": best.map(|(name, _)| name),
+            "peer_value": best.map(|(_, value)| value),
+            "peers": peers,
             "limit_value": limit_value,
             "target": target,
             "met": met,
@@ -190,12 +243,12 @@ fn estimate(criterion: &Path, id: &str, begin: SystemTime) -> Result<f64, String
 
 fn print(report: &Value) {
     let number = |value: &Value| value.as_f64().map_or("-".to_string(), significant);
-    println!("{:<36} {:>9} {:<7} {:>9} {:>9} {:>9}  met", "", "value", "unit", "peer", "limit", "target");
+    println!("{:<36} {:>9} {:<11} {:>9} {:>9} {:>9}  met", "", "value", "unit", "peer", "limit", "target");
     for row in report["rows"].as_array().into_iter().flatten() {
         let text = |key: &str| row[key].as_str().unwrap_or("-").to_string();
         let met = row["met"].as_bool().map_or("-", |met| if met { "yes" } else { "no" });
         println!(
-            "{:<36} {:>9} {:<7} {:>9} {:>9} {:>9}  {met}",
+            "{:<36} {:>9} {:<11} {:>9} {:>9} {:>9}  {met}",
             text("name"),
             number(&row["value"]),
             text("unit"),
@@ -203,6 +256,18 @@ fn print(report: &Value) {
             number(&row["limit_value"]),
             number(&row["target"]),
         );
+        for peer in row["peers"].as_array().into_iter().flatten() {
+            let name = format!("  beside {}", peer["name"].as_str().unwrap_or("-"));
+            match peer["why"].as_str() {
+                Some(why) => println!("{name:<36} skipped: {why}"),
+                None => println!(
+                    "{name:<36} {:>9} {:<11} {:>8}x",
+                    number(&peer["value"]),
+                    text("unit"),
+                    number(&peer["ratio"])
+                ),
+            }
+        }
     }
     for row in report["skipped"].as_array().into_iter().flatten() {
         println!("{:<36} skipped: {}", row["name"].as_str().unwrap_or(""), row["why"].as_str().unwrap_or(""));
@@ -228,6 +293,7 @@ mod tests {
         for absent in ["peer", "peer_value", "limit_value", "target", "met"] {
             assert!(plain[absent].is_null(), "{absent}");
         }
+        assert_eq!(plain["peers"], json!([]));
 
         let limited = |unit, target| {
             let limit = Some("group/bare");
@@ -242,6 +308,34 @@ mod tests {
         assert_eq!(limited(jobs(), Target::Absolute(51.0)), ([50.0, 100.0, 51.0], Some(false)));
         assert_eq!(limited(MILLISECONDS, Target::OfLimit(0.8)), ([20.0, 10.0, 12.5], Some(false)));
         assert_eq!(limited(MILLISECONDS, Target::Absolute(20.0)), ([20.0, 10.0, 20.0], Some(true)));
+    }
+
+    #[test]
+    fn every_peer_has_its_ratio_and_the_fastest_stands_for_all() {
+        const PEERS: &[Peer] = &[
+            Peer { name: "slow", id: "group/slow" },
+            Peer { name: "fast", id: "group/fast" },
+            Peer { name: "absent", id: "simpy/absent" },
+        ];
+        let estimate = |id: &str| match id {
+            "group/work" => Ok(2.0),
+            "group/slow" => Ok(20.0),
+            "group/fast" => Ok(4.0),
+            _ => Err("not installed".to_string()),
+        };
+        let beside = |unit| {
+            let row = Row { work: 100.0, peers: PEERS, ..row("sim", "beside", unit, "group/work") };
+            row.measured(&estimate).unwrap()
+        };
+        let rate = beside(Unit::Rate("jobs/s"));
+        assert_eq!((&rate["peer"], &rate["peer_value"]), (&json!("fast"), &json!(25.0)));
+        let slow = json!({ "name": "slow", "value": 5.0, "ratio": 10.0 });
+        let fast = json!({ "name": "fast", "value": 25.0, "ratio": 2.0 });
+        let absent = json!({ "name": "absent", "why": "not installed" });
+        assert_eq!(rate["peers"], json!([slow, fast, absent]));
+        // A ratio above 1 is ours being faster, in either unit.
+        let time = beside(SECONDS);
+        assert_eq!((&time["peer"], &time["peers"][0]["ratio"]), (&json!("fast"), &json!(10.0)));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod bench;
 mod cargo;
 mod libtorch;
+mod simpy;
 
 use std::process::ExitCode;
 use std::time::Instant;
