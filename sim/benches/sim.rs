@@ -1,13 +1,8 @@
-//! Speed of the engine, beside a hand-written loop that knows this one model and keeps no books.
+//! Speed of the engine; sim/peers has the same models beside others, and beside a bare loop as the limit.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-use std::collections::binary_heap::PeekMut;
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
 use splitscale_sim::{Arrivals, Model, Setup, Simulation};
 use splitscale_spec::{Laws, Replicas, ServiceLaw};
 
@@ -42,76 +37,6 @@ fn nothing() -> ServiceLaw {
     ServiceLaw::Deterministic { value_s: 0.0 }
 }
 
-/// The burst with the least a program can do: same events, same draws in the order of need; nothing is
-/// counted, hashed or kept but the makespan [ns].
-fn bare_loop(seed: u64) -> u64 {
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let mut draw = |mean_s: f64| {
-        let unit = ((rng.next_u64() >> 12) as f64 + 0.5) * (1.0 / (1u64 << 52) as f64);
-        (-mean_s * 1e9 * unit.ln()) as u64
-    };
-    let mut heap: BinaryHeap<Reverse<u128>> = BinaryHeap::with_capacity(16);
-    let mut sequence = 0;
-    let mut key = |time: u64, kind: u64| {
-        sequence += 1;
-        Reverse(u128::from(time) << 64 | u128::from(sequence << 2 | kind))
-    };
-    let mut left_a = JOBS as usize;
-    let (mut wait_slot, mut wait_b, mut held, mut busy_b) = (0usize, 0usize, 0, 0);
-    for _ in 0..PODS_A {
-        left_a -= 1;
-        heap.push(key(draw(MEANS_S[0]), 0));
-    }
-    let mut now = 0;
-    loop {
-        let Some(mut top) = heap.peek_mut() else { return now };
-        now = (top.0 >> 64) as u64;
-        let mut next = [None; 2];
-        match top.0 as u64 & 3 {
-            0 => {
-                if left_a > 0 {
-                    left_a -= 1;
-                    next[0] = Some(key(now + draw(MEANS_S[0]), 0));
-                }
-                if held < SLOTS {
-                    held += 1;
-                    next[1] = Some(key(now + draw(MEANS_S[1]), 1));
-                } else {
-                    wait_slot += 1;
-                }
-            }
-            1 if busy_b < PODS_B => {
-                busy_b += 1;
-                next[0] = Some(key(now + draw(MEANS_S[2]), 2));
-            }
-            1 => wait_b += 1,
-            _ => {
-                if wait_b > 0 {
-                    wait_b -= 1;
-                    next[0] = Some(key(now + draw(MEANS_S[2]), 2));
-                } else {
-                    busy_b -= 1;
-                }
-                if wait_slot > 0 {
-                    wait_slot -= 1;
-                    next[1] = Some(key(now + draw(MEANS_S[1]), 1));
-                } else {
-                    held -= 1;
-                }
-            }
-        }
-        let [first, second] = if next[0].is_some() { next } else { [next[1], None] };
-        match first {
-            Some(event) => {
-                *top = event;
-                drop(top);
-            }
-            None => drop(PeekMut::pop(top)),
-        }
-        heap.extend(second);
-    }
-}
-
 fn simulate(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("simulate");
     // An episode is a new simulation; what it simulates is checked and made ready once.
@@ -128,13 +53,6 @@ fn simulate(criterion: &mut Criterion) {
             })
         });
     }
-    let mut seed = 0;
-    group.bench_function("bare_loop_100", |bencher| {
-        bencher.iter(|| {
-            seed += 1;
-            bare_loop(black_box(seed))
-        })
-    });
     let mut half_way = Simulation::new(&burst(false), 1, 0).expect("the setup is valid");
     half_way.advance(splitscale_sim::SimTime::from_secs_f64(1.0));
     group.bench_function("clone_100", |bencher| bencher.iter(|| black_box(&half_way).clone()));

@@ -1,11 +1,13 @@
 //! What happens to pods, slots, cores and the link, from outside and by itself.
 
+use std::sync::Arc;
+
 use splitscale_spec::{PodPhase, Replicas, Stage, Status};
 
 use crate::error::SimError;
 use crate::event::{Event, Kind};
 use crate::fingerprint::Change;
-use crate::model::SlotsPlan;
+use crate::model::{Rules, SlotsPlan};
 use crate::pods::{Due, Pods};
 use crate::request::{NOBODY, Phase};
 use crate::setup::{Setup, at_least_one};
@@ -69,7 +71,7 @@ impl Simulation {
         self.slots.changed = self.now;
         self.proxy.resize(self.now, slots);
         while let Some(slot) = self.proxy.wake(self.now) {
-            self.employ_slot(slot);
+            self.employ_slot::<false>(slot);
         }
     }
 
@@ -97,7 +99,7 @@ impl Simulation {
             Kind::Cores => {
                 self.nodes[event.place as usize].as_ref().is_none_or(|node| node.cores.is_void(event.request))
             }
-            Kind::Link => self.link.bits.is_void(event.request),
+            Kind::Link => self.link.as_ref().is_none_or(|link| link.bits.is_void(event.request)),
             Kind::PodReady | Kind::Crash => {
                 let (stage, pod) = pod_of(event.place);
                 self.pods(stage).is_void(pod, event.request)
@@ -131,8 +133,8 @@ impl Simulation {
         let (phase, here_ns) = (request.phase, self.now.since(request.since));
         let (pod_a, slot, pod_b) = (request.pod_a, request.slot, request.pod_b);
         let (service_a_ns, slot_ns) = (request.service_a_ns, self.now.since(request.slot_since));
-        let link = &self.model.setup.link;
-        let (hold_a, hold_slot) = (link.hold_a, !link.release_after_transfer);
+        let Rules { hold_a, release_after_transfer, .. } = self.rules;
+        let hold_slot = !release_after_transfer;
         // Marked before anything is released, so that what is released passes it over.
         self.requests[place as usize].end(Status::Lost, self.now);
         match phase {
@@ -140,18 +142,18 @@ impl Simulation {
             Phase::QueueProxy => {
                 self.proxy.abandon(self.now, NOBODY, here_ns);
                 if hold_a {
-                    self.release_a(pod_a, service_a_ns + here_ns);
+                    self.release_a::<false>(pod_a, service_a_ns + here_ns);
                 }
             }
             Phase::QueueB => {
                 self.b.abandon(self.now, pod_b, here_ns);
                 if hold_slot {
-                    self.release_slot(slot, slot_ns);
+                    self.release_slot::<false>(slot, slot_ns);
                 }
             }
             _ => {}
         }
-        self.over(Status::Lost);
+        self.over::<false>(Status::Lost);
     }
 }
 
@@ -167,13 +169,23 @@ impl Simulation {
 
     pub(crate) fn first_pods(&mut self) {
         let Setup { a, b, .. } = &self.model.setup;
-        let (a, b) = (a.pods, b.pods);
-        for (stage, count) in [(Stage::A, a), (Stage::B, b)] {
-            for _ in 0..count {
-                self.start_pod(stage, true);
+        let counts = [(Stage::A, a.pods), (Stage::B, b.pods)];
+        self.pods_a.begin(a.pods);
+        self.pods_b.begin(b.pods);
+        if !self.model.crashes {
+            return;
+        }
+        let model = Arc::clone(&self.model);
+        for (stage, count) in counts {
+            for pod in 0..count {
+                let crash = match stage {
+                    Stage::A => self.pods_a.doom(pod, &model.life_a),
+                    Stage::B => self.pods_b.doom(pod, &model.life_b),
+                };
+                if let Some(crash) = crash {
+                    self.schedule_pod(Kind::Crash, stage, pod, crash);
+                }
             }
-            let all = if stage == Stage::A { &mut self.pods_a } else { &mut self.pods_b };
-            all.desired = count;
         }
     }
 
@@ -183,7 +195,7 @@ impl Simulation {
         let before = std::mem::replace(&mut pods.desired, desired);
         pods.changes += u64::from(before.abs_diff(desired));
         for _ in before..desired {
-            self.start_pod(stage, false);
+            self.start_pod(stage);
         }
         for _ in desired..before {
             let (pods, station) = match stage {
@@ -203,13 +215,13 @@ impl Simulation {
         }
     }
 
-    fn start_pod(&mut self, stage: Stage, at_once: bool) {
-        let model = self.model.clone();
+    fn start_pod(&mut self, stage: Stage) {
+        let model = Arc::clone(&self.model);
         let (pods, life) = match stage {
             Stage::A => (&mut self.pods_a, &model.life_a),
             Stage::B => (&mut self.pods_b, &model.life_b),
         };
-        let (pod, due) = pods.start(self.now, life, at_once);
+        let (pod, due) = pods.start(self.now, life);
         if due.after_ns == 0 {
             self.pod_ready(stage, pod);
         } else {
@@ -218,7 +230,7 @@ impl Simulation {
     }
 
     fn pod_ready(&mut self, stage: Stage, pod: u32) {
-        let model = self.model.clone();
+        let model = Arc::clone(&self.model);
         let (pods, life) = match stage {
             Stage::A => (&mut self.pods_a, &model.life_a),
             Stage::B => (&mut self.pods_b, &model.life_b),
@@ -230,13 +242,13 @@ impl Simulation {
             Stage::A => {
                 self.a.servers.set_ready(pod, true);
                 while let Some(pod) = self.a.wake(self.now) {
-                    self.employ_a(pod);
+                    self.employ_a::<false>(pod);
                 }
             }
             Stage::B => {
                 self.b.servers.set_ready(pod, true);
                 while let Some(pod) = self.b.wake(self.now) {
-                    self.employ_b(pod);
+                    self.employ_b::<false>(pod);
                 }
             }
         }
@@ -265,7 +277,7 @@ impl Simulation {
             self.schedule_pod(Kind::PodReady, stage, pod, back);
         }
         // By number, not by place: the order must not depend on whether records are kept.
-        let hold_a = self.model.setup.link.hold_a;
+        let hold_a = self.rules.hold_a;
         let mut hit: Vec<(u32, u32)> = (0u32..)
             .zip(&self.requests)
             .filter(|(_, request)| match (stage, request.phase) {
@@ -284,7 +296,7 @@ impl Simulation {
         for hit in hits {
             self.clear_away(pod, &hit);
             if !hit.was_gone {
-                self.over(Status::Failed);
+                self.over::<false>(Status::Failed);
             }
         }
     }
@@ -309,28 +321,28 @@ impl Simulation {
 
     /// Takes a failed request out of its queue or off its pod.
     fn clear_away(&mut self, pod: u32, hit: &Hit) {
-        let hold_slot = !self.model.setup.link.release_after_transfer;
+        let hold_slot = !self.rules.release_after_transfer;
         match hit.phase {
             Phase::QueueA => self.a.abandon(self.now, pod, hit.here_ns),
             Phase::QueueB => self.b.abandon(self.now, pod, hit.here_ns),
             Phase::AtA => {
                 self.end_on_node(Stage::A, hit.place);
-                self.free(hit.place);
-                self.release_a(pod, hit.here_ns);
+                self.free::<false>(hit.place);
+                self.release_a::<false>(pod, hit.here_ns);
             }
             Phase::QueueProxy => {
                 self.proxy.abandon(self.now, NOBODY, hit.here_ns);
-                self.release_a(pod, hit.service_a_ns + hit.here_ns);
+                self.release_a::<false>(pod, hit.service_a_ns + hit.here_ns);
             }
             Phase::AtB => {
                 self.end_on_node(Stage::B, hit.place);
-                self.free(hit.place);
-                self.release_b(pod, hit.here_ns);
+                self.free::<false>(hit.place);
+                self.release_b::<false>(pod, hit.here_ns);
             }
             _ => {}
         }
         if hold_slot && matches!(hit.phase, Phase::QueueB | Phase::AtB) {
-            self.release_slot(hit.slot, hit.slot_ns);
+            self.release_slot::<false>(hit.slot, hit.slot_ns);
         }
     }
 
@@ -358,7 +370,7 @@ impl Simulation {
     }
 
     fn next_slots(&mut self) {
-        let model = self.model.clone();
+        let model = Arc::clone(&self.model);
         let (slots, next) = match &model.slots {
             None => return,
             Some(SlotsPlan::Markov(states)) => {
@@ -424,10 +436,10 @@ impl Simulation {
             let Some(place) = node.cores.leave() else { break };
             if self.requests[place as usize].phase == Phase::AtA {
                 node.ends(Stage::A);
-                self.served_a(place);
+                self.served_a_aside(place);
             } else {
                 node.ends(Stage::B);
-                self.served_b(place);
+                self.served_b_aside(place);
             }
         }
         self.share_node(index);
@@ -445,33 +457,31 @@ impl Simulation {
     pub(crate) fn begin_on_link(&mut self, place: u32) {
         let number = self.requests[place as usize].number;
         let bits = self.model.payload_bytes.unwrap_or(0).saturating_mul(8);
-        if let Some(rates) = &self.model.rates {
-            self.link.advance(rates, self.now);
-            self.link.bits.join(bits, number, place);
+        if let (Some(link), Some(rates)) = (&mut self.link, &self.model.rates) {
+            link.advance(rates, self.now);
+            link.bits.join(bits, number, place);
         }
         self.share_link();
     }
 
     fn on_link(&mut self) {
         let rtt_ns = self.model.rtt_ns;
-        loop {
-            if let Some(rates) = &self.model.rates {
-                self.link.advance(rates, self.now);
-            }
-            let Some(place) = self.link.bits.leave() else { break };
+        while let (Some(link), Some(rates)) = (&mut self.link, &self.model.rates) {
+            link.advance(rates, self.now);
+            let Some(place) = link.bits.leave() else { break };
             if rtt_ns > 0 {
                 self.schedule(self.now.after(rtt_ns), Kind::Transferred, place);
             } else {
-                self.transferred(place);
+                self.transferred_aside(place);
             }
         }
         self.share_link();
     }
 
     fn share_link(&mut self) {
-        let Some(rates) = &self.model.rates else { return };
-        let next = self.link.share(rates);
-        let request = self.link.bits.renew();
+        let (Some(link), Some(rates)) = (&mut self.link, &self.model.rates) else { return };
+        let next = link.share(rates);
+        let request = link.bits.renew();
         if let Some(time) = next {
             self.queue.push(Event { time, kind: Kind::Link, request, place: 0 });
         }

@@ -1,9 +1,5 @@
 //! Events and the queue that puts them in their total order. The contract is in the crate's docs.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-use std::collections::binary_heap::PeekMut;
-
 use crate::time::SimTime;
 
 /// What happens. The numbers are the classes of the event order.
@@ -58,7 +54,8 @@ pub struct Event {
 /// The place only rides along: (time, class, request) is already unique.
 #[derive(Debug, Clone)]
 pub(crate) struct EventQueue {
-    heap: BinaryHeap<Reverse<u128>>,
+    /// A binary heap, the least at the root.
+    heap: Vec<u128>,
     /// The top was handed out and waits to be overwritten by the next push: most events schedule another
     /// one, and to replace the top costs half of a pop and a push.
     hole: bool,
@@ -72,32 +69,32 @@ pub const MAX_REQUESTS: u32 = 1 << PLACE_BITS;
 
 impl EventQueue {
     pub(crate) fn with_capacity(events: usize) -> Self {
-        EventQueue { heap: BinaryHeap::with_capacity(events), hole: false }
+        EventQueue { heap: Vec::with_capacity(events), hole: false }
     }
 
     #[inline(always)]
     pub(crate) fn push(&mut self, event: Event) {
-        let key = Reverse(event.key());
+        let key = event.key();
         if self.hole {
             self.hole = false;
-            if let Some(mut top) = self.heap.peek_mut() {
-                *top = key;
-            }
+            self.sink(key);
         } else {
             self.heap.push(key);
+            self.rise(key);
         }
     }
 
     /// Takes the next event, if it is due by `until`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn pop_until(&mut self, until: SimTime) -> Option<Event> {
-        let mut top = self.heap.peek_mut()?;
         if self.hole {
             self.hole = false;
-            PeekMut::pop(top);
-            top = self.heap.peek_mut()?;
+            let last = self.heap.pop()?;
+            if !self.heap.is_empty() {
+                self.sink(last);
+            }
         }
-        let event = Event::of(top.0);
+        let event = Event::of(*self.heap.first()?);
         self.hole = event.time <= until;
         self.hole.then_some(event)
     }
@@ -106,6 +103,45 @@ impl EventQueue {
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.heap.len() - usize::from(self.hole)
+    }
+
+    /// Puts `key` in place of the root: the lesser child moves up until neither is less.
+    #[inline(always)]
+    fn sink(&mut self, key: u128) {
+        let heap = self.heap.as_mut_slice();
+        let mut at = 0;
+        let mut child = 1;
+        while child + 1 < heap.len() {
+            // Added, not branched on: which child is less is a coin toss.
+            child += usize::from(heap[child + 1] < heap[child]);
+            if key < heap[child] {
+                break;
+            }
+            heap[at] = heap[child];
+            at = child;
+            child = 2 * at + 1;
+        }
+        if child + 1 == heap.len() && heap[child] < key {
+            heap[at] = heap[child];
+            at = child;
+        }
+        heap[at] = key;
+    }
+
+    /// Moves the last, which is `key`, up to where its parent is less.
+    #[inline(always)]
+    fn rise(&mut self, key: u128) {
+        let heap = self.heap.as_mut_slice();
+        let mut at = heap.len() - 1;
+        while at > 0 {
+            let parent = (at - 1) / 2;
+            if heap[parent] < key {
+                break;
+            }
+            heap[at] = heap[parent];
+            at = parent;
+        }
+        heap[at] = key;
     }
 }
 

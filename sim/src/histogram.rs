@@ -27,19 +27,21 @@ impl Histogram {
         }
     }
 
+    /// Makes room, whole powers of two at a time.
     #[inline(never)]
     fn add_outside(&mut self, bucket: u32) {
+        let start = bucket & !((1 << STEP_BITS) - 1);
         if self.counts.is_empty() {
-            self.first = bucket;
+            self.first = start;
         }
         if bucket < self.first {
-            let more = (self.first - bucket) as usize;
+            let more = (self.first - start) as usize;
             self.counts.splice(0..0, std::iter::repeat_n(0, more));
-            self.first = bucket;
+            self.first = start;
         }
-        let index = (bucket - self.first) as usize;
-        self.counts.resize(self.counts.len().max(index + 1), 0);
-        self.counts[index] += 1;
+        let needed = (start + (1 << STEP_BITS) - self.first) as usize;
+        self.counts.resize(self.counts.len().max(needed), 0);
+        self.counts[(bucket - self.first) as usize] += 1;
     }
 
     /// How many were counted.

@@ -180,7 +180,8 @@ fn interpolate(quantiles_ns: &[f64], u: f64) -> u64 {
 /// of the word gives 1 - u.
 #[inline]
 pub(crate) fn unit(word: u64) -> f64 {
-    ((word >> 12) as f64 + 0.5) * (1.0 / (1u64 << 52) as f64)
+    // (2 k + 1) / 2^53 for the upper 52 bits k, out of a float in [1, 2): exact, and without a conversion.
+    f64::from_bits(1.0f64.to_bits() | (word >> 12)) - (1.0 - f64::EPSILON / 2.0)
 }
 
 #[cfg(test)]

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use splitscale_spec::{Bottleneck, Invalid};
+use splitscale_spec::{Balancer, Bottleneck, Invalid};
 
 use crate::arrivals::Arrivals;
 use crate::chain::ChainState;
 use crate::chance::Samplers;
+use crate::event::Kind;
 use crate::law::Sampler;
 use crate::link::Rates;
 use crate::pods::Life;
@@ -24,8 +25,7 @@ pub(crate) struct Ready {
     pub(crate) setup: Setup,
     pub(crate) laws: Samplers,
     pub(crate) load: Load,
-    /// A load that goes on only when something ended.
-    pub(crate) closed: bool,
+    pub(crate) rules: Rules,
     /// Most requests of a run.
     pub(crate) requests: u32,
     /// Where the link is shared or changes.
@@ -43,6 +43,46 @@ pub(crate) struct Ready {
     pub(crate) warm_up: SimTime,
     /// Keep this share of the arrivals, where not all.
     pub(crate) thin: Option<f64>,
+}
+
+/// What the way of a request asks at every step, close at hand.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rules {
+    /// The cores of A's pods are scarce, those of B's.
+    pub(crate) node_a: bool,
+    pub(crate) node_b: bool,
+    /// Transfers go over a link that is shared or changes.
+    pub(crate) link: bool,
+    pub(crate) hold_a: bool,
+    pub(crate) release_after_transfer: bool,
+    pub(crate) deadline: bool,
+    pub(crate) observed: bool,
+    /// The load goes on only when something ended.
+    pub(crate) closed: bool,
+    pub(crate) records: bool,
+    /// Not every arrival is kept.
+    pub(crate) thin: bool,
+    /// The kinds of event, one bit each, that may have become void.
+    pub(crate) may_be_void: u16,
+    /// None of these, one queue a station and room for all to wait: the way has code of its own for that.
+    pub(crate) plain: bool,
+}
+
+impl Rules {
+    pub(crate) const PLAIN: Rules = Rules {
+        node_a: false,
+        node_b: false,
+        link: false,
+        hold_a: false,
+        release_after_transfer: false,
+        deadline: false,
+        observed: false,
+        closed: false,
+        records: false,
+        thin: false,
+        may_be_void: 1 << Kind::PodReady as u16,
+        plain: true,
+    };
 }
 
 /// How the number of slots changes by itself.
@@ -79,7 +119,7 @@ impl Model {
                 gap,
             },
             load,
-            closed: matches!(setup.arrivals, Arrivals::ClosedLoop { .. }),
+            rules: rules(setup, rates.is_some()),
             requests: setup.arrivals.requests(),
             rates,
             payload_bytes: setup.link.payload.map(|payload| payload.bytes()),
@@ -137,6 +177,34 @@ impl Model {
 
     pub(crate) fn ready(&self) -> &Arc<Ready> {
         &self.0
+    }
+}
+
+fn rules(setup: &Setup, link: bool) -> Rules {
+    let crashes = setup.a.failure.is_some() || setup.b.failure.is_some();
+    let always = [Kind::Cores, Kind::Link, Kind::PodReady, Kind::Crash, Kind::Deadline];
+    let after_a_crash = [Kind::ServedA, Kind::ServedB].into_iter().filter(|_| crashes);
+    let shared_b = if setup.one_node { setup.a.cores } else { setup.b.cores };
+    let stages = [&setup.a, &setup.b];
+    let plain = stages.iter().all(|stage| {
+        stage.cores.is_none() && stage.queue_limit.is_none() && stage.balancer == Balancer::CentralQueue
+    }) && setup.link.queue_limit.is_none()
+        && !(crashes || link || setup.link.hold_a || setup.link.release_after_transfer)
+        && setup.deadline_s.is_none()
+        && setup.scrape.is_none();
+    Rules {
+        plain,
+        node_a: setup.a.cores.is_some(),
+        node_b: shared_b.is_some(),
+        link,
+        hold_a: setup.link.hold_a,
+        release_after_transfer: setup.link.release_after_transfer,
+        deadline: setup.deadline_s.is_some(),
+        observed: setup.scrape.is_some(),
+        closed: matches!(setup.arrivals, Arrivals::ClosedLoop { .. }),
+        records: setup.records,
+        thin: setup.arrivals.scale().thin < 1.0,
+        may_be_void: always.into_iter().chain(after_a_crash).fold(0, |kinds, kind| kinds | 1 << kind as u16),
     }
 }
 

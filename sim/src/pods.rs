@@ -92,9 +92,21 @@ impl Pods {
         self.pods[pod as usize].busy_ns += busy_ns;
     }
 
-    /// Asks for a new pod: the lowest number that is gone, and when it is ready. `at_once`: it is there from
-    /// the start.
-    pub(crate) fn start(&mut self, now: SimTime, life: &Life, at_once: bool) -> (u32, Due) {
+    /// So many that are ready from the start.
+    pub(crate) fn begin(&mut self, count: u32) {
+        let pod = Pod {
+            phase: Some(PodPhase::Ready),
+            ready_since: SimTime::ZERO,
+            busy_ns: 0,
+            generation: 0,
+            restart: 0,
+        };
+        self.pods = vec![pod; count as usize];
+        (self.desired, self.alive, self.ready) = (count, count, count);
+    }
+
+    /// Asks for a new pod: the lowest number that is gone, and when it is ready.
+    pub(crate) fn start(&mut self, now: SimTime, life: &Life) -> (u32, Due) {
         self.pass(now);
         let gone = self.pods.iter().position(|pod| pod.phase.is_none());
         let number = gone.unwrap_or(self.pods.len());
@@ -103,7 +115,7 @@ impl Pods {
             self.pods.push(pod);
         }
         self.alive += 1;
-        let after_ns = if at_once { 0 } else { life.start_up.sample_lazily(|| self.stream.block()[0]) };
+        let after_ns = life.start_up.sample_lazily(|| self.stream.block()[0]);
         let pod = &mut self.pods[number];
         pod.phase = Some(PodPhase::Starting);
         pod.generation = pod.generation.wrapping_add(1);
@@ -114,6 +126,13 @@ impl Pods {
     pub(crate) fn make_ready(&mut self, now: SimTime, number: u32, life: &Life) -> Option<Due> {
         self.pass(now);
         self.ready += 1;
+        let pod = &mut self.pods[number as usize];
+        (pod.phase, pod.ready_since) = (Some(PodPhase::Ready), now);
+        self.doom(number, life)
+    }
+
+    /// When a pod that has just become ready will crash, if it can.
+    pub(crate) fn doom(&mut self, number: u32, life: &Life) -> Option<Due> {
         let crash = life.failure.as_ref().map(|(after, restart)| {
             let [_, until_crash, back, ..] = self.stream.block();
             let [after_ns] = after.sample(|_| until_crash);
@@ -121,7 +140,6 @@ impl Pods {
             (after_ns, restart_ns)
         });
         let pod = &mut self.pods[number as usize];
-        (pod.phase, pod.ready_since) = (Some(PodPhase::Ready), now);
         crash.map(|(after_ns, restart_ns)| {
             pod.restart = restart_ns;
             Due { after_ns, generation: pod.generation }

@@ -3,7 +3,9 @@
 /// Servers by number. One that is not ready takes nobody new and may finish what it has.
 #[derive(Debug, Clone)]
 pub(crate) struct Servers {
-    words: Vec<Word>,
+    /// Those numbered below 64, which is most often all of them, at hand.
+    first: Word,
+    rest: Vec<Word>,
     ready: u32,
 }
 
@@ -17,7 +19,7 @@ struct Word {
 impl Servers {
     /// The first `count` are ready.
     pub(crate) fn new(count: u32) -> Self {
-        let mut servers = Servers { words: vec![Word::default()], ready: 0 };
+        let mut servers = Servers { first: Word::default(), rest: Vec::new(), ready: 0 };
         servers.resize(count);
         servers
     }
@@ -27,53 +29,59 @@ impl Servers {
         self.ready
     }
 
+    #[inline]
     pub(crate) fn is_ready(&self, server: u32) -> bool {
-        self.words[server as usize / 64].ready >> (server % 64) & 1 == 1
+        self.word(server).is_some_and(|word| (word.ready >> (server % 64)) & 1 == 1)
     }
 
     pub(crate) fn is_taken(&self, server: u32) -> bool {
-        self.words[server as usize / 64].taken >> (server % 64) & 1 == 1
+        self.word(server).is_some_and(|word| (word.taken >> (server % 64)) & 1 == 1)
     }
 
     /// Takes the lowest-numbered that is ready and free.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn take(&mut self) -> Option<u32> {
-        for (index, word) in self.words.iter_mut().enumerate() {
-            let free = word.ready & !word.taken;
-            if free != 0 {
-                word.taken |= free & free.wrapping_neg();
-                return Some(index as u32 * 64 + free.trailing_zeros());
-            }
+        if let Some(server) = self.first.take() {
+            return Some(server);
         }
-        None
+        if self.rest.is_empty() { None } else { self.take_of_rest() }
+    }
+
+    #[inline(never)]
+    fn take_of_rest(&mut self) -> Option<u32> {
+        (1u32..).zip(&mut self.rest).find_map(|(index, word)| Some(index * 64 + word.take()?))
+    }
+
+    /// The lowest-numbered below 64 that is ready and free.
+    #[inline(always)]
+    pub(crate) fn next_free(&self) -> Option<u32> {
+        let free = self.first.ready & !self.first.taken;
+        (free != 0).then(|| free.trailing_zeros())
     }
 
     /// Takes this one.
     pub(crate) fn take_one(&mut self, server: u32) {
-        self.words[server as usize / 64].taken |= 1 << (server % 64);
+        self.word_mut(server).taken |= 1 << (server % 64);
     }
 
     #[inline]
     pub(crate) fn free(&mut self, server: u32) {
-        self.words[server as usize / 64].taken &= !(1 << (server % 64));
+        self.word_mut(server).taken &= !(1 << (server % 64));
     }
 
     pub(crate) fn set_ready(&mut self, server: u32, ready: bool) {
-        let index = server as usize / 64;
-        if index >= self.words.len() {
-            self.words.resize(index + 1, Word::default());
-        }
-        let (word, bit) = (&mut self.words[index].ready, 1 << (server % 64));
+        let (word, bit) = (&mut self.word_mut(server).ready, 1 << (server % 64));
         *word = if ready { *word | bit } else { *word & !bit };
-        self.ready = self.words.iter().map(|word| word.ready.count_ones()).sum();
+        self.ready = self.words().map(|word| word.ready.count_ones()).sum();
     }
 
     /// Makes the first `count` ready and no other.
     pub(crate) fn resize(&mut self, count: u32) {
-        let words = (count as usize).div_ceil(64).max(self.words.len());
-        self.words.resize(words, Word::default());
-        for (index, word) in self.words.iter_mut().enumerate() {
-            let bits = count.saturating_sub(index as u32 * 64);
+        if count > 64 {
+            self.word_mut(count - 1);
+        }
+        for (index, word) in (0u32..).zip(std::iter::once(&mut self.first).chain(&mut self.rest)) {
+            let bits = count.saturating_sub(index * 64);
             word.ready = if bits >= 64 { u64::MAX } else { (1 << bits) - 1 };
         }
         self.ready = count;
@@ -81,7 +89,7 @@ impl Servers {
 
     /// The ready ones, by number.
     pub(crate) fn iter_ready(&self) -> impl Iterator<Item = u32> + '_ {
-        (0u32..).zip(&self.words).flat_map(|(index, word)| {
+        (0u32..).zip(self.words()).flat_map(|(index, word)| {
             let mut left = word.ready;
             std::iter::from_fn(move || {
                 let bit = (left != 0).then(|| left.trailing_zeros())?;
@@ -89,6 +97,36 @@ impl Servers {
                 Some(index * 64 + bit)
             })
         })
+    }
+
+    fn words(&self) -> impl Iterator<Item = &Word> {
+        std::iter::once(&self.first).chain(&self.rest)
+    }
+
+    #[inline(always)]
+    fn word(&self, server: u32) -> Option<&Word> {
+        if server < 64 { Some(&self.first) } else { self.rest.get(server as usize / 64 - 1) }
+    }
+
+    #[inline(always)]
+    fn word_mut(&mut self, server: u32) -> &mut Word {
+        if server < 64 {
+            return &mut self.first;
+        }
+        let index = server as usize / 64 - 1;
+        if index >= self.rest.len() {
+            self.rest.resize(index + 1, Word::default());
+        }
+        &mut self.rest[index]
+    }
+}
+
+impl Word {
+    #[inline(always)]
+    fn take(&mut self) -> Option<u32> {
+        let free = self.ready & !self.taken;
+        self.taken |= free & free.wrapping_neg();
+        (free != 0).then(|| free.trailing_zeros())
     }
 }
 

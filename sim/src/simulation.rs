@@ -10,7 +10,7 @@ use crate::error::SimError;
 use crate::event::{Event, EventQueue, Kind};
 use crate::fingerprint::Fingerprint;
 use crate::link::Link;
-use crate::model::{Model, Ready, SlotsPlan};
+use crate::model::{Model, Ready, Rules, SlotsPlan};
 use crate::node::Node;
 use crate::observe::Observer;
 use crate::outcome::{Answers, Outcome, PodsSummary};
@@ -26,6 +26,7 @@ use crate::time::SimTime;
 #[derive(Debug, Clone)]
 pub struct Simulation {
     pub(crate) model: Arc<Ready>,
+    pub(crate) rules: Rules,
     pub(crate) now: SimTime,
     pub(crate) queue: EventQueue,
     pub(crate) a: Station,
@@ -34,8 +35,8 @@ pub struct Simulation {
     pub(crate) pods_a: Pods,
     pub(crate) pods_b: Pods,
     /// The node of A, and that of B where it has one of its own; where cores are not scarce, none.
-    pub(crate) nodes: [Option<Node>; 2],
-    pub(crate) link: Link,
+    pub(crate) nodes: [Option<Box<Node>>; 2],
+    pub(crate) link: Option<Box<Link>>,
     /// The requests on their way, each in its place; with records, all of them, by number.
     pub(crate) requests: Vec<Request>,
     /// The first of the places that are free again, each naming the next; with records there are none.
@@ -49,8 +50,6 @@ pub struct Simulation {
     pub(crate) observer: Option<Box<Observer>>,
     /// How the books stood at the end of the warm-up.
     before: Option<Box<Before>>,
-    /// The kinds of event, one bit each, that may have become void.
-    may_be_void: u16,
     events: u64,
     seed: u64,
     replication: u64,
@@ -110,13 +109,8 @@ impl Simulation {
         let events = [a.pods, slots, 1].into_iter().fold(0, u32::saturating_add);
         let chain = matches!(model.slots, Some(SlotsPlan::Markov(_)))
             .then(|| Box::new(Chain::new(seed, replication, Purpose::Slots)));
-        let mut may_be_void = [Kind::Cores, Kind::Link, Kind::PodReady, Kind::Crash, Kind::Deadline]
-            .into_iter()
-            .fold(0, |kinds, kind| kinds | 1 << kind as u16);
-        if model.crashes {
-            may_be_void |= 1 << Kind::ServedA as u16 | 1 << Kind::ServedB as u16;
-        }
         let mut simulation = Simulation {
+            rules: model.rules,
             now: SimTime::ZERO,
             queue: EventQueue::with_capacity(events.min(FIRST_ROOM) as usize),
             a: Station::new("a", a.pods, a.balancer, a.queue_limit),
@@ -125,10 +119,10 @@ impl Simulation {
             pods_a: Pods::new(seed, replication, Purpose::PodsA),
             pods_b: Pods::new(seed, replication, Purpose::PodsB),
             nodes: [
-                a.cores.map(|cores| Node::new(cores, [a.cpu_share, b.cpu_share])),
-                b.cores.map(|cores| Node::new(cores, [a.cpu_share, b.cpu_share])),
+                a.cores.map(|cores| Box::new(Node::new(cores, [a.cpu_share, b.cpu_share]))),
+                b.cores.map(|cores| Box::new(Node::new(cores, [a.cpu_share, b.cpu_share]))),
             ],
-            link: Link::default(),
+            link: model.rates.as_ref().map(|_| Box::default()),
             requests: Vec::with_capacity(room.min(FIRST_ROOM) as usize),
             free: NOBODY,
             source: Source::new(&model.load, unprompted, seed, replication),
@@ -139,7 +133,6 @@ impl Simulation {
             slots: Slots { chain, ..Slots::default() },
             observer: setup.scrape.map(|scrape| Box::new(Observer::new(scrape))),
             before: None,
-            may_be_void,
             events: 0,
             seed,
             replication,
@@ -184,11 +177,16 @@ impl Simulation {
     pub fn step(&mut self) -> Option<Event> {
         let horizon = self.model.horizon.unwrap_or(SimTime::MAX);
         while let Some(event) = self.queue.pop_until(horizon) {
-            if self.handle(event) {
+            if self.handle_aside(event) {
                 return Some(event);
             }
         }
         None
+    }
+
+    #[inline(never)]
+    fn handle_aside(&mut self, event: Event) -> bool {
+        self.handle::<false>(event)
     }
 
     /// Runs until every request has ended, or to the horizon.
@@ -226,7 +224,7 @@ impl Simulation {
             let pod_seconds = pods.alive_area as f64 * 1e-9;
             PodsSummary { pod_seconds, changes: pods.changes, crashes: pods.crashes }
         };
-        let mut trail = if self.model.setup.records { self.requests } else { Vec::new() };
+        let mut trail = if self.rules.records { self.requests } else { Vec::new() };
         trail.retain(|request| request.phase == Phase::Done || request.gone);
         Outcome {
             seed: self.seed,
@@ -253,10 +251,7 @@ impl Simulation {
     /// Checks the books of every station against the requests that are still in it.
     fn audit(&mut self) -> Result<(), SimError> {
         let mut times = [[0u128; 2]; 3];
-        let (hold_a, release) = {
-            let link = &self.model.setup.link;
-            (link.hold_a, link.release_after_transfer)
-        };
+        let Rules { hold_a, release_after_transfer: release, .. } = self.rules;
         for request in &self.requests {
             let here = u128::from(self.now.since(request.since));
             let slot = u128::from(self.now.since(request.slot_since));
@@ -325,26 +320,32 @@ impl Simulation {
     }
 
     fn run_events(&mut self, until: SimTime) {
-        while let Some(event) = self.queue.pop_until(until) {
-            self.handle(event);
+        if self.rules.plain {
+            while let Some(event) = self.queue.pop_until(until) {
+                self.handle::<true>(event);
+            }
+        } else {
+            while let Some(event) = self.queue.pop_until(until) {
+                self.handle::<false>(event);
+            }
         }
     }
 
     /// Whether it was an event and not a void one.
     #[inline(always)]
-    fn handle(&mut self, event: Event) -> bool {
-        if self.may_be_void >> (event.kind as u16) & 1 == 1 && self.is_void(event) {
+    fn handle<const PLAIN: bool>(&mut self, event: Event) -> bool {
+        if (self.rules::<PLAIN>().may_be_void >> (event.kind as u16)) & 1 == 1 && self.is_void(event) {
             return false;
         }
         self.now = event.time;
         self.events += 1;
         self.fingerprint.event(event);
         match event.kind {
-            Kind::Arrive => self.arrive(event.place),
-            Kind::ServedA => self.served_a(event.place),
-            Kind::Transferred => self.transferred(event.place),
-            Kind::ServedB => self.served_b(event.place),
-            Kind::Answer => self.answer(event.place),
+            Kind::Arrive => self.arrive::<PLAIN>(event.place),
+            Kind::ServedA => self.served_a::<PLAIN>(event.place),
+            Kind::Transferred => self.transferred::<PLAIN>(event.place),
+            Kind::ServedB => self.served_b::<PLAIN>(event.place),
+            Kind::Answer => self.answer::<PLAIN>(event.place),
             _ => self.handle_rare(event),
         }
         true

@@ -95,15 +95,26 @@ impl Station {
 
     /// A request comes. `route` is its number in chance for the choice of a server.
     #[inline(always)]
-    pub(crate) fn arrive(&mut self, now: SimTime, place: u32, requests: &mut [Request], route: u32) -> Entry {
+    pub(crate) fn arrive<const PLAIN: bool>(
+        &mut self,
+        now: SimTime,
+        place: u32,
+        requests: &mut [Request],
+        route: u32,
+    ) -> Entry {
         self.books.pass(now);
         self.books.arrived += 1;
-        if self.balancer != Balancer::CentralQueue {
+        if !PLAIN && !self.is_central() {
             return self.balance(place, requests, route);
         }
         if let Some(server) = self.servers.take() {
             self.books.busy += 1;
             return Entry::Served(server);
+        }
+        if PLAIN {
+            self.line.push(place, requests);
+            self.books.waiting += 1;
+            return Entry::Waits(NOBODY);
         }
         self.wait(place, requests, NOBODY)
     }
@@ -173,9 +184,9 @@ impl Station {
     /// Who goes to a server that is free: it may be one whose client is gone, and then the next is asked for
     /// again. If there is nobody, the server rests.
     #[inline(always)]
-    pub(crate) fn next(&mut self, server: u32, requests: &[Request]) -> Option<u32> {
-        let own = self.lines.get_mut(server as usize).filter(|line| line.first != NOBODY);
-        let line = match own {
+    pub(crate) fn next<const PLAIN: bool>(&mut self, server: u32, requests: &[Request]) -> Option<u32> {
+        let own = if PLAIN { None } else { self.lines.get_mut(server as usize) };
+        let line = match own.filter(|line| line.first != NOBODY) {
             Some(line) => line,
             None if self.line.first != NOBODY && self.servers.is_ready(server) => &mut self.line,
             None => {
@@ -199,6 +210,12 @@ impl Station {
         let server = self.servers.take()?;
         self.books.busy += 1;
         Some(server)
+    }
+
+    /// Whether all wait in one line.
+    #[inline(always)]
+    pub(crate) fn is_central(&self) -> bool {
+        self.balancer == Balancer::CentralQueue
     }
 
     /// Books the wait of a request whose service begins.
@@ -294,6 +311,14 @@ impl Books {
         self.changed = now;
     }
 
+    /// One comes, is served in no time, and goes.
+    #[inline(always)]
+    pub(crate) fn pass_through(&mut self) {
+        self.arrived += 1;
+        self.began += 1;
+        self.served += 1;
+    }
+
     fn present(&self) -> u64 {
         u64::from(self.waiting) + u64::from(self.busy)
     }
@@ -324,10 +349,10 @@ mod tests {
     #[test]
     fn an_audit_names_the_identity_that_fails() {
         let mut station = Station::new("a", 1, Balancer::CentralQueue, None);
-        assert_eq!(station.arrive(SimTime::ZERO, 0, &mut [], 0), Entry::Served(0));
+        assert_eq!(station.arrive::<false>(SimTime::ZERO, 0, &mut [], 0), Entry::Served(0));
         station.begin(0);
         station.leave(SimTime::from_nanos(5), 4);
-        assert_eq!(station.next(0, &[]), None);
+        assert_eq!(station.next::<false>(0, &[]), None);
         let SimError::Imbalance { identity, left, right, .. } =
             station.audit(SimTime::from_nanos(5), 0, 0).unwrap_err()
         else {

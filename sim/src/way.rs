@@ -8,19 +8,31 @@ use splitscale_spec::{Stage, Status};
 use crate::chance::Demands;
 use crate::event::{Event, Kind};
 use crate::law::unit;
+use crate::model::Rules;
 use crate::request::{Phase, Request};
 use crate::simulation::Simulation;
 use crate::station::Entry;
 use crate::time::SimTime;
 
 impl Simulation {
+    /// The rules; where they are known to be plain, the compiler knows them too.
+    #[inline(always)]
+    pub(crate) fn rules<const PLAIN: bool>(&self) -> Rules {
+        if PLAIN {
+            Rules { records: self.rules.records, closed: self.rules.closed, ..Rules::PLAIN }
+        } else {
+            self.rules
+        }
+    }
+
     /// Schedules the next arrival that no answer prompts. One at a time: the event order puts it where it
     /// would stand had all been scheduled at the start, and the queue stays short.
     pub(crate) fn schedule_unprompted(&mut self) {
         while self.source.left() > 0 {
             let demands = self.chance.draw(&self.model.laws);
             let Some(sent) = self.source.next(&self.model.load, &demands) else { return };
-            if self.model.thin.is_none_or(|share| unit(demands.thin) < share) {
+            let thinned = self.rules.thin && self.model.thin.is_some_and(|share| unit(demands.thin) >= share);
+            if !thinned {
                 self.create(sent, &demands);
                 return;
             }
@@ -43,27 +55,29 @@ impl Simulation {
         self.schedule(sent, Kind::Arrive, place);
     }
 
-    pub(crate) fn arrive(&mut self, place: u32) {
+    #[inline(always)]
+    pub(crate) fn arrive<const PLAIN: bool>(&mut self, place: u32) {
         self.schedule_unprompted();
         self.tally.sent += 1;
         self.tally.first_sent.get_or_insert(self.now);
-        if let Some(deadline_ns) = self.model.deadline_ns {
-            self.schedule(self.now.after(deadline_ns), Kind::Deadline, place);
+        if self.rules::<PLAIN>().deadline {
+            let deadline_ns = self.model.deadline_ns;
+            self.schedule(self.now.after(deadline_ns.unwrap_or(0)), Kind::Deadline, place);
         }
         let request = &mut self.requests[place as usize];
         request.phase = Phase::QueueA;
         (request.pods_a, request.slots, request.pods_b) =
             (self.a.servers.ready(), self.proxy.servers.ready(), self.b.servers.ready());
         let route = (request.route >> 32) as u32;
-        match self.a.arrive(self.now, place, &mut self.requests, route) {
-            Entry::Served(pod) => self.start_a(place, pod),
+        match self.a.arrive::<PLAIN>(self.now, place, &mut self.requests, route) {
+            Entry::Served(pod) => self.start_a::<PLAIN>(place, pod),
             Entry::Waits(pod) => self.requests[place as usize].pod_a = pod,
-            Entry::Refused => self.refuse(place),
+            Entry::Refused => self.refuse::<PLAIN>(place),
         }
     }
 
     #[inline(always)]
-    fn start_a(&mut self, place: u32, pod: u32) {
+    fn start_a<const PLAIN: bool>(&mut self, place: u32, pod: u32) {
         let request = &mut self.requests[place as usize];
         request.phase = Phase::AtA;
         request.pod_a = pod;
@@ -71,65 +85,71 @@ impl Simulation {
         request.since = self.now;
         self.a.begin(request.queue_a_ns);
         let service_ns = request.service_a_ns;
-        if self.nodes[0].is_some() {
+        if self.rules::<PLAIN>().node_a {
             self.begin_on_node(Stage::A, place, service_ns);
         } else {
             self.schedule(self.now.after(service_ns), Kind::ServedA, place);
         }
     }
 
-    pub(crate) fn served_a(&mut self, place: u32) {
+    #[inline(always)]
+    pub(crate) fn served_a<const PLAIN: bool>(&mut self, place: u32) {
         let request = &mut self.requests[place as usize];
         let (pod, held_ns, gone) = (request.pod_a, self.now.since(request.since), request.gone);
         request.since = self.now;
         if gone {
-            self.free(place);
-            self.release_a(pod, held_ns);
+            self.free::<PLAIN>(place);
+            self.release_a::<PLAIN>(pod, held_ns);
             return;
         }
         request.service_a_ns = held_ns;
         request.phase = Phase::QueueProxy;
-        let hold_a = self.model.setup.link.hold_a;
-        if !hold_a {
-            self.release_a(pod, held_ns);
+        let (takes_no_time, back_ns) = (request.transfer_ns | request.service_b_ns == 0, request.back_ns);
+        if takes_no_time && self.passes_through::<PLAIN>(place) {
+            self.release_a::<PLAIN>(pod, held_ns);
+            return self.leave::<PLAIN>(place, back_ns);
         }
-        let entry = self.proxy.arrive(self.now, place, &mut self.requests, 0);
+        let hold_a = self.rules::<PLAIN>().hold_a;
+        if !hold_a {
+            self.release_a::<PLAIN>(pod, held_ns);
+        }
+        let entry = self.proxy.arrive::<PLAIN>(self.now, place, &mut self.requests, 0);
         if hold_a && !matches!(entry, Entry::Waits(_)) {
-            self.release_a(pod, held_ns);
+            self.release_a::<PLAIN>(pod, held_ns);
         }
         match entry {
             Entry::Served(slot) => {
-                let transfer_ns = self.begin_transfer(place, slot);
+                let transfer_ns = self.begin_transfer::<PLAIN>(place, slot);
                 // What takes no time is part of this event. Only here, where it is the last thing done: among
                 // the events of this instant it would be the next.
-                if transfer_ns == 0 && self.model.rates.is_none() {
-                    self.transferred(place);
+                if transfer_ns == 0 && !self.rules::<PLAIN>().link {
+                    self.transferred_aside(place);
                 } else {
-                    self.transfer(place, transfer_ns);
+                    self.transfer::<PLAIN>(place, transfer_ns);
                 }
             }
             Entry::Waits(_) => {}
-            Entry::Refused => self.refuse(place),
+            Entry::Refused => self.refuse::<PLAIN>(place),
         }
     }
 
     /// An A pod is free after `held_ns`: it takes the next or rests.
     #[inline(always)]
-    pub(crate) fn release_a(&mut self, pod: u32, held_ns: u64) {
+    pub(crate) fn release_a<const PLAIN: bool>(&mut self, pod: u32, held_ns: u64) {
         self.a.leave(self.now, held_ns);
-        if self.observer.is_some() {
+        if self.rules::<PLAIN>().observed {
             self.pods_a.worked(pod, held_ns);
         }
-        self.employ_a(pod);
+        self.employ_a::<PLAIN>(pod);
     }
 
     #[inline(always)]
-    pub(crate) fn employ_a(&mut self, pod: u32) {
-        while let Some(next) = self.a.next(pod, &self.requests) {
+    pub(crate) fn employ_a<const PLAIN: bool>(&mut self, pod: u32) {
+        while let Some(next) = self.a.next::<PLAIN>(pod, &self.requests) {
             if !self.requests[next as usize].gone {
-                return self.start_a(next, pod);
+                return self.start_a::<PLAIN>(next, pod);
             }
-            self.free(next);
+            self.free::<PLAIN>(next);
         }
         if !self.a.servers.is_ready(pod) {
             self.drained(Stage::A, pod);
@@ -138,7 +158,7 @@ impl Simulation {
 
     /// Takes the slot; how long the transfer takes where it needs no link.
     #[inline(always)]
-    fn begin_transfer(&mut self, place: u32, slot: u32) -> u64 {
+    fn begin_transfer<const PLAIN: bool>(&mut self, place: u32, slot: u32) -> u64 {
         let request = &mut self.requests[place as usize];
         request.phase = Phase::Transfer;
         request.slot = slot;
@@ -150,16 +170,17 @@ impl Simulation {
     }
 
     #[inline(always)]
-    fn transfer(&mut self, place: u32, transfer_ns: u64) {
-        if self.model.rates.is_some() {
+    fn transfer<const PLAIN: bool>(&mut self, place: u32, transfer_ns: u64) {
+        if self.rules::<PLAIN>().link {
             self.begin_on_link(place);
         } else {
             self.schedule(self.now.after(transfer_ns), Kind::Transferred, place);
         }
     }
 
-    pub(crate) fn transferred(&mut self, place: u32) {
-        let release = self.model.setup.link.release_after_transfer;
+    #[inline(always)]
+    pub(crate) fn transferred<const PLAIN: bool>(&mut self, place: u32) {
+        let release = self.rules::<PLAIN>().release_after_transfer;
         let request = &mut self.requests[place as usize];
         let (slot, took_ns, gone) = (request.slot, self.now.since(request.since), request.gone);
         request.since = self.now;
@@ -168,55 +189,57 @@ impl Simulation {
             request.transfer_ns = took_ns;
             request.phase = Phase::QueueB;
         }
-        if let Some(observer) = &mut self.observer {
+        if self.rules::<PLAIN>().observed
+            && let Some(observer) = &mut self.observer
+        {
             observer.transferred(self.model.payload_bytes.unwrap_or(0), took_ns);
         }
         if gone {
-            self.free(place);
-            return self.release_slot(slot, took_ns);
+            self.free::<PLAIN>(place);
+            return self.release_slot::<PLAIN>(slot, took_ns);
         }
         if release {
-            self.release_slot(slot, took_ns);
+            self.release_slot::<PLAIN>(slot, took_ns);
         }
-        match self.b.arrive(self.now, place, &mut self.requests, route) {
+        match self.b.arrive::<PLAIN>(self.now, place, &mut self.requests, route) {
             Entry::Served(pod) => {
-                let service_ns = self.begin_b(place, pod);
-                if service_ns == 0 && self.node_of(Stage::B).is_none() {
-                    self.served_b(place);
+                let service_ns = self.begin_b::<PLAIN>(place, pod);
+                if service_ns == 0 && !self.rules::<PLAIN>().node_b {
+                    self.served_b_aside(place);
                 } else {
-                    self.serve_b(place, service_ns);
+                    self.serve_b::<PLAIN>(place, service_ns);
                 }
             }
             Entry::Waits(pod) => self.requests[place as usize].pod_b = pod,
             Entry::Refused => {
                 if !release {
-                    self.release_slot(slot, took_ns);
+                    self.release_slot::<PLAIN>(slot, took_ns);
                 }
-                self.refuse(place);
+                self.refuse::<PLAIN>(place);
             }
         }
     }
 
     /// A slot is free after `held_ns`: it takes the next or rests.
     #[inline(always)]
-    pub(crate) fn release_slot(&mut self, slot: u32, held_ns: u64) {
+    pub(crate) fn release_slot<const PLAIN: bool>(&mut self, slot: u32, held_ns: u64) {
         self.proxy.leave(self.now, held_ns);
-        self.employ_slot(slot);
+        self.employ_slot::<PLAIN>(slot);
     }
 
     #[inline(always)]
-    pub(crate) fn employ_slot(&mut self, slot: u32) {
-        while let Some(next) = self.proxy.next(slot, &self.requests) {
+    pub(crate) fn employ_slot<const PLAIN: bool>(&mut self, slot: u32) {
+        while let Some(next) = self.proxy.next::<PLAIN>(slot, &self.requests) {
             let request = &self.requests[next as usize];
             if request.gone {
-                self.free(next);
+                self.free::<PLAIN>(next);
                 continue;
             }
-            let transfer_ns = self.begin_transfer(next, slot);
-            self.transfer(next, transfer_ns);
-            if self.model.setup.link.hold_a {
+            let transfer_ns = self.begin_transfer::<PLAIN>(next, slot);
+            self.transfer::<PLAIN>(next, transfer_ns);
+            if self.rules::<PLAIN>().hold_a {
                 let request = &self.requests[next as usize];
-                self.release_a(request.pod_a, request.service_a_ns + request.queue_proxy_ns);
+                self.release_a::<PLAIN>(request.pod_a, request.service_a_ns + request.queue_proxy_ns);
             }
             return;
         }
@@ -224,7 +247,7 @@ impl Simulation {
 
     /// Takes the pod; how long the service takes on cores of its own.
     #[inline(always)]
-    fn begin_b(&mut self, place: u32, pod: u32) -> u64 {
+    fn begin_b<const PLAIN: bool>(&mut self, place: u32, pod: u32) -> u64 {
         let request = &mut self.requests[place as usize];
         request.phase = Phase::AtB;
         request.pod_b = pod;
@@ -235,8 +258,8 @@ impl Simulation {
     }
 
     #[inline(always)]
-    fn serve_b(&mut self, place: u32, service_ns: u64) {
-        if self.node_of(Stage::B).is_some() {
+    fn serve_b<const PLAIN: bool>(&mut self, place: u32, service_ns: u64) {
+        if self.rules::<PLAIN>().node_b {
             self.begin_on_node(Stage::B, place, service_ns);
         } else {
             self.schedule(self.now.after(service_ns), Kind::ServedB, place);
@@ -244,52 +267,77 @@ impl Simulation {
     }
 
     /// The pod is free and so is the slot.
-    pub(crate) fn served_b(&mut self, place: u32) {
-        let release = self.model.setup.link.release_after_transfer;
+    #[inline(always)]
+    pub(crate) fn served_b<const PLAIN: bool>(&mut self, place: u32) {
+        let release = self.rules::<PLAIN>().release_after_transfer;
         let request = &mut self.requests[place as usize];
         let (pod, slot, back_ns) = (request.pod_b, request.slot, request.back_ns);
         let (service_ns, gone) = (self.now.since(request.since), request.gone);
         let held_ns = self.now.since(request.slot_since);
         request.since = self.now;
         if gone {
-            self.free(place);
+            self.free::<PLAIN>(place);
         } else {
             request.service_b_ns = service_ns;
             request.phase = Phase::Back;
         }
-        self.release_b(pod, service_ns);
+        self.release_b::<PLAIN>(pod, service_ns);
         if !release {
-            self.release_slot(slot, held_ns);
+            self.release_slot::<PLAIN>(slot, held_ns);
         }
-        if gone {
-            return;
+        if !gone {
+            self.leave::<PLAIN>(place, back_ns);
         }
+    }
+
+    /// Where transfer and B take no time and nobody is in the way, the slot and the B pod are taken and free
+    /// again within this event.
+    #[inline(always)]
+    fn passes_through<const PLAIN: bool>(&mut self, place: u32) -> bool {
+        let Rules { link, node_b, observed, .. } = self.rules::<PLAIN>();
+        if link || node_b || observed || !self.b.is_central() {
+            return false;
+        }
+        let (Some(slot), Some(pod)) = (self.proxy.servers.next_free(), self.b.servers.next_free()) else {
+            return false;
+        };
+        self.proxy.books.pass_through();
+        self.b.books.pass_through();
+        let request = &mut self.requests[place as usize];
+        (request.slot, request.pod_b, request.slot_since) = (slot, pod, self.now);
+        request.phase = Phase::Back;
+        true
+    }
+
+    /// All work is done: the answer is on its way back.
+    #[inline(always)]
+    fn leave<const PLAIN: bool>(&mut self, place: u32, back_ns: u64) {
         if back_ns > 0 {
             self.schedule(self.now.after(back_ns), Kind::Answer, place);
         } else {
             // An answer is of the first class: this instant's would be the next event in any case.
-            self.answer(place);
+            self.answer::<PLAIN>(place);
         }
     }
 
     /// A B pod is free after `service_ns`: it takes the next or rests.
     #[inline(always)]
-    pub(crate) fn release_b(&mut self, pod: u32, service_ns: u64) {
+    pub(crate) fn release_b<const PLAIN: bool>(&mut self, pod: u32, service_ns: u64) {
         self.b.leave(self.now, service_ns);
-        if self.observer.is_some() {
+        if self.rules::<PLAIN>().observed {
             self.pods_b.worked(pod, service_ns);
         }
-        self.employ_b(pod);
+        self.employ_b::<PLAIN>(pod);
     }
 
     #[inline(always)]
-    pub(crate) fn employ_b(&mut self, pod: u32) {
-        while let Some(next) = self.b.next(pod, &self.requests) {
+    pub(crate) fn employ_b<const PLAIN: bool>(&mut self, pod: u32) {
+        while let Some(next) = self.b.next::<PLAIN>(pod, &self.requests) {
             if !self.requests[next as usize].gone {
-                let service_ns = self.begin_b(next, pod);
-                return self.serve_b(next, service_ns);
+                let service_ns = self.begin_b::<PLAIN>(next, pod);
+                return self.serve_b::<PLAIN>(next, service_ns);
             }
-            self.free(next);
+            self.free::<PLAIN>(next);
         }
         if !self.b.servers.is_ready(pod) {
             self.drained(Stage::B, pod);
@@ -297,47 +345,68 @@ impl Simulation {
     }
 
     /// The client has its answer.
-    pub(crate) fn answer(&mut self, place: u32) {
+    #[inline(always)]
+    pub(crate) fn answer<const PLAIN: bool>(&mut self, place: u32) {
         let request = &mut self.requests[place as usize];
         let gone = request.gone;
         if !gone {
             request.done = self.now;
             let latency_ns = request.latency_ns();
             self.answers.add(latency_ns);
-            if let Some(observer) = &mut self.observer {
+            if self.rules::<PLAIN>().observed
+                && let Some(observer) = &mut self.observer
+            {
                 observer.answered(latency_ns);
             }
         }
-        self.free(place);
+        self.free::<PLAIN>(place);
         if !gone {
-            self.over(Status::Answered);
+            self.over::<PLAIN>(Status::Answered);
         }
     }
 
     #[inline(never)]
-    pub(crate) fn refuse(&mut self, place: u32) {
+    pub(crate) fn refuse<const PLAIN: bool>(&mut self, place: u32) {
         self.requests[place as usize].end(Status::Refused, self.now);
-        self.free(place);
-        self.over(Status::Refused);
+        self.free::<PLAIN>(place);
+        self.over::<PLAIN>(Status::Refused);
     }
 
     /// The client knows how its request ended; in a closed loop it thinks and sends its next.
     #[inline]
-    pub(crate) fn over(&mut self, status: Status) {
+    pub(crate) fn over<const PLAIN: bool>(&mut self, status: Status) {
         self.tally.add(status);
         self.tally.last_end = self.now;
-        if self.model.closed && self.tally.created + self.source.left() < self.model.requests {
+        if self.rules::<PLAIN>().closed && self.tally.created + self.source.left() < self.model.requests {
             let demands = self.chance.draw(&self.model.laws);
             self.create(self.now.after(demands.gap), &demands);
         }
     }
 
+    // The same steps for callers off the common way, without another copy of their code.
+
+    #[inline(never)]
+    pub(crate) fn served_a_aside(&mut self, place: u32) {
+        self.served_a::<false>(place);
+    }
+
+    #[inline(never)]
+    pub(crate) fn transferred_aside(&mut self, place: u32) {
+        self.transferred::<false>(place);
+    }
+
+    #[inline(never)]
+    pub(crate) fn served_b_aside(&mut self, place: u32) {
+        self.served_b::<false>(place);
+    }
+
     /// The place of a request that nobody works on any more may be used again.
     #[inline]
-    pub(crate) fn free(&mut self, place: u32) {
+    pub(crate) fn free<const PLAIN: bool>(&mut self, place: u32) {
+        let records = self.rules.records;
         let request = &mut self.requests[place as usize];
         request.phase = Phase::Done;
-        if !self.model.setup.records {
+        if !records {
             request.next = self.free;
             self.free = place;
         }

@@ -43,7 +43,7 @@ pub(crate) fn become_binary(command: &str, args: &[&str]) -> String {
 
 /// Every test once: with libtorch all of them, then, built without it, those that hold what is said then.
 pub(crate) fn test(libtorch: &Path) -> Result<(), String> {
-    let whole = ["test", "--workspace", "--no-fail-fast"];
+    let whole = ["test", "--no-fail-fast"];
     let with = run_tests(cargo(Some(libtorch)).args(whole).args(["--features", "torch"]))?;
     let without =
         run_tests(cargo(None).args(whole).args(["--lib", "--bins", "--tests", "without_libtorch"]))?;
@@ -52,8 +52,11 @@ pub(crate) fn test(libtorch: &Path) -> Result<(), String> {
 
 /// Every test in release, the long ones (`#[ignore]`) too.
 pub(crate) fn nightly(libtorch: &Path) -> Result<(), String> {
-    let whole = ["test", "--release", "--workspace", "--no-fail-fast", "--features", "torch"];
-    report(&[run_tests(cargo(Some(libtorch)).args(whole).args(["--", "--include-ignored"]))?])
+    let whole = ["test", "--release", "--no-fail-fast", "--features", "torch"];
+    let ours = run_tests(cargo(Some(libtorch)).args(whole).args(["--", "--include-ignored"]))?;
+    // The peers are no default member: they would change features that ours are compiled with.
+    let peers = run_tests(cargo(None).args(["test", "--release", "--package", "splitscale-sim-peers"]))?;
+    report(&[ours, peers])
 }
 
 /// Where cargo puts what it builds.
