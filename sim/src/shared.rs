@@ -10,7 +10,8 @@
 //! simply stops the clock.
 //!
 //! Service is counted in integers of 2^-40 of its unit (nanoseconds at full speed, or bits), so that no
-//! rounding adds up: a rate is off by at most 2^-40.
+//! rounding adds up: a rate is too high by at most 2^-40. It is never too low: a job that ends by right in the
+//! instant in which the rate falls must not miss it by a hair.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -47,7 +48,7 @@ impl Shared {
 
     /// From now on each job gets `rate` \[units a ns\].
     pub(crate) fn set_rate(&mut self, rate: f64) {
-        self.rate = (rate * (1u64 << FRACTION_BITS) as f64) as u64;
+        self.rate = (rate * (1u64 << FRACTION_BITS) as f64).ceil() as u64;
     }
 
     /// A job of `demand` units joins.
@@ -127,7 +128,7 @@ mod tests {
         link.advance(at(1_000_000));
         assert_eq!(link.leave(), None);
         link.set_rate(0.001);
-        assert_eq!(link.next(), Some(at(1_008_001)), "2^-40 rounds the rate down");
+        assert_eq!(link.next(), Some(at(1_008_000)));
     }
 
     #[test]

@@ -141,6 +141,10 @@ impl Simulation {
         simulation.first_pods();
         simulation.first_slots();
         simulation.schedule_unprompted();
+        // Clients that think before their first request do not come in the order of their numbers.
+        while model.rules.closed && simulation.source.left() > 0 {
+            simulation.schedule_unprompted();
+        }
         simulation
     }
 

@@ -1,8 +1,10 @@
 //! Integration tests of the simulator.
 
 mod analysis;
+mod anything;
 mod control;
 mod exact;
+mod features;
 mod golden;
 mod properties;
 mod records;

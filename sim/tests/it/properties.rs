@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use splitscale_sim::{Arrivals, Setup, SimTime, Simulation};
 use splitscale_spec::{Laws, Replicas, ServiceLaw};
 
-fn law() -> impl Strategy<Value = ServiceLaw> {
+pub(crate) fn law() -> impl Strategy<Value = ServiceLaw> {
     prop_oneof![
         (0u32..4).prop_map(|ms| ServiceLaw::Deterministic { value_s: f64::from(ms) * 1e-3 }),
         (1e-6..1.0).prop_map(|mean_s| ServiceLaw::Exponential { mean_s }),
