@@ -8,7 +8,7 @@ use crate::chain::ChainState;
 use crate::recorded::{Recorded, TextOf};
 use crate::trace::BandwidthTrace;
 
-/// A pipeline, its laws and its load. [`Setup::validate`](crate::Model::of) makes it a [`Model`](crate::Model).
+/// A pipeline, its laws and its load. [`Model::of`](crate::Model::of) checks it.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Setup {

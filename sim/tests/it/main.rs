@@ -6,6 +6,7 @@ mod control;
 mod exact;
 mod features;
 mod golden;
+mod loads;
 mod properties;
 mod records;
 mod setup;
