@@ -7,6 +7,7 @@ use crate::{Failure, cargo, libtorch, simpy};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
+use std::process::Stdio;
 use std::time::SystemTime;
 
 /// One figure of an area.
@@ -32,7 +33,7 @@ struct Peer {
     id: &'static str,
 }
 
-/// What an estimate of seconds an iteration becomes.
+/// What an estimate of seconds an iteration, or of something else that should be small, becomes.
 enum Unit {
     /// Units of work a second, called so.
     Rate(&'static str),
@@ -61,7 +62,7 @@ const fn row(area: &'static str, name: &'static str, unit: Unit, id: &'static st
     Row { area, name, unit, id, work: 1.0, peers: &[], limit: None, target: None }
 }
 
-const ROWS: [Row; 11] = [
+const ROWS: [Row; 12] = [
     Row {
         work: CUSTOMERS,
         peers: &[
@@ -87,6 +88,10 @@ const ROWS: [Row; 11] = [
     Row {
         target: Some(Target::Absolute(1.0)),
         ..row("sim", "clone of a running state", MICROSECONDS, "simulate/clone_100")
+    },
+    Row {
+        target: Some(Target::Absolute(10.0)),
+        ..row("sim", "peak memory, 10 M customers", Unit::Time("MB", 1.0), "memory/mm1_10m")
     },
     Row {
         limit: Some("train/bare_loop"),
@@ -137,6 +142,7 @@ pub(crate) fn run(area: &str) -> Result<(), Failure> {
             cargo::succeed(&mut bench, "the benchmark")?;
             let simpy = if area == "sim" { simpy::measure(&target) } else { Err("not run".into()) };
             let estimate = |id: &str| match (id.strip_prefix("simpy/"), &simpy) {
+                (None, _) if id.starts_with("memory/") => peak_mb(),
                 (None, _) => estimate(&target.join("criterion"), id, begin),
                 (Some(model), Ok(rates)) => rates.seconds(model).ok_or(format!("{id} gave no estimate")),
                 (Some(_), Err(why)) => Err(why.clone()),
@@ -152,6 +158,16 @@ pub(crate) fn run(area: &str) -> Result<(), Failure> {
         .map_err(|error| format!("{}: {error}", path.display()))?;
     println!("{}", path.display());
     Ok(())
+}
+
+/// What a run of the simulator alone in its process takes at most \[MB\].
+fn peak_mb() -> Result<f64, String> {
+    let mut run = cargo::cargo(None);
+    run.args(["run", "--quiet", "--release", "--package", "splitscale-sim-peers", "--bin", "memory"]);
+    let output =
+        run.stderr(Stdio::inherit()).output().map_err(|error| format!("cannot run cargo: {error}"))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    text.trim().parse().map_err(|_| "the run that measures its memory told nothing".to_string())
 }
 
 fn all_skipped(area: &str, why: &str) -> Value {
