@@ -63,6 +63,16 @@ proptest! {
         prop_assert_eq!(outcome.unwrap().trail.len() as u32, setup.arrivals.requests());
     }
 
+    /// The plain pipeline has code of its own; single steps go through the general one.
+    #[test]
+    fn step_by_step_is_the_same_run(setup in setups(), seed: u64) {
+        let whole = Simulation::new(&setup, seed, 0).unwrap().run_to_end().unwrap();
+        let mut simulation = Simulation::new(&setup, seed, 0).unwrap();
+        let events = std::iter::from_fn(|| simulation.step()).count() as u64;
+        prop_assert_eq!(events, whole.events);
+        prop_assert_eq!(simulation.run_to_end().unwrap(), whole);
+    }
+
     /// No makespan beats the work of a station divided among its servers, nor the longest single way.
     #[test]
     fn no_run_is_faster_than_its_work(setup in setups(), seed: u64) {
