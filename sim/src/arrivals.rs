@@ -1,12 +1,11 @@
 //! When requests are sent, as a document.
 
 use serde::Deserialize;
-use splitscale_spec::{Invalid, ServiceLaw};
+use splitscale_spec::{Invalid, ServiceLaw, not_negative, positive};
 
 use crate::chain::ChainState;
 use crate::event::MAX_REQUESTS;
 use crate::recorded::{Recorded, TextOf};
-use crate::setup::{not_negative, positive};
 use crate::trace::{Counts, Stamps, TraceError, Windows};
 
 /// How the load is made. Open loads that leave `requests` away go on until the horizon.

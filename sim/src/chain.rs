@@ -1,11 +1,10 @@
 //! A Markov chain in continuous time: traffic on the link, or the rate of arrivals.
 
 use serde::Deserialize;
-use splitscale_spec::{Invalid, ServiceLaw};
+use splitscale_spec::{Invalid, ServiceLaw, positive};
 
 use crate::chance::{Purpose, Stream};
 use crate::law::{Sampler, unit};
-use crate::setup::positive;
 
 /// One state. A chain begins in the first and stays an exponential time in each.
 #[derive(Debug, Clone, PartialEq, Deserialize)]

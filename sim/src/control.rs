@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use splitscale_spec::{PodPhase, Replicas, Stage, Status};
+use splitscale_spec::{PodPhase, Replicas, Stage, Status, at_least_one};
 
 use crate::error::SimError;
 use crate::event::{Event, Kind};
@@ -10,7 +10,7 @@ use crate::fingerprint::Change;
 use crate::model::{Rules, SlotsPlan};
 use crate::pods::{Due, Pods};
 use crate::request::{NOBODY, Phase};
-use crate::setup::{Setup, at_least_one};
+use crate::setup::Setup;
 use crate::simulation::Simulation;
 use crate::time::SimTime;
 

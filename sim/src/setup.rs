@@ -1,7 +1,9 @@
 //! What is simulated, as a document.
 
 use serde::Deserialize;
-use splitscale_spec::{Balancer, Encoding, Invalid, Laws, Replicas, ServiceLaw};
+use splitscale_spec::{
+    Balancer, Encoding, Invalid, Laws, Replicas, ServiceLaw, at_least_one, not_negative, positive,
+};
 
 use crate::arrivals::Arrivals;
 use crate::chain::ChainState;
@@ -414,25 +416,4 @@ fn nothing() -> ServiceLaw {
 
 fn one() -> f64 {
     1.0
-}
-
-pub(crate) fn at_least_one(field: &str, value: u32) -> Result<(), Invalid> {
-    if value > 0 {
-        return Ok(());
-    }
-    Err(Invalid::new(field, "zero; it takes at least 1"))
-}
-
-pub(crate) fn positive(field: &str, value: f64) -> Result<(), Invalid> {
-    if value.is_finite() && value > 0.0 {
-        return Ok(());
-    }
-    Err(Invalid::new(field, format!("{value} is not a finite number above zero")))
-}
-
-pub(crate) fn not_negative(field: &str, value: f64) -> Result<(), Invalid> {
-    if value.is_finite() && value >= 0.0 {
-        return Ok(());
-    }
-    Err(Invalid::new(field, format!("{value} is not a finite number of zero or more")))
 }

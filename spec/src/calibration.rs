@@ -222,9 +222,9 @@ impl ServiceLaw {
             ServiceLaw::Deterministic { .. } => 0.0,
             ServiceLaw::Exponential { .. } => 1.0,
             ServiceLaw::Erlang { stages, .. } => 1.0 / f64::from(*stages),
-            ServiceLaw::Gamma { cv, .. } | ServiceLaw::Lognormal { cv, .. } | ServiceLaw::Weibull { cv, .. } => {
-                cv * cv
-            }
+            ServiceLaw::Gamma { cv, .. }
+            | ServiceLaw::Lognormal { cv, .. }
+            | ServiceLaw::Weibull { cv, .. } => cv * cv,
             // E X^2 of a piece uniform on (x, y) is (x^2 + x y + y^2) / 3.
             ServiceLaw::Empirical { quantiles_s } if quantiles_s.len() > 1 => {
                 let squares = quantiles_s.windows(2).map(|w| (w[0] * w[0] + w[0] * w[1] + w[1] * w[1]) / 3.0);

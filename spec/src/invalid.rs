@@ -33,21 +33,33 @@ pub fn check_schema(document: &str, found: u32, known: u32) -> Result<(), Invali
     ))
 }
 
-pub(crate) fn positive(field: &str, value: f64) -> Result<(), Invalid> {
+/// Refuses what is not a finite number above zero.
+///
+/// # Errors
+/// Names the field and the value.
+pub fn positive(field: &str, value: f64) -> Result<(), Invalid> {
     if value.is_finite() && value > 0.0 {
         return Ok(());
     }
     Err(Invalid::new(field, format!("{value} is not a finite number above zero")))
 }
 
-pub(crate) fn not_negative(field: &str, value: f64) -> Result<(), Invalid> {
+/// Refuses what is not a finite number of zero or more.
+///
+/// # Errors
+/// Names the field and the value.
+pub fn not_negative(field: &str, value: f64) -> Result<(), Invalid> {
     if value.is_finite() && value >= 0.0 {
         return Ok(());
     }
     Err(Invalid::new(field, format!("{value} is not a finite number of zero or more")))
 }
 
-pub(crate) fn at_least_one(field: &str, value: u32) -> Result<(), Invalid> {
+/// Refuses zero.
+///
+/// # Errors
+/// Names the field and the value.
+pub fn at_least_one(field: &str, value: u32) -> Result<(), Invalid> {
     if value > 0 {
         return Ok(());
     }

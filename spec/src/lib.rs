@@ -24,7 +24,7 @@ mod record;
 
 pub use calibration::{Calibration, FittedPoint, Laws, Level, LevelStatus, Provenance, ServiceLaw};
 pub use decision::{Bottleneck, Decision};
-pub use invalid::{Invalid, check_schema};
+pub use invalid::{Invalid, at_least_one, check_schema, not_negative, positive};
 pub use law::{Capacity, throughput};
 pub use link::{LinkEstimate, LinkEstimator};
 pub use observation::{Observation, PodPhase, PodSample, QueueLevel, Signal, StagePods};
