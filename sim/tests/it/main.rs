@@ -4,6 +4,7 @@ mod analysis;
 mod anything;
 mod control;
 mod exact;
+mod experiment;
 mod features;
 mod golden;
 mod loads;

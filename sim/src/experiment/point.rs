@@ -1,0 +1,137 @@
+//! One point of an experiment, ready to run.
+
+use serde::Deserialize;
+use splitscale_spec::{Invalid, Replicas};
+use toml::{Table, Value};
+
+use crate::arrivals::Arrivals;
+use crate::error::SimError;
+use crate::model::Model;
+use crate::outcome::Outcome;
+use crate::setup::{Setup, at_least_one, not_negative};
+use crate::simulation::Simulation;
+use crate::time::SimTime;
+
+/// One point of an experiment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Point {
+    /// Its number, from 0.
+    pub index: usize,
+    /// Its place on each axis: name and value.
+    pub labels: Vec<(String, String)>,
+    /// What is simulated.
+    pub setup: Setup,
+    /// The seed.
+    pub seed: u64,
+    /// How the pods asked for change, by rising time.
+    pub pods_change: Vec<PodsStep>,
+}
+
+/// One change of the pods that are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PodsStep {
+    /// When \[s\].
+    pub at_s: f64,
+    /// Pods of A from then on.
+    pub a: u32,
+    /// Pods of B from then on.
+    pub b: u32,
+}
+
+impl Point {
+    /// Of the table of a setup, its traces not read.
+    pub(super) fn of(
+        index: usize,
+        labels: Vec<(String, String)>,
+        mut setup: Table,
+        seed: u64,
+    ) -> Result<Self, SimError> {
+        let pods_change = match setup.remove("pods_change") {
+            Some(steps) => typed("pods_change", steps)?,
+            None => Vec::new(),
+        };
+        let setup = typed("", Value::Table(setup))?;
+        Ok(Point { index, labels, setup, seed, pods_change })
+    }
+
+    /// Takes over the recorded load of the point before it where that is the same, so that a sweep holds it
+    /// once.
+    pub(super) fn share_traces(&mut self, before: Option<&Point>) {
+        let Some(before) = before else { return };
+        match (&mut self.setup.arrivals, &before.setup.arrivals) {
+            (Arrivals::Stamps { trace, column, .. }, Arrivals::Stamps { trace: same, column: of, .. })
+                if trace.file == same.file && column == of =>
+            {
+                trace.data.clone_from(&same.data);
+            }
+            (Arrivals::Counts { trace, .. }, Arrivals::Counts { trace: same, .. })
+                if trace.file == same.file =>
+            {
+                trace.data.clone_from(&same.data);
+            }
+            (Arrivals::Windows { trace, .. }, Arrivals::Windows { trace: same, .. })
+                if trace.file == same.file =>
+            {
+                trace.data.clone_from(&same.data);
+            }
+            _ => {}
+        }
+    }
+
+    /// Checks every field.
+    pub(super) fn check(&self) -> Result<(), SimError> {
+        Model::of(&self.setup)?;
+        for (index, step) in self.pods_change.iter().enumerate() {
+            let field = |name: &str| format!("pods_change.{index}.{name}");
+            not_negative(&field("at_s"), step.at_s)?;
+            at_least_one(&field("a"), step.a)?;
+            at_least_one(&field("b"), step.b)?;
+        }
+        if let Some(pair) = self.pods_change.windows(2).find(|pair| pair[1].at_s <= pair[0].at_s) {
+            let problem = format!("{} is not after {}", pair[1].at_s, pair[0].at_s);
+            return Err(Invalid::new("pods_change.at_s", problem).into());
+        }
+        Ok(())
+    }
+
+    /// The setup, checked; all replications share it.
+    ///
+    /// # Errors
+    /// As [`Model::of`].
+    pub fn model(&self) -> Result<Model, SimError> {
+        Ok(Model::of(&self.setup)?)
+    }
+
+    /// One replication, with its pods changed as they are to be. `model` is [`Point::model`].
+    ///
+    /// # Errors
+    /// As [`Simulation::run_to_end`].
+    pub fn run(&self, model: &Model, replication: u64) -> Result<Outcome, SimError> {
+        let mut simulation = Simulation::of(model, self.seed, replication);
+        for step in &self.pods_change {
+            simulation.advance(SimTime::from_secs_f64(step.at_s));
+            if simulation.is_done() {
+                break;
+            }
+            simulation.apply(Replicas { a: step.a, b: step.b })?;
+        }
+        simulation.run_to_end()
+    }
+}
+
+/// Reads a part of a setup; what is wrong is named by its path, which `toml` puts on a line of its own.
+fn typed<'de, T: Deserialize<'de>>(part: &str, value: Value) -> Result<T, SimError> {
+    T::deserialize(value).map_err(|error| {
+        let words = error.to_string();
+        let (problem, path) = words.trim().split_once("\nin `").unwrap_or((words.trim(), ""));
+        let path = [part, path.trim_end_matches('`')].into_iter().filter(|p| !p.is_empty());
+        let hint = match problem.contains("wanted exactly 1 element") {
+            true => {
+                "; two kinds of one thing: set the whole of it, such as { exponential = { mean_s = 1.0 } }"
+            }
+            false => "",
+        };
+        Invalid::new(path.collect::<Vec<_>>().join("."), format!("{problem}{hint}")).into()
+    })
+}
