@@ -44,9 +44,7 @@ pub fn write_csv<T: Serialize>(path: &Path, rows: impl IntoIterator<Item = T>) -
 /// Writes beside the target and renames: a reader never sees half a file.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     parent(path)?;
-    let mut name = path.file_name().context("not the name of a file")?.to_os_string();
-    name.push(".part");
-    let part = path.with_file_name(name);
+    let part = part_of(path)?;
     fs::write(&part, bytes).with_context(|| format!("could not write {}", part.display()))?;
     fs::rename(&part, path).with_context(|| format!("could not write {}", path.display()))
 }
@@ -67,6 +65,24 @@ impl Log {
         Ok(Log { path: path.into(), file })
     }
 
+    /// Starts a file beside `path`, in the place of one that an earlier run left there; see [`Log::finish`].
+    pub fn beside(path: &Path) -> Result<Log> {
+        let part = part_of(path)?;
+        parent(path)?;
+        let file = File::create(&part).with_context(|| format!("could not start {}", part.display()))?;
+        Ok(Log { path: part, file })
+    }
+
+    /// Everything is in it: it takes the place of the file it stands beside.
+    pub fn finish(self, path: &Path) -> Result<()> {
+        fs::rename(&self.path, path).with_context(|| format!("could not write {}", path.display()))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Appends rows of CSV; the header stands before the first.
     pub fn csv<T: Serialize>(&mut self, rows: impl IntoIterator<Item = T>) -> Result<()> {
         let empty = self.file.metadata()?.len() == 0;
@@ -85,7 +101,8 @@ impl Log {
         self.append(&line)
     }
 
-    fn append(&mut self, bytes: &[u8]) -> Result<()> {
+    /// Appends what is there.
+    pub fn append(&mut self, bytes: &[u8]) -> Result<()> {
         self.file.write_all(bytes).with_context(|| format!("could not write {}", self.path.display()))
     }
 }
@@ -98,6 +115,13 @@ pub fn empty_folder(path: &Path) -> Result<()> {
         bail!("{} is not empty; name a new folder with --out", path.display());
     }
     Ok(())
+}
+
+/// Where a file grows until it is whole.
+fn part_of(path: &Path) -> Result<PathBuf> {
+    let mut name = path.file_name().context("not the name of a file")?.to_os_string();
+    name.push(".part");
+    Ok(path.with_file_name(name))
 }
 
 fn parent(path: &Path) -> Result<()> {

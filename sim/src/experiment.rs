@@ -39,7 +39,7 @@ use crate::setup::{Setup, positive};
 use crate::trace::TraceError;
 use axis::{Axis, Sweep};
 use hash::Fnv1a;
-pub use point::{PodsStep, Point};
+pub use point::{PodsStep, Point, Steps};
 
 /// An experiment that was read; [`plan`](Experiment::plan) makes its points.
 #[derive(Debug, Clone, PartialEq)]
@@ -177,8 +177,8 @@ impl Experiment {
         })
     }
 
-    /// Puts another value into a field below `setup`, or into `seed`: a value as TOML writes it, or else a
-    /// string.
+    /// Puts another value into a field below `setup`, into `seed` or into `replications`: a value as TOML
+    /// writes it, or else a string.
     ///
     /// # Errors
     /// A path that leads through something that holds no fields, or that is swept.
@@ -189,12 +189,16 @@ impl Experiment {
         }
         let typed = format!("value = {value}").parse::<Table>().ok().and_then(|mut t| t.remove("value"));
         let value = typed.unwrap_or_else(|| Value::String(value.to_owned()));
-        let done = if path == "seed" {
-            seed_of(&value).map(|seed| self.seed = seed)
-        } else {
-            axis::put(&mut self.setup, path, value)
+        let done = match path {
+            "seed" => seed_of(&value).map(|seed| self.seed = seed),
+            "replications" => replications_of(&value).map(|n| self.replications = Replications::Fixed(n)),
+            _ => axis::put(&mut self.setup, path, value.clone()),
         };
         done.map_err(|invalid| named(&self.file, invalid))?;
+        if path == "replications" {
+            self.document.remove("stop");
+            self.document.insert(path.into(), value);
+        }
         self.document.insert("seed".into(), Value::Integer(self.seed as i64));
         self.document.insert("setup".into(), Value::Table(self.setup.clone()));
         Ok(())
@@ -312,6 +316,12 @@ fn line_of(text: &str, offset: usize) -> usize {
 fn seed_of(value: &Value) -> Result<u64, Invalid> {
     let seed = value.as_integer().and_then(|seed| u64::try_from(seed).ok());
     seed.ok_or_else(|| Invalid::new("seed", format!("{value} is not a whole number of zero or more")))
+}
+
+fn replications_of(value: &Value) -> Result<u32, Invalid> {
+    let replications = value.as_integer().and_then(|n| u32::try_from(n).ok()).filter(|&n| n > 0);
+    replications
+        .ok_or_else(|| Invalid::new("replications", format!("{value} is not a whole number above zero")))
 }
 
 fn replications(document: &Document) -> Result<Replications, Invalid> {

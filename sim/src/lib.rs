@@ -93,7 +93,7 @@ pub use arrivals::{Arrivals, Scale};
 pub use chain::ChainState;
 pub use error::SimError;
 pub use event::{Event, Kind, MAX_REQUESTS};
-pub use experiment::{Experiment, ExperimentError, Plan, PodsStep, Point, Replications, Stop};
+pub use experiment::{Experiment, ExperimentError, Plan, PodsStep, Point, Replications, Steps, Stop};
 pub use histogram::Histogram;
 pub use model::Model;
 pub use outcome::{Latency, Outcome, PodsSummary, StationSummary};

@@ -15,7 +15,8 @@ use tokio_util::sync::CancellationToken;
 use super::summary::{Cell, Machine, Requests, Summary};
 use super::{calibrate, collect, figures, scale, simulate, train};
 use crate::cli::{
-    Backend, Calibrate, Demo, Figures, Grid, Scale, ScaleMode, Servers, Simulate, Train, TrainSettings,
+    Backend, Bursts, Calibrate, Demo, ExperimentFlags, Figures, Grid, Scale, ScaleMode, Servers, Simulate,
+    Train, TrainSettings,
 };
 use crate::images::{self, Image};
 use crate::interrupt::{self, Interrupted};
@@ -162,15 +163,13 @@ async fn work(
     steps.done("calibrate");
 
     heading(4, "simulate: every cell, by laws fitted on the corners alone");
-    let fidelity = simulate::run(&Simulate {
-        calibration: calibration.clone(),
-        table: Some(table),
-        slots: Vec::new(),
-        pods: Vec::new(),
-        burst: None,
-        replications: 200,
-        seed: args.seed,
+    let fidelity = simulate::calibrated(&Simulate {
+        file: calibration.clone(),
         out: Some(out.join("cells.csv")),
+        seed: Some(args.seed),
+        replications: None,
+        bursts: Bursts { table: Some(table), ..Bursts::default() },
+        experiment: ExperimentFlags::default(),
     })?
     .context("nothing was simulated")?;
     steps.done("simulate");

@@ -1,122 +1,71 @@
-//! `splitscale simulate`: bursts through a calibrated pipeline, beside the measured ones where there are any.
+//! `splitscale simulate`: an experiment, or a calibrated pipeline. `splitscale merge`: the parts of an experiment.
 
-use std::collections::BTreeMap;
-use std::thread::available_parallelism;
+mod calibrated;
+mod diff;
+mod merge;
+mod row;
+mod single;
+mod sweep;
+mod terminal;
+mod trace;
 
-use anyhow::{Context, Result, bail};
-use serde::Serialize;
-use splitscale_calibration::{BadRows, Fidelity, fidelity, read_bursts};
-use splitscale_sim::{Arrivals, Outcome, Setup, replicate};
-use splitscale_spec::{BurstRow, Calibration, Laws, Replicas};
+use std::path::Path;
+
+use anyhow::{Result, bail};
+use splitscale_sim::{Experiment, Plan};
 
 use crate::cli::Simulate;
 use crate::files;
 
-/// A cell that was only simulated.
-#[derive(Debug, Serialize)]
-struct SimulatedCell {
-    slots: u32,
-    pods: u32,
-    simulated_s: f64,
-    half_width_s: f64,
-    fingerprint: String,
-}
+pub use calibrated::calibrated;
+pub use merge::merge;
 
-/// Simulates every cell, prints and writes it. With a table, returns the comparison.
-pub fn run(args: &Simulate) -> Result<Option<Fidelity>> {
-    let calibration: Calibration = files::read_json(&args.calibration)?;
-    calibration.validate().with_context(|| format!("{} cannot be used", args.calibration.display()))?;
-    let Some(laws) = calibration.laws else {
-        bail!("{} has no laws; calibrate with --records", args.calibration.display());
-    };
-    let burst = match (args.burst, calibration.burst) {
-        (Some(asked), Some(measured)) if asked != measured && args.table.is_some() => {
-            bail!("--burst {asked} cannot stand beside a table of bursts of {measured}; leave --burst away")
+/// Simulates what the file is.
+pub fn run(args: &Simulate) -> Result<()> {
+    let (bursts, flags) = (&args.bursts, &args.experiment);
+    if args.file.extension().is_none_or(|extension| extension != "toml") {
+        let single = flags.trace.is_some() || flags.records.is_some() || flags.diff.is_some();
+        let swept = !flags.set.is_empty() || flags.shard.is_some() || flags.threads.is_some();
+        if single || swept || flags.point.is_some() || flags.replication.is_some() {
+            bail!(
+                "{} is not an experiment (.toml); leave the flags of an experiment away",
+                args.file.display()
+            );
         }
-        (asked, measured) => asked.or(measured).unwrap_or(20),
-    };
-    let args = &Simulate { burst: Some(burst), ..args.clone() };
-    match &args.table {
-        Some(path) => {
-            let name = path.display().to_string();
-            let measured = read_bursts(&name, &files::read(path)?, BadRows::Refuse)?.rows;
-            compare(args, &laws, &measured).map(Some)
-        }
-        None => explore(args, &laws).map(|()| None),
+        return calibrated(args).map(drop);
     }
-}
-
-fn compare(args: &Simulate, laws: &Laws, measured: &[BurstRow]) -> Result<Fidelity> {
-    let cells: BTreeMap<(u32, u32), ()> = measured.iter().map(|r| ((r.bandwidth, r.num_pod_a), ())).collect();
-    let mut simulated = BTreeMap::new();
-    for (slots, pods) in cells.into_keys() {
-        simulated.insert((slots, pods), mean(&cell(args, laws, slots, pods)?));
-    }
-    let fidelity = fidelity(measured, &simulated, &laws.fitted_on)?;
-    if let Some(path) = &args.out {
-        files::write_csv(path, &fidelity.cells)?;
-    }
-    print(&fidelity);
-    Ok(fidelity)
-}
-
-fn explore(args: &Simulate, laws: &Laws) -> Result<()> {
-    let mut cells = Vec::new();
-    println!(
-        "{:>6} {:>5} {:>12} {:>12}  fingerprint of replication 0",
-        "slots", "pods", "makespan [s]", "+- 95 % [s]"
-    );
-    for &slots in &args.slots {
-        for &pods in &args.pods {
-            let outcomes = cell(args, laws, slots, pods)?;
-            let (simulated_s, half_width_s) = (mean(&outcomes), half_width(&outcomes));
-            let fingerprint = format!("{:016x}", outcomes[0].fingerprint);
-            println!("{slots:>6} {pods:>5} {simulated_s:>12.4} {half_width_s:>12.4}  {fingerprint}");
-            cells.push(SimulatedCell { slots, pods, simulated_s, half_width_s, fingerprint });
-        }
-    }
-    args.out.as_ref().map_or(Ok(()), |path| files::write_csv(path, &cells))
-}
-
-/// All replications of one cell.
-fn cell(args: &Simulate, laws: &Laws, slots: u32, pods: u32) -> Result<Vec<Outcome>> {
-    let arrivals = Arrivals::Burst(args.burst.unwrap_or(20));
-    let setup = Setup::new(Replicas { a: pods, b: pods }, slots, laws, arrivals);
-    let threads = available_parallelism().map_or(1, usize::from);
-    Ok(replicate(&setup, args.seed, args.replications, threads)?)
-}
-
-fn mean(outcomes: &[Outcome]) -> f64 {
-    outcomes.iter().map(|outcome| outcome.makespan_s).sum::<f64>() / outcomes.len() as f64
-}
-
-/// Normal 95 % half-width of the mean.
-fn half_width(outcomes: &[Outcome]) -> f64 {
-    let (mean, n) = (mean(outcomes), outcomes.len() as f64);
-    let squares: f64 = outcomes.iter().map(|outcome| (outcome.makespan_s - mean).powi(2)).sum();
-    1.96 * (squares / (n - 1.0).max(1.0) / n).sqrt()
-}
-
-fn print(fidelity: &Fidelity) {
-    println!("{:>6} {:>5} {:>11} {:>10} {:>8}", "slots", "pods", "measured", "simulated", "error");
-    for cell in &fidelity.cells {
-        let mark = if cell.held_out { "" } else { "  corner: fitted on" };
-        println!(
-            "{:>6} {:>5} {:>9.3} s {:>8.3} s {:>+7.1}%{mark}",
-            cell.slots,
-            cell.pods,
-            cell.measured_s,
-            cell.simulated_s,
-            cell.error * 100.0
+    if bursts.table.is_some() || bursts.burst.is_some() || bursts.slots.len() + bursts.pods.len() > 0 {
+        bail!(
+            "{} is an experiment and says itself what is simulated; change it there or with --set",
+            args.file.display()
         );
     }
-    if let (Some(error), Some(worst)) = (fidelity.mean_absolute_error, &fidelity.worst) {
-        println!(
-            "held-out cells: mean |error| {:.1} %, worst {:+.1} % at slots {}, pods {}",
-            error * 100.0,
-            worst.error * 100.0,
-            worst.slots,
-            worst.pods
-        );
+    if let Some(other) = &flags.diff {
+        return diff::run(args, other);
     }
+    let (experiment, plan) = read(&args.file, args)?;
+    if flags.trace.is_some() || flags.records.is_some() {
+        return single::run(args, &experiment, &plan);
+    }
+    if flags.point.is_some() || flags.replication.is_some() {
+        bail!("--point and --replication choose one run; say with --trace, --records or --diff what of it");
+    }
+    sweep::run(args, &experiment, &plan)
+}
+
+/// An experiment as the flags change it, and its points. The files it names are relative to its folder.
+fn read(path: &Path, args: &Simulate) -> Result<(Experiment, Plan)> {
+    let mut experiment = Experiment::parse(&path.display().to_string(), &files::read(path)?)?;
+    for (field, value) in &args.experiment.set {
+        experiment.set(field, value)?;
+    }
+    if let Some(seed) = args.seed {
+        experiment.set("seed", &seed.to_string())?;
+    }
+    if let Some(replications) = args.replications {
+        experiment.set("replications", &replications.to_string())?;
+    }
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let plan = experiment.plan(&mut |name| files::read(&folder.join(name)))?;
+    Ok((experiment, plan))
 }

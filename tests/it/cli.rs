@@ -8,7 +8,7 @@ use std::process::{Child, Command, Output, Stdio};
 use tempfile::TempDir;
 
 /// Runs the binary in a folder.
-fn splitscale(folder: &Path, words: &str) -> Output {
+pub fn splitscale(folder: &Path, words: &str) -> Output {
     Command::new(env!("CARGO_BIN_EXE_splitscale"))
         .args(words.split_whitespace())
         .current_dir(folder)
@@ -23,7 +23,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 /// Runs what must fail with this exit code, and gives what it said.
-fn refused(folder: &Path, words: &str, code: i32) -> String {
+pub fn refused(folder: &Path, words: &str, code: i32) -> String {
     let output = splitscale(folder, words);
     let said = text(&output.stderr);
     assert_eq!(output.status.code(), Some(code), "{words}: {said}");
@@ -31,7 +31,7 @@ fn refused(folder: &Path, words: &str, code: i32) -> String {
     said
 }
 
-fn must(folder: &Path, words: &str) -> String {
+pub fn must(folder: &Path, words: &str) -> String {
     let output = splitscale(folder, words);
     assert!(output.status.success(), "{words}: {}", text(&output.stderr));
     text(&output.stdout)

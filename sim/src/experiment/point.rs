@@ -1,11 +1,14 @@
 //! One point of an experiment, ready to run.
 
+use std::collections::VecDeque;
+
 use serde::Deserialize;
 use splitscale_spec::{Invalid, Replicas};
 use toml::{Table, Value};
 
 use crate::arrivals::Arrivals;
 use crate::error::SimError;
+use crate::event::Event;
 use crate::model::Model;
 use crate::outcome::Outcome;
 use crate::setup::{Setup, at_least_one, not_negative};
@@ -37,6 +40,14 @@ pub struct PodsStep {
     pub a: u32,
     /// Pods of B from then on.
     pub b: u32,
+}
+
+/// A run, event by event.
+#[derive(Debug, Clone)]
+pub struct Steps {
+    simulation: Simulation,
+    model: Model,
+    changes: VecDeque<PodsStep>,
 }
 
 impl Point {
@@ -110,14 +121,56 @@ impl Point {
     pub fn run(&self, model: &Model, replication: u64) -> Result<Outcome, SimError> {
         let mut simulation = Simulation::of(model, self.seed, replication);
         for step in &self.pods_change {
-            simulation.advance(SimTime::from_secs_f64(step.at_s));
-            if simulation.is_done() {
+            if !change(&mut simulation, model, *step) {
                 break;
             }
-            simulation.apply(Replicas { a: step.a, b: step.b })?;
         }
         simulation.run_to_end()
     }
+
+    /// The same replication, event by event.
+    pub fn steps(&self, model: &Model, replication: u64) -> Steps {
+        let simulation = Simulation::of(model, self.seed, replication);
+        Steps { simulation, model: model.clone(), changes: self.pods_change.iter().copied().collect() }
+    }
+}
+
+// === impl Steps ===
+
+impl Steps {
+    /// Hash of what happened so far; see [`Outcome::fingerprint`].
+    pub fn fingerprint(&self) -> u64 {
+        self.simulation.fingerprint()
+    }
+}
+
+impl Iterator for Steps {
+    type Item = Event;
+
+    fn next(&mut self) -> Option<Event> {
+        while let Some(step) = self.changes.pop_front() {
+            // Whether an event comes before the change is known only once it has been handled.
+            let mut ahead = self.simulation.clone();
+            match ahead.step() {
+                Some(event) if event.time <= SimTime::from_secs_f64(step.at_s) => {
+                    self.simulation = ahead;
+                    self.changes.push_front(step);
+                    return Some(event);
+                }
+                _ if change(&mut self.simulation, &self.model, step) => {}
+                _ => self.changes.clear(),
+            }
+        }
+        self.simulation.step()
+    }
+}
+
+/// Goes to a change of the pods and makes it; false where the run is over by then.
+fn change(simulation: &mut Simulation, model: &Model, step: PodsStep) -> bool {
+    simulation.advance(SimTime::from_secs_f64(step.at_s));
+    let over = model.setup().horizon_s.is_some_and(|horizon_s| horizon_s <= step.at_s);
+    // Checked with the point: no stage is left without pods.
+    !over && !simulation.is_done() && simulation.apply(Replicas { a: step.a, b: step.b }).is_ok()
 }
 
 /// Reads a part of a setup; what is wrong is named by its path, which `toml` puts on a line of its own.

@@ -110,7 +110,7 @@ fn a_calibration_fills_what_the_setup_leaves_out() {
     let law = |mean: f64| format!(r#"{{"exponential": {{"mean_s": {mean}}}}}"#);
     let calibration = format!(
         r#"{{"schema": 1, "levels": [], "laws": {{"service_a": {}, "transfer": {}, "service_b": {}, "overhead": {},
-        "fitted_on": []}}, "provenance": {{"table": "t", "hash": "0", "rows": 1, "dropped": 0}}}}"#,
+        "fitted_on": []}}, "provenance": {{"table": "t", "hash": "0", "rows": 1, "dropped": []}}}}"#,
         law(1.0),
         law(2.0),
         law(3.0),
@@ -137,6 +137,22 @@ fn pods_change_within_a_run() {
     let (still, moved) = (run(&still), run(&moved));
     assert_eq!((still.pods_a.changes, moved.pods_a.changes), (0, 6));
     assert!(moved.pods_a.pod_seconds > still.pods_a.pod_seconds);
+}
+
+#[test]
+fn steps_are_the_run() {
+    let text = GOOD.replace(
+        "[setup]",
+        "[setup]\npods_change = [{ at_s = 0.1, a = 8, b = 8 }, { at_s = 0.3, a = 1, b = 1 }, { at_s = 9e3, a = 2, b = 2 }]",
+    );
+    for text in [GOOD.to_owned(), text.clone(), text.replace("[setup]", "[setup]\nhorizon_s = 0.2")] {
+        let point = plan(&text).unwrap().points.remove(0);
+        let model = point.model().unwrap();
+        let mut steps = point.steps(&model, 2);
+        let events = steps.by_ref().count() as u64;
+        let outcome = point.run(&model, 2).unwrap();
+        assert_eq!((steps.fingerprint(), events), (outcome.fingerprint, outcome.events), "{text}");
+    }
 }
 
 #[test]
