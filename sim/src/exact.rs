@@ -5,7 +5,7 @@
 //! | M/M/c/c, M/M/c | [`erlang_b`], [`erlang_c`], [`Mmc`] | Erlang 1917 |
 //! | M/M/c/K | [`mmck`] | birth and death |
 //! | M/M/c from empty | [`number_at`] | uniformisation, Jensen 1953 |
-//! | M/M/c with a deadline until service begins | [`deadline_loss`] | Barrer 1957 |
+//! | M/M/c with a deadline until service begins, until it ends | [`deadline_loss`], [`deadline_miss`] | Barrer 1957 |
 //! | M/M/1 shared by all in it; with a set-up after each idle time | [`processor_sharing`], [`set_up`] | Kleinrock 1967; Welch 1964 |
 //! | M/G/1 | [`pollaczek_khinchine`] | Pollaczek 1930 |
 //! | M/D/c | [`mdc`] | Crommelin 1932 |
@@ -43,7 +43,7 @@ pub use general::{
     allen_cunneen, deterministic_gap, gamma_gap, gim1, hyperexponential_gap, mdc, pollaczek_khinchine,
     sakasegawa,
 };
-pub use mmc::{Mmc, deadline_loss, number_at, processor_sharing, set_up};
+pub use mmc::{Mmc, deadline_loss, deadline_miss, number_at, processor_sharing, set_up};
 pub use network::{Closed, ClosedStation, Jackson, closed, jackson};
 pub use open::Open;
 pub use pipeline::Pipeline;

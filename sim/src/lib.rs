@@ -87,6 +87,7 @@ mod source;
 mod station;
 mod time;
 pub mod trace;
+pub mod verify;
 mod way;
 
 pub use arrivals::{Arrivals, Scale};

@@ -152,17 +152,61 @@ pub fn number_at(station: Station, t_s: f64) -> Result<f64, Invalid> {
 /// # Errors
 /// A field out of range.
 pub fn deadline_loss(station: Station, deadline_s: f64) -> Result<f64, Invalid> {
-    station.validate()?;
-    not_negative("deadline_s", deadline_s)?;
-    let spare_per_s = station.capacity_per_s() - station.rate_per_s;
-    // In units of p(c - 1), and of exp(-spare D) where that is above 1, so that nothing overflows.
-    let decay = spare_per_s.abs() * deadline_s;
-    let (unit, at_deadline) = if spare_per_s < 0.0 { ((-decay).exp(), 1.0) } else { (1.0, (-decay).exp()) };
-    let free = unit / blocking(station.servers - 1, station.offered());
-    let in_time = if decay == 0.0 { deadline_s } else { -(-decay).exp_m1() / spare_per_s.abs() };
-    let waits = station.rate_per_s * in_time;
-    let late = station.load() * at_deadline;
-    Ok(late / (free + waits + late))
+    Impatient::new(station, deadline_s).map(|impatient| impatient.late)
+}
+
+/// The share of arrivals whose service did not end within `deadline_s` of their arrival, at an M/M/c that they
+/// leave at the deadline if their service has not begun, and that serves whom it has begun to the end: beside
+/// P(V > D) those with V + S > D, by the density of V above and exp(-mu s) of the service. With one server,
+/// (1 + 1 / rho) times the [`deadline_loss`].
+///
+/// # Errors
+/// A field out of range.
+pub fn deadline_miss(station: Station, deadline_s: f64) -> Result<f64, Invalid> {
+    let Impatient { at_once, unit, at_deadline, late } = Impatient::new(station, deadline_s)?;
+    let mu = station.service_s.recip();
+    let unserved = (-mu * deadline_s).exp();
+    // The integral of exp(-(c mu - lambda) v) exp(-mu (D - v)), in the form of no overflow.
+    let slope = mu - (station.capacity_per_s() - station.rate_per_s);
+    let begun = if slope > 0.0 {
+        -at_deadline * (-slope * deadline_s).exp_m1() / slope
+    } else if slope < 0.0 {
+        unit * unserved * (slope * deadline_s).exp_m1() / slope
+    } else {
+        unit * unserved * deadline_s
+    };
+    Ok(late + at_once * unserved + station.rate_per_s * begun)
+}
+
+/// The virtual wait of M/M/c with a deadline D.
+struct Impatient {
+    /// P(V = 0).
+    at_once: f64,
+    /// p(c - 1).
+    unit: f64,
+    /// p(c - 1) exp(-(c mu - lambda) D).
+    at_deadline: f64,
+    /// P(V > D).
+    late: f64,
+}
+
+impl Impatient {
+    fn new(station: Station, deadline_s: f64) -> Result<Self, Invalid> {
+        station.validate()?;
+        not_negative("deadline_s", deadline_s)?;
+        let spare_per_s = station.capacity_per_s() - station.rate_per_s;
+        // In units of p(c - 1), and of exp(-spare D) where that is above 1, so that nothing overflows.
+        let decay = spare_per_s.abs() * deadline_s;
+        let (unit, at_deadline) =
+            if spare_per_s < 0.0 { ((-decay).exp(), 1.0) } else { (1.0, (-decay).exp()) };
+        let free = unit / blocking(station.servers - 1, station.offered());
+        let in_time = if decay == 0.0 { deadline_s } else { -(-decay).exp_m1() / spare_per_s.abs() };
+        let waits = station.rate_per_s * in_time;
+        let late = station.load() * at_deadline;
+        let total = free + waits + late;
+        let [at_once, unit, at_deadline, late] = [free, unit, at_deadline, late].map(|p| p / total);
+        Ok(Impatient { at_once, unit, at_deadline, late })
+    }
 }
 
 /// The probabilities one jump later.

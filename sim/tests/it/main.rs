@@ -13,6 +13,7 @@ mod records;
 mod setup;
 mod theory;
 mod trace;
+mod verify;
 
 use splitscale_sim::{Arrivals, Setup};
 use splitscale_spec::{Laws, Replicas, ServiceLaw};
