@@ -32,6 +32,8 @@ pub enum Command {
     Merge(Merge),
     /// Learn how many pods to have at each number of slots
     Train(Train),
+    /// Put simulations beside the exact answers of queueing theory
+    Verify(Verify),
     /// Watch a running pipeline and change its pods
     Scale(Scale),
     /// Draw what a folder of results holds, as SVG and PNG
@@ -353,6 +355,28 @@ pub struct TrainSettings {
     /// Seed [default: 1]
     #[arg(long)]
     pub seed: Option<u64>,
+}
+
+/// `verify`
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Each point of an experiment is solved and simulated. A row fails where |z| is above 4, or \
+                        where its 95 % half-width is above 1 % of the exact value, so that it says little: then \
+                        the exit code is 1."
+)]
+pub struct Verify {
+    /// Experiments (TOML) whose setups have exact answers
+    #[arg(value_name = "CONFIG", required_unless_present = "all")]
+    pub configs: Vec<PathBuf>,
+    /// The experiments that come with the program, every model with an exact answer among them
+    #[arg(long)]
+    pub all: bool,
+    /// Print a JSON array of rows {name, exact, simulated, half_width, z, verdict}
+    #[arg(long)]
+    pub json: bool,
+    /// Threads; the rows are the same for any number. By default as many as there are cores
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub threads: Option<u32>,
 }
 
 /// `scale`

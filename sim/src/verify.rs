@@ -25,7 +25,9 @@
 //! The answers but those of bursts hold in the long run: the setup needs a `warm_up_s` and requests enough that
 //! how it began does not show.
 
+mod cases;
 mod matching;
+mod obstacles;
 mod quantity;
 mod solver_only;
 mod station;
@@ -34,6 +36,7 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
+use serde::Serialize;
 use splitscale_spec::{Bottleneck, Invalid};
 
 use crate::analysis::Interval;
@@ -42,6 +45,7 @@ use crate::model::Model;
 use crate::setup::Setup;
 use crate::simulation::Simulation;
 
+pub use cases::CASES;
 pub use quantity::{Place, Quantity};
 pub use solver_only::solver_only;
 
@@ -57,7 +61,7 @@ pub struct Exact {
 }
 
 /// A quantity, exact and simulated.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Row {
     /// The model and the quantity with its unit.
     pub name: String,

@@ -9,6 +9,7 @@ mod serve;
 mod simulate;
 mod summary;
 mod train;
+mod verify;
 
 use anyhow::Result;
 
@@ -23,6 +24,7 @@ pub fn run(command: Command) -> Result<()> {
         Command::Simulate(args) => simulate::run(&args),
         Command::Merge(args) => simulate::merge(&args),
         Command::Train(args) => train::run(&args).map(drop),
+        Command::Verify(args) => verify::run(&args),
         Command::Scale(args) => scale::run(&args),
         Command::Figures(args) => figures::run(&args).map(drop),
         Command::Demo(args) => demo::run(&args),

@@ -277,3 +277,63 @@ fn an_interrupted_measurement_says_so_by_its_exit_code() {
     interrupt(&child);
     assert_eq!(child.wait().unwrap().code(), Some(130));
 }
+
+/// An experiment of a burst through the pipeline, times by `law`.
+fn experiment(folder: &Path, law: &str, more: &str) {
+    let service = format!("{{ {law} }}");
+    let text = format!(
+        "schema = 1\nname = \"burst\"\ntitle = \"ten at once\"\nseed = 1\nreplications = 20\n[setup]\n\
+         a = {{ pods = 2, service = {service} }}\n\
+         link = {{ slots = 3, transfer = {{ law = {service} }} }}\n\
+         b = {{ pods = 2, service = {service} }}\n\
+         arrivals = {{ burst = 10 }}\n{more}"
+    );
+    fs::write(folder.join("burst.toml"), text).unwrap();
+}
+
+#[test]
+fn verify_tells_right_from_wrong() {
+    let folder = TempDir::new().unwrap();
+    let rows = |said: &str| serde_json::from_str::<Vec<serde_json::Value>>(said).unwrap();
+    experiment(folder.path(), "deterministic = { value_s = 0.1 }", "");
+    let all = rows(&must(folder.path(), "verify burst.toml --json"));
+    assert_eq!(all.len(), 2, "{all:?}");
+    for row in &all {
+        assert_eq!((row["z"].as_f64(), row["half_width"].as_f64()), (Some(0.0), Some(0.0)), "{row}");
+        assert!((row["exact"].as_f64().unwrap() - row["simulated"].as_f64().unwrap()).abs() < 1e-12, "{row}");
+        assert_eq!(row["verdict"], "agrees");
+    }
+    assert!(all[0]["name"].as_str().unwrap().contains("makespan"), "{all:?}");
+    let table = must(folder.path(), "verify burst.toml");
+    assert!(table.contains("2 simulated values agree"), "{table}");
+
+    // Twenty bursts say little: the rows are there all the same, the exit code is 1.
+    experiment(folder.path(), "exponential = { mean_s = 0.1 }", "");
+    let few = splitscale(folder.path(), "verify burst.toml --json --threads 1");
+    assert_eq!(few.status.code(), Some(1));
+    assert!(rows(&text(&few.stdout)).iter().all(|row| row["verdict"] == "too_wide"), "{}", text(&few.stdout));
+    assert!(text(&few.stderr).contains("too wide to tell"), "{}", text(&few.stderr));
+    assert_eq!(few.stdout, splitscale(folder.path(), "verify burst.toml --json --threads 3").stdout);
+}
+
+#[test]
+fn verify_names_what_stands_in_the_way() {
+    let folder = TempDir::new().unwrap();
+    experiment(folder.path(), "lognormal = { mean_s = 0.1, cv = 0.5 }", "warm_up_s = 1.0\n");
+    let said = refused(folder.path(), "verify burst.toml", 1);
+    assert!(said.contains("burst.toml") && said.contains("warm_up_s"), "{said}");
+    experiment(
+        folder.path(),
+        "lognormal = { mean_s = 0.1, cv = 0.5 }",
+        "overhead = { exponential = { mean_s = 1 } }",
+    );
+    let said = refused(folder.path(), "verify burst.toml", 1);
+    assert!(said.contains("no exact answer") && said.contains("overhead"), "{said}");
+    experiment(folder.path(), "exponential = { mean_s = 0.1 }", "slots = 3\n");
+    let said = refused(folder.path(), "verify burst.toml", 1);
+    assert!(said.contains("burst.toml") && said.contains("slots"), "{said}");
+    fs::write(folder.path().join("broken.toml"), "schema = 1\nname = \n").unwrap();
+    let said = refused(folder.path(), "verify broken.toml", 1);
+    assert!(said.contains("broken.toml:2"), "{said}");
+    refused(folder.path(), "verify", 2);
+}

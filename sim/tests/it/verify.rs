@@ -2,8 +2,10 @@
 
 use std::ops::ControlFlow;
 
-use splitscale_sim::verify::{Row, Runs, VerifyError, exact, solver_only, verify};
-use splitscale_sim::{Arrivals, Failure, Setup, SlotsChange, SlotsStep, Transfer};
+use splitscale_sim::verify::{CASES, Row, Runs, VerifyError, exact, solver_only, verify};
+use splitscale_sim::{
+    Arrivals, Experiment, Failure, Point, Replications, Setup, SlotsChange, SlotsStep, Transfer,
+};
 use splitscale_spec::{Balancer, ServiceLaw};
 
 use crate::{Means, PAPER, Width, constant, exponential, setup};
@@ -350,4 +352,52 @@ fn runs_that_cannot_tell_are_refused_and_a_break_is_kept() {
     let early = Setup { warm_up_s: 1e6, ..station(exponential(1.0), 1, 10) };
     let early = verify(&early, &Runs { seed: 1, replications: 20, threads: 2, after_each: go_on });
     assert!(early.unwrap_err().to_string().contains("warm_up_s"));
+}
+
+/// The points of a committed case and its replications.
+fn case(name: &str, text: &str) -> (Vec<Point>, u32) {
+    let experiment = Experiment::parse(name, text).unwrap();
+    let no_files = &mut |file: &str| Err(format!("{name} names the file {file}").into());
+    let plan = experiment.plan::<Box<dyn std::error::Error>>(no_files).unwrap();
+    let Replications::Fixed(replications) = experiment.replications else {
+        panic!("{name}: stop; a case has a fixed number of replications");
+    };
+    (plan.points, replications)
+}
+
+#[test]
+fn every_committed_case_has_exact_answers() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("verify");
+    let mut files: Vec<_> =
+        folder.read_dir().unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let mut names: Vec<_> = CASES.iter().map(|(name, _)| (*name).to_string()).collect();
+    files.sort();
+    names.sort();
+    assert_eq!(files, names);
+    for (name, text) in CASES {
+        let (points, replications) = case(name, text);
+        assert!(replications >= 20, "{name}");
+        for point in &points {
+            let answers = exact(&point.setup).unwrap_or_else(|e| panic!("{name} {:?}: {e}", point.labels));
+            assert!(!answers.is_empty() && answers.iter().all(|answer| answer.value > 0.0), "{name}");
+        }
+    }
+}
+
+/// The whole of `splitscale verify --all`.
+#[test]
+#[ignore = "two minutes in release on two cores"]
+fn every_committed_case_agrees() {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut wrong = Vec::new();
+    for (name, text) in CASES {
+        let (points, replications) = case(name, text);
+        for point in points {
+            let after_each = &|| ControlFlow::Continue(());
+            let runs = Runs { seed: point.seed, replications, threads, after_each };
+            let rows = verify(&point.setup, &runs).unwrap();
+            wrong.extend(rows.into_iter().filter(|row| !row.agrees() || !row.is_powered()));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }
