@@ -22,8 +22,8 @@
 //! With [`Setup::records`] the share that waits and the p95 of the wait come in addition where they are known:
 //! they take every request.
 //!
-//! The answers but those of bursts hold in the long run: the setup needs a `warm_up_s` and requests enough that
-//! how it began does not show.
+//! The answers but those of bursts hold in the long run: the setup needs a `warm_up_s` and a `horizon_s` far
+//! behind it. (A load that ends after so many requests runs dry, which shows in L and X of many servers.)
 
 mod cases;
 mod matching;
@@ -69,7 +69,8 @@ pub struct Row {
     pub exact: f64,
     /// The mean of the replications; absent where the simulator does not have the model.
     pub simulated: Option<f64>,
-    /// Half of the width of its 95 % interval; zero where there is no chance in it.
+    /// Half of the width of its 95 % interval; zero where there is no chance in it, infinite where it never
+    /// happened.
     pub half_width: Option<f64>,
     /// (simulated - exact) / standard error. Where there is no chance it is zero, or infinite.
     pub z: Option<f64>,
@@ -168,19 +169,21 @@ impl Exact {
     }
 
     fn beside(&self, values: &[f64]) -> Result<Row, Invalid> {
-        // Every replication gave the same: no chance, and nothing but rounding may be between the two.
         let chance = values.iter().any(|value| value.to_bits() != values[0].to_bits());
         let pseudo_values = (self.quantity == Quantity::MakespanSd).then(|| jackknife(values));
         let values = pseudo_values.as_deref().unwrap_or(values);
         let Interval { mean, half_width, .. } = Interval::of(values, 0.95)?;
         let off = mean - self.value;
-        let z = match chance {
-            true => off / standard_error(values, mean),
-            false if off.abs() <= 1e-12 * self.value.abs() => 0.0,
-            false => f64::INFINITY.copysign(off),
+        let (half_width, z) = match chance {
+            true => (half_width, off / standard_error(values, mean)),
+            // It never happened, which says nothing of how rare it is.
+            false if mean == 0.0 => (f64::INFINITY, 0.0),
+            // Nothing but rounding may be between the two.
+            false if off.abs() <= 1e-12 * self.value.abs() => (0.0, 0.0),
+            false => (0.0, f64::INFINITY.copysign(off)),
         };
-        let (simulated, half_width) = (Some(mean), Some(if chance { half_width } else { 0.0 }));
-        Ok(Row { name: self.name(), exact: self.value, simulated, half_width, z: Some(z) })
+        let (simulated, half_width, z) = (Some(mean), Some(half_width), Some(z));
+        Ok(Row { name: self.name(), exact: self.value, simulated, half_width, z })
     }
 }
 

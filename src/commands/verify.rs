@@ -64,7 +64,7 @@ pub fn run(args: &Verify) -> Result<()> {
         bail!("{failed} of {simulated} simulated values differ from theory or are too wide to tell");
     }
     if !args.json {
-        println!("{simulated} simulated values agree with theory: |z| <= 4 at half-widths of at most 1 %");
+        println!("\n{simulated} simulated values agree with theory: |z| <= 4 at half-widths of at most 1 %");
     }
     Ok(())
 }

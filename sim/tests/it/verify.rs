@@ -253,6 +253,14 @@ fn rows_that_say_nothing_or_something_else_are_told_apart() {
     assert!(!row(-1.0, -1.0, 0.011, 0.0).is_powered());
     assert!(!row(1.0, 1.1, 0.001, -4.1).agrees());
     assert!(!row(1.0, 2.0, 0.0, f64::INFINITY).agrees());
+    let mut wide = station(exponential(1.0), 40, 1);
+    wide.arrivals = poisson(1.0, 10_000);
+    let rows = run(&wide, 20, 2);
+    let wait = rows.iter().find(|row| row.name == "M/M/40: Wq at A [s]").unwrap();
+    assert!(
+        wait.exact > 0.0 && wait.simulated == Some(0.0) && !wait.is_powered() && wait.agrees(),
+        "{wait:?}"
+    );
     let alone = solver_only().unwrap();
     assert!(alone.iter().all(|row| row.simulated.is_none() && row.agrees() && row.is_powered()));
     let values: Vec<f64> = alone.iter().map(|row| row.exact).collect();
