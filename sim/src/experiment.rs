@@ -29,13 +29,13 @@ mod point;
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use splitscale_spec::{Calibration, Invalid, Laws, check_schema};
+use splitscale_spec::{Calibration, Invalid, Laws, check_schema, positive};
 use toml::{Table, Value};
 
 use crate::analysis::Stopping;
 use crate::error::SimError;
 use crate::recorded::TextOf;
-use crate::setup::{Setup, positive};
+use crate::setup::Setup;
 use crate::trace::TraceError;
 use axis::{Axis, Sweep};
 use hash::Fnv1a;

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use serde::Deserialize;
-use splitscale_spec::{Invalid, Replicas};
+use splitscale_spec::{Invalid, Replicas, at_least_one, not_negative};
 use toml::{Table, Value};
 
 use crate::arrivals::Arrivals;
@@ -11,7 +11,7 @@ use crate::error::SimError;
 use crate::event::Event;
 use crate::model::Model;
 use crate::outcome::Outcome;
-use crate::setup::{Setup, at_least_one, not_negative};
+use crate::setup::Setup;
 use crate::simulation::Simulation;
 use crate::time::SimTime;
 
