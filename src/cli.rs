@@ -32,7 +32,7 @@ pub enum Command {
     Merge(Merge),
     /// Learn how many pods to have at each number of slots
     Train(Train),
-    /// Put simulations beside the exact answers of queueing theory
+    /// Put simulations beside exact answers; exit code 1 where |z| > 4 or a 95 % half-width is above 1 %
     Verify(Verify),
     /// Watch a running pipeline and change its pods
     Scale(Scale),
@@ -359,13 +359,8 @@ pub struct TrainSettings {
 
 /// `verify`
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Each point of an experiment is solved and simulated. A row fails where |z| is above 4, or \
-                        where its 95 % half-width is above 1 % of the exact value, so that it says little: then \
-                        the exit code is 1."
-)]
 pub struct Verify {
-    /// Experiments (TOML) whose setups have exact answers
+    /// Experiments (TOML); each point is solved and simulated
     #[arg(value_name = "CONFIG", required_unless_present = "all")]
     pub configs: Vec<PathBuf>,
     /// The experiments that come with the program, every model with an exact answer among them
