@@ -8,7 +8,7 @@ use std::process::{Child, Command, Output, Stdio};
 use tempfile::TempDir;
 
 /// Runs the binary in a folder.
-pub fn splitscale(folder: &Path, words: &str) -> Output {
+pub(crate) fn splitscale(folder: &Path, words: &str) -> Output {
     Command::new(env!("CARGO_BIN_EXE_splitscale"))
         .args(words.split_whitespace())
         .current_dir(folder)
@@ -23,7 +23,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 /// Runs what must fail with this exit code, and gives what it said.
-pub fn refused(folder: &Path, words: &str, code: i32) -> String {
+pub(crate) fn refused(folder: &Path, words: &str, code: i32) -> String {
     let output = splitscale(folder, words);
     let said = text(&output.stderr);
     assert_eq!(output.status.code(), Some(code), "{words}: {said}");
@@ -31,7 +31,7 @@ pub fn refused(folder: &Path, words: &str, code: i32) -> String {
     said
 }
 
-pub fn must(folder: &Path, words: &str) -> String {
+pub(crate) fn must(folder: &Path, words: &str) -> String {
     let output = splitscale(folder, words);
     assert!(output.status.success(), "{words}: {}", text(&output.stderr));
     text(&output.stdout)
@@ -241,7 +241,7 @@ fn started(folder: &Path, words: &str) -> (Child, String) {
     (child, line)
 }
 
-fn interrupt(child: &Child) {
+pub(crate) fn interrupt(child: &Child) {
     let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     assert!(sent.success());
 }

@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::cli::{must, refused};
+use crate::cli::{interrupt, must, refused, splitscale};
 
 const EXPERIMENT: &str = r#"schema = 1
 name = "small"
@@ -147,11 +148,12 @@ fn a_trace_has_a_row_for_each_server_that_worked_and_a_counter_for_each_queue() 
     }
     assert!(!names.contains(&"A pod 4") && !names.contains(&"slot 3") && !names.contains(&"B pod 3"));
     let slices = of("X");
-    let held: Vec<_> = slices.iter().filter(|e| e["pid"] == 2 && e["cat"] == "slot").collect();
+    let whole = |e: &Value| e["name"].as_str().is_some_and(|name| name.starts_with("request "));
+    let held: Vec<_> = slices.iter().filter(|e| e["pid"] == 2 && e["cat"] == "held").collect();
     assert_eq!(held.len(), 60, "each request held a slot once");
     for pid in 1..=3 {
         for tid in 1..=4 {
-            let row = slices.iter().filter(|e| e["pid"] == pid && e["tid"] == tid && e["cat"] == "slot");
+            let row = slices.iter().filter(|e| e["pid"] == pid && e["tid"] == tid && whole(e));
             let mut free_at = 0.0;
             for slice in row {
                 let (start, took) = (slice["ts"].as_f64().unwrap(), slice["dur"].as_f64().unwrap());
@@ -183,11 +185,10 @@ fn a_difference_is_named_by_its_first_event() {
     let folder = folder();
     let said = must(folder.path(), "simulate e.toml --diff e.toml");
     assert!(said.starts_with("identical: 240 events, fingerprint "), "{said}");
-    // The last of 60 requests, which alone waits for nobody, meets the same pods in both.
     let later = EXPERIMENT.replace("[setup]", "[setup]\npods_change = [{ at_s = 1.0, a = 2, b = 1 }]");
     fs::write(folder.path().join("later.toml"), later).unwrap();
     fs::write(folder.path().join("slow.toml"), EXPERIMENT.replace("0.06", "0.07")).unwrap();
-    let output = crate::cli::splitscale(folder.path(), "simulate e.toml --diff slow.toml");
+    let output = splitscale(folder.path(), "simulate e.toml --diff slow.toml");
     let (said, why) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(why.contains("the runs differ from event "), "{why}");
@@ -268,6 +269,32 @@ fn rows_stay_when_a_later_point_fails() {
     );
     assert_eq!(read(folder.path(), "late.csv.part").lines().count(), 4);
     assert!(!folder.path().join("late.csv").exists());
+}
+
+#[test]
+fn an_interrupted_experiment_keeps_its_rows() {
+    let folder = folder();
+    let seeds: Vec<String> = (0..500).map(|seed| seed.to_string()).collect();
+    let long = EXPERIMENT
+        .replace("[\"link.slots\"]\nvalues = [2, 3]", &format!("[\"seed\"]\nvalues = [{}]", seeds.join(", ")))
+        .replace("requests = 60", "requests = 30000");
+    fs::write(folder.path().join("long.toml"), long).unwrap();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_splitscale"))
+        .args(["simulate", "long.toml", "--out", "long.csv"])
+        .current_dir(folder.path())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let part = folder.path().join("long.csv.part");
+    while fs::read_to_string(&part).unwrap_or_default().lines().count() < 3 {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    interrupt(&child);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let rows = read(folder.path(), "long.csv.part");
+    assert!(rows.ends_with('\n') && (3..1501).contains(&rows.lines().count()), "{}", rows.lines().count());
+    assert!(!folder.path().join("long.csv").exists());
 }
 
 #[test]

@@ -66,12 +66,11 @@ impl Axis {
         (case.label.clone(), case.set.iter())
     }
 
-    /// Whether a case sets this field, or one above or below it.
+    /// Whether every case sets this field, or one that holds it.
     pub(super) fn sets(&self, path: &str) -> bool {
-        let holds = |outer: &str, inner: &str| {
-            inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-        };
-        self.cases.iter().flat_map(|case| case.set.keys()).any(|set| holds(set, path) || holds(path, set))
+        let holds =
+            |set: &str| path.strip_prefix(set).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+        self.cases.iter().all(|case| case.set.keys().any(|set| holds(set)))
     }
 }
 

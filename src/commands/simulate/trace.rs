@@ -26,6 +26,8 @@ const STATIONS: [(u32, &str, &str); 3] = [(1, "A", "A pod"), (2, "proxy", "slot"
 struct Slice {
     station: u32,
     server: u32,
+    /// All of the time for which the server is taken; others are parts of it.
+    whole: bool,
     phase: &'static str,
     start_ns: u64,
     took_ns: u64,
@@ -41,7 +43,7 @@ pub fn json(outcome: &Outcome, point: &Point, title: &str) -> Result<Vec<u8>> {
             rows.insert((slice.station, slice.server));
             order.push((slice.start_ns, u64::MAX - slice.took_ns, slices.len()));
             slices.push(json!({
-                "name": if slice.phase == "slot" { format!("request {}", request.number) } else { slice.phase.into() },
+                "name": if slice.whole { format!("request {}", request.number) } else { slice.phase.into() },
                 "cat": slice.phase,
                 "ph": "X",
                 "ts": micros(slice.start_ns),
@@ -87,29 +89,36 @@ pub fn json(outcome: &Outcome, point: &Point, title: &str) -> Result<Vec<u8>> {
 /// an A pod over its service and, where the setup says so, over the wait for a slot.
 fn slices_of(request: &Request, point: &Point) -> Vec<Slice> {
     let link = &point.setup.link;
-    let [queue_a, _, transfer, queue_b, service_b] = starts(request);
-    let mut slices = Vec::new();
-    let mut add = |station, server: Option<u32>, phase, start: SimTime, took_ns: u64| {
-        if let Some(server) = server.filter(|_| took_ns > 0) {
-            slices.push(Slice { station, server, phase, start_ns: start.as_nanos(), took_ns });
-        }
-    };
-    let held_a_ns = if link.hold_a { request.queue_proxy_ns } else { 0 };
+    let [_, queue_proxy, transfer, queue_b, service_b] = starts(request);
     let start_a = request.sent.after(request.queue_a_ns);
-    add(1, request.pod_a(), "slot", start_a, request.service_a_ns + held_a_ns);
-    if held_a_ns > 0 {
-        add(1, request.pod_a(), "service", start_a, request.service_a_ns);
+    let a =
+        [("service_a", start_a, request.service_a_ns), ("queue_proxy", queue_proxy, request.queue_proxy_ns)];
+    let slot = [
+        ("transfer", transfer, request.transfer_ns),
+        ("queue_b", queue_b, request.queue_b_ns),
+        ("service_b", service_b, request.service_b_ns),
+    ];
+    let b = [("service_b", service_b, request.service_b_ns)];
+    let held = [
+        (1, request.pod_a(), &a[..if link.hold_a { 2 } else { 1 }]),
+        (2, request.slot(), &slot[..if link.release_after_transfer { 1 } else { 3 }]),
+        (3, request.pod_b(), &b[..]),
+    ];
+    let mut slices = Vec::new();
+    for (station, server, phases) in held {
+        let Some(server) = server else { continue };
+        let slice = |whole, phase, start: SimTime, took_ns| {
+            let start_ns = start.as_nanos();
+            Slice { station, server, whole, phase, start_ns, took_ns }
+        };
+        let (phase, start, _) = phases[0];
+        let name = if phases.len() > 1 { "held" } else { phase };
+        slices.push(slice(true, name, start, phases.iter().map(|(.., took_ns)| took_ns).sum()));
+        if phases.len() > 1 {
+            slices.extend(phases.iter().map(|&(phase, start, took_ns)| slice(false, phase, start, took_ns)));
+        }
     }
-    let in_b_ns = request.queue_b_ns + request.service_b_ns;
-    let held_ns = if link.release_after_transfer { 0 } else { in_b_ns };
-    add(2, request.slot(), "slot", transfer, request.transfer_ns + held_ns);
-    if held_ns > 0 {
-        add(2, request.slot(), "transfer", transfer, request.transfer_ns);
-        add(2, request.slot(), "wait for B", queue_b, request.queue_b_ns);
-        add(2, request.slot(), "with B", service_b, request.service_b_ns);
-    }
-    add(3, request.pod_b(), "slot", service_b, request.service_b_ns);
-    debug_assert!(queue_a <= transfer);
+    slices.retain(|slice| slice.took_ns > 0);
     slices
 }
 
