@@ -112,6 +112,24 @@ impl Sampler {
     }
 }
 
+/// Squared coefficient of variation; zero for a constant.
+pub(crate) fn scv(law: &ServiceLaw) -> f64 {
+    match law {
+        ServiceLaw::Deterministic { .. } => 0.0,
+        ServiceLaw::Exponential { .. } => 1.0,
+        ServiceLaw::Erlang { stages, .. } => 1.0 / f64::from(*stages),
+        ServiceLaw::Gamma { cv, .. } | ServiceLaw::Lognormal { cv, .. } | ServiceLaw::Weibull { cv, .. } => {
+            cv * cv
+        }
+        // E X^2 of a piece uniform on (x, y) is (x^2 + x y + y^2) / 3; a single value has no piece.
+        ServiceLaw::Empirical { quantiles_s } => {
+            let squares = quantiles_s.windows(2).map(|w| (w[0] * w[0] + w[0] * w[1] + w[1] * w[1]) / 3.0);
+            let pieces = quantiles_s.len().max(2) - 1;
+            (squares.sum::<f64>() / pieces as f64 / law.mean_s().powi(2) - 1.0).max(0.0)
+        }
+    }
+}
+
 /// Shape of the Weibull law with this coefficient of variation: the ratio of moments falls with the shape, so
 /// that halving the interval finds it.
 fn weibull_shape(cv: f64) -> f64 {
@@ -248,10 +266,19 @@ mod tests {
             }
             let mean = sum / DRAWS as f64;
             let cv = (squares / DRAWS as f64 / (mean * mean) - 1.0).sqrt();
-            let standard_error = law.scv().sqrt() / (DRAWS as f64).sqrt();
+            let standard_error = scv(&law).sqrt() / (DRAWS as f64).sqrt();
             assert!((mean / law.mean_s() - 1.0).abs() < 5.0 * standard_error, "{law:?}: mean {mean}");
-            assert!((cv / law.scv().sqrt() - 1.0).abs() < tolerance, "{law:?}: cv {cv}");
+            assert!((cv / scv(&law).sqrt() - 1.0).abs() < tolerance, "{law:?}: cv {cv}");
         }
+    }
+
+    #[test]
+    fn variation_of_the_laws() {
+        let empirical = |quantiles_s: &[f64]| scv(&ServiceLaw::Empirical { quantiles_s: quantiles_s.into() });
+        assert_eq!((empirical(&[0.5]), empirical(&[0.0]), empirical(&[0.0, 0.0])), (0.0, 0.0, 0.0));
+        // Uniform on (1/2, 3/2): variance 1/12.
+        assert!((empirical(&[0.5, 1.5]) - 1.0 / 12.0).abs() < 1e-12);
+        assert_eq!(scv(&ServiceLaw::Erlang { stages: 4, mean_s: 2.0 }), 0.25);
     }
 
     #[test]

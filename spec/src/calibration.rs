@@ -216,25 +216,6 @@ impl ServiceLaw {
         }
     }
 
-    /// Squared coefficient of variation; zero for a constant.
-    pub fn scv(&self) -> f64 {
-        match self {
-            ServiceLaw::Deterministic { .. } => 0.0,
-            ServiceLaw::Exponential { .. } => 1.0,
-            ServiceLaw::Erlang { stages, .. } => 1.0 / f64::from(*stages),
-            ServiceLaw::Gamma { cv, .. }
-            | ServiceLaw::Lognormal { cv, .. }
-            | ServiceLaw::Weibull { cv, .. } => cv * cv,
-            // E X^2 of a piece uniform on (x, y) is (x^2 + x y + y^2) / 3.
-            ServiceLaw::Empirical { quantiles_s } if quantiles_s.len() > 1 => {
-                let squares = quantiles_s.windows(2).map(|w| (w[0] * w[0] + w[0] * w[1] + w[1] * w[1]) / 3.0);
-                let (mean, pieces) = (self.mean_s(), (quantiles_s.len() - 1) as f64);
-                if mean > 0.0 { (squares.sum::<f64>() / pieces / (mean * mean) - 1.0).max(0.0) } else { 0.0 }
-            }
-            ServiceLaw::Empirical { .. } => 0.0,
-        }
-    }
-
     /// Checks the law; `field` is its path.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ use crate::exact::{
     Finite, Mmc, Station, Steady, deadline_miss, deterministic_gap, gamma_gap, gim1, join_shortest_queue,
     mdc, mmck, pollaczek_khinchine, processor_sharing, round_robin,
 };
+use crate::law::scv;
 
 /// A station that takes time.
 #[derive(Debug, Clone, Copy)]
@@ -168,7 +169,7 @@ fn shared(part: &Part, station: Station, load: &Load, balanced: bool) -> Result<
 
 fn renewal(part: &Part, station: Station, load: &Load) -> Result<Vec<Exact>, VerifyError> {
     let Station { rate_per_s: rate, service_s, .. } = station;
-    let shape = load.gap.scv().recip();
+    let shape = scv(load.gap).recip();
     let (law, means) = match load.gap {
         ServiceLaw::Deterministic { .. } => ("D", gim1(rate, service_s, deterministic_gap(rate))?),
         ServiceLaw::Erlang { .. } => ("E", gim1(rate, service_s, gamma_gap(rate, shape))?),
@@ -215,7 +216,7 @@ pub(super) fn is_exponential(law: &ServiceLaw) -> bool {
 
 impl Service {
     pub(super) fn of(law: &ServiceLaw) -> Self {
-        Service { mean_s: law.mean_s(), scv: law.scv(), exponential: is_exponential(law) }
+        Service { mean_s: law.mean_s(), scv: scv(law), exponential: is_exponential(law) }
     }
 
     /// One after the other.
