@@ -118,7 +118,7 @@ impl Default for Scale {
 impl Arrivals {
     /// Most requests of a whole run; a recorded load's, before it is thinned.
     pub fn requests(&self) -> u32 {
-        let most = |count: usize| u32::try_from(count).unwrap_or(u32::MAX).min(MAX_REQUESTS);
+        let most = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         match self {
             Arrivals::Burst(requests)
             | Arrivals::ClosedLoop { requests, .. }
@@ -278,8 +278,13 @@ impl Arrivals {
         }
     }
 
-    fn endless(&self) -> bool {
-        !matches!(self, Arrivals::Windows { .. }) && self.requests() == MAX_REQUESTS
+    /// Goes on until the horizon.
+    pub fn endless(&self) -> bool {
+        let recorded = matches!(
+            self,
+            Arrivals::Windows { .. } | Arrivals::Stamps { .. } | Arrivals::Counts { .. } | Arrivals::Burst(_)
+        );
+        !recorded && self.requests() == MAX_REQUESTS
     }
 }
 

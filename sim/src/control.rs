@@ -2,20 +2,17 @@
 
 use std::sync::Arc;
 
-use splitscale_spec::{PodPhase, Replicas, Stage, Status, at_least_one};
+use splitscale_spec::{PodPhase, Replicas, Stage, Status};
 
 use crate::error::SimError;
-use crate::event::{Event, Kind};
+use crate::event::{Event, Kind, OF_B};
 use crate::fingerprint::Change;
 use crate::model::{Rules, SlotsPlan};
 use crate::pods::{Due, Pods};
 use crate::request::{NOBODY, Phase};
-use crate::setup::Setup;
+use crate::setup::{Setup, bounded};
 use crate::simulation::Simulation;
 use crate::time::SimTime;
-
-/// Marks a pod of B in an event's place.
-const OF_B: u32 = 1 << 27;
 
 /// A request that a crash fails, as it was.
 struct Hit {
@@ -40,8 +37,8 @@ impl Simulation {
     /// # Errors
     /// If a stage would have none.
     pub fn apply(&mut self, pods: Replicas) -> Result<(), SimError> {
-        at_least_one("pods.a", pods.a)?;
-        at_least_one("pods.b", pods.b)?;
+        bounded("pods.a", pods.a)?;
+        bounded("pods.b", pods.b)?;
         self.fingerprint.change(self.now, Change::PodsA, pods.a);
         self.fingerprint.change(self.now, Change::PodsB, pods.b);
         self.scale(Stage::A, pods.a);
@@ -60,7 +57,7 @@ impl Simulation {
     /// # Errors
     /// If there would be none.
     pub fn set_slots(&mut self, slots: u32) -> Result<(), SimError> {
-        at_least_one("slots", slots)?;
+        bounded("slots", slots)?;
         self.change_slots(slots);
         Ok(())
     }

@@ -15,6 +15,15 @@ pub enum SimError {
         "simulated time ran over after 292 years; make the times of the laws shorter or the requests fewer"
     )]
     EndOfTime,
+    /// An endless load met the bound on requests before the horizon.
+    #[error(
+        "the load reached {} requests, the most of one run, before horizon_s; make it shorter",
+        crate::MAX_REQUESTS
+    )]
+    TooMany,
+    /// The run was over before anything came.
+    #[error("horizon_s: no request arrives before it; make it longer")]
+    Nothing,
     /// Every request ended within the warm-up.
     #[error("every request had ended at {end}, before warm_up_s {warm_up}; make it shorter or send more")]
     WarmUp {

@@ -1,5 +1,7 @@
 //! Events and the queue that puts them in their total order. The contract is in the crate's docs.
 
+use splitscale_spec::Stage;
+
 use crate::time::SimTime;
 
 /// What happens. The numbers are the classes of the event order.
@@ -66,6 +68,17 @@ const CLASS_SHIFT: u32 = 60;
 
 /// Most requests in one run: what a place holds.
 pub const MAX_REQUESTS: u32 = 1 << PLACE_BITS;
+
+impl Event {
+    /// The pod that is ready or crashes; absent for other events.
+    pub fn pod(&self) -> Option<(Stage, u32)> {
+        let stage = if self.place & OF_B == 0 { Stage::A } else { Stage::B };
+        matches!(self.kind, Kind::PodReady | Kind::Crash).then_some((stage, self.place & !OF_B))
+    }
+}
+
+/// Marks a pod of B in an event's place.
+pub(crate) const OF_B: u32 = 1 << 27;
 
 impl EventQueue {
     pub(crate) fn with_capacity(events: usize) -> Self {

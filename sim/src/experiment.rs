@@ -162,6 +162,12 @@ impl Experiment {
         let replications = replications(&parsed).map_err(|invalid| named(file, invalid))?;
         let axes = parsed.sweep.into_iter().enumerate().map(|(i, sweep)| Axis::of(i, sweep));
         let axes = axes.collect::<Result<Vec<_>, _>>().map_err(|invalid| named(file, invalid))?;
+        axis::disjoint(&axes).map_err(|invalid| named(file, invalid))?;
+        if parsed.name.contains(['/', '\\']) || parsed.name.starts_with('.') || parsed.name.is_empty() {
+            let problem =
+                format!("`{}` cannot name a file; leave slashes and leading dots away", parsed.name);
+            return Err(named(file, Invalid::new("name", problem)));
+        }
         Ok(Experiment {
             name: parsed.name,
             title: parsed.title,
@@ -235,6 +241,7 @@ impl Experiment {
             point.share_traces(points.last());
             point.setup.load(&mut text_of)?;
             point.check().map_err(|error| self.point_error(&point.labels, &error))?;
+            point.setup.slo_s = point.setup.slo_s.or(self.slo_s);
             points.push(point);
         }
         let mut hash = Fnv1a::new();

@@ -33,7 +33,8 @@
 //! so at one instant what leaves makes room before anything enters. The sequence of a request is its number,
 //! counted from 0 in the order of creation: of two equal events the older request's goes first. A request waits
 //! for one event of a class at a time, so no two events are equal in all three (of pods, the number of the pod
-//! decides). Several that are done at one instant on shared cores or a shared link are taken by their numbers.
+//! decides). Several that are done at one instant on shared cores or a shared link are taken in the order of
+//! their exact ends, equal ones by their numbers.
 //! What takes no time at an idle server is part of the event before it, and so is an answer without overhead.
 //! Changes from outside ([`Simulation::set_slots`], [`Simulation::apply`]) come after every event of their
 //! instant that was advanced to.

@@ -39,6 +39,8 @@ pub(crate) struct Ready {
     /// Whether pods crash, so that events may have become void.
     pub(crate) crashes: bool,
     pub(crate) deadline_ns: Option<u64>,
+    /// Zero where nothing is promised.
+    pub(crate) slo_ns: u64,
     pub(crate) horizon: Option<SimTime>,
     pub(crate) warm_up: SimTime,
     /// Keep this share of the arrivals, where not all.
@@ -129,6 +131,7 @@ impl Model {
             life_b: life(&setup.b),
             crashes: setup.a.failure.is_some() || setup.b.failure.is_some(),
             deadline_ns: setup.deadline_s.map(nanos),
+            slo_ns: setup.slo_s.map_or(0, nanos),
             horizon: setup.horizon_s.map(SimTime::from_secs_f64),
             warm_up: SimTime::from_secs_f64(setup.warm_up_s),
             thin: (thin < 1.0).then_some(thin),
@@ -142,24 +145,60 @@ impl Model {
     }
 
     /// Where more comes than the pipeline carries and queues may grow for ever: what the load is bounded by,
-    /// and the utilisation there, at least 1. Absent for closed loads, bursts, bounded queues and deadlines,
-    /// and where bandwidth or slots change.
+    /// and the utilisation there, at least 1. Absent for closed loads, bursts and deadlines, and where slots
+    /// change. A bounded queue lets through what its station carries.
     pub fn overload(&self) -> Option<(Bottleneck, f64)> {
         let setup = self.setup();
+        let (a, b, link) = (&setup.a, &setup.b, &setup.link);
         let rate = setup.arrivals.rate_per_s()?;
-        let changes = setup.link.slots_change.is_some() || setup.deadline_s.is_some();
-        let stages = [(Bottleneck::A, &setup.a), (Bottleneck::B, &setup.b)];
-        let stage =
-            stages.into_iter().filter(|(_, stage)| stage.queue_limit.is_none()).map(|(name, stage)| {
-                let cores = stage.cores.map_or(f64::INFINITY, |cores| f64::from(cores) / stage.cpu_share);
-                (name, rate * stage.service.mean_s() / f64::from(stage.pods).min(cores))
-            });
-        let network = self.transfer_s().filter(|_| setup.link.queue_limit.is_none()).map(|transfer_s| {
-            let held_s = if setup.link.release_after_transfer { 0.0 } else { setup.b.service.mean_s() };
-            (Bottleneck::Network, rate * (transfer_s + held_s) / f64::from(setup.link.slots))
-        });
-        let loads = stage.chain(network).filter(|(_, load)| !changes && *load >= 1.0);
-        loads.max_by(|x, y| x.1.total_cmp(&y.1))
+        if setup.deadline_s.is_some() || link.slots_change.is_some() {
+            return None;
+        }
+        let held_s = if link.release_after_transfer { 0.0 } else { b.service.mean_s() };
+        let slots = self
+            .transfer_s()
+            .map_or(f64::INFINITY, |transfer_s| f64::from(link.slots) / (transfer_s + held_s));
+        let network = slots.min(self.whole_link_per_s().unwrap_or(f64::INFINITY));
+        let stations = [
+            (Bottleneck::A, stage_per_s(a), a.queue_limit),
+            (Bottleneck::Network, network, link.queue_limit),
+            (Bottleneck::B, stage_per_s(b), b.queue_limit),
+        ];
+        let (mut flow, mut worst) = (rate, None::<(Bottleneck, f64)>);
+        for (name, per_s, limit) in stations {
+            let load = flow / per_s;
+            if limit.is_none() && load >= 1.0 && worst.is_none_or(|(_, most)| load > most) {
+                worst = Some((name, load));
+            }
+            // What a station without a bound cannot carry waits before it; the bounds further on are told of
+            // the whole load, as pods added here would send it on.
+            if limit.is_some() {
+                flow = flow.min(per_s);
+            }
+        }
+        if setup.one_node {
+            let cores = a.cores.map_or(f64::INFINITY, f64::from);
+            let work_s = a.cpu_share * a.service.mean_s() + b.cpu_share * b.service.mean_s();
+            let load = rate * work_s / cores;
+            if load >= 1.0 && worst.is_none_or(|(_, most)| load > most) && a.queue_limit.is_none() {
+                worst = Some((Bottleneck::A, load));
+            }
+        }
+        worst
+    }
+
+    /// What a link of all transfers together carries in the long run \[1/s\].
+    fn whole_link_per_s(&self) -> Option<f64> {
+        let Transfer::Bytes { bandwidth, .. } = &self.setup().link.transfer else { return None };
+        let mbit_s = match bandwidth {
+            Bandwidth::PerSlotMbitS(_) => return None,
+            Bandwidth::WholeMbitS(mbit_s) => *mbit_s,
+            Bandwidth::WholeTrace(recorded) => recorded.data.as_ref()?.mean_mbit_s(),
+            Bandwidth::PerSlotTrace(recorded) => {
+                recorded.data.as_ref()?.mean_mbit_s() * f64::from(self.setup().link.slots)
+            }
+        };
+        Some(mbit_s / (self.0.payload_bytes? as f64 * 8e-6))
     }
 
     /// Mean time of a transfer that has the link to itself \[s\]; absent where the bandwidth changes.
@@ -178,6 +217,16 @@ impl Model {
     pub(crate) fn ready(&self) -> &Arc<Ready> {
         &self.0
     }
+}
+
+/// What the pods of a stage carry in the long run, as often as they are there \[1/s\].
+fn stage_per_s(stage: &StageSetup) -> f64 {
+    let there = stage
+        .failure
+        .as_ref()
+        .map_or(1.0, |failure| failure.after.mean_s() / (failure.after.mean_s() + failure.restart.mean_s()));
+    let cores = stage.cores.map_or(f64::INFINITY, |cores| f64::from(cores) / stage.cpu_share);
+    (f64::from(stage.pods) * there).min(cores) / stage.service.mean_s()
 }
 
 fn rules(setup: &Setup, link: bool) -> Rules {

@@ -111,8 +111,6 @@ impl Simulation {
         for station in [&mut self.a, &mut self.proxy, &mut self.b] {
             station.books.pass(now);
         }
-        self.pods_a.pass(now);
-        self.pods_b.pass(now);
         let slot_area = self.slot_area();
         let Some(observer) = &mut self.observer else { return };
         let stations = [&self.a, &self.proxy, &self.b];
@@ -123,9 +121,9 @@ impl Simulation {
             answered: observer.answered,
             queues: stations.map(|station| (station.books.waiting, station.books.waiting_area)),
             busy: [
-                (busy[0], self.pods_a.ready_area),
+                (busy[0], self.pods_a.ready_area(now)),
                 (busy[1], slot_area),
-                (busy[2], self.pods_b.ready_area),
+                (busy[2], self.pods_b.ready_area(now)),
             ],
             slots: self.proxy.servers.ready(),
             bytes: observer.bytes,

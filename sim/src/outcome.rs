@@ -26,6 +26,9 @@ pub struct Outcome {
     pub lost: u64,
     /// Still on their way when the run stopped.
     pub unfinished: u64,
+    /// Answered within `slo_s`, of those sent after the warm-up; absent where nothing is promised. Over
+    /// `requests` it is the attainment: who has no answer when the run stops has missed it.
+    pub within_slo: Option<u64>,
     /// First request sent to last answer, or to the horizon \[s\].
     pub makespan_s: f64,
     /// How long the statistics cover \[s\].

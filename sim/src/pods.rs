@@ -17,8 +17,8 @@ pub(crate) struct Pods {
     changed: SimTime,
     /// Integral of the pods there are: what they cost \[pod ns\].
     pub(crate) alive_area: u128,
-    /// Integral of the ready pods \[pod ns\].
-    pub(crate) ready_area: u128,
+    /// Integral of the ready pods up to the last change \[pod ns\].
+    ready_area: u128,
     /// Pods asked for and pods given up, together.
     pub(crate) changes: u64,
     pub(crate) crashes: u64,
@@ -34,7 +34,7 @@ pub(crate) struct Pod {
     pub(crate) phase: Option<PodPhase>,
     /// When it was ready.
     pub(crate) ready_since: SimTime,
-    /// Time at work \[ns\].
+    /// Work done, as long as it takes at the pod's full CPU share \[ns\].
     pub(crate) busy_ns: u64,
     /// Of the one event that is valid.
     generation: u32,
@@ -87,7 +87,7 @@ impl Pods {
         self.pods.get(pod as usize).is_none_or(|pod| pod.generation != generation)
     }
 
-    /// Books time at work.
+    /// Books work done.
     pub(crate) fn worked(&mut self, pod: u32, busy_ns: u64) {
         self.pods[pod as usize].busy_ns += busy_ns;
     }
@@ -183,6 +183,11 @@ impl Pods {
         self.ready -= u32::from(pod.phase == Some(PodPhase::Ready));
         (pod.phase, pod.busy_ns) = (None, 0);
         pod.generation = pod.generation.wrapping_add(1);
+    }
+
+    /// Integral of the ready pods up to now \[pod ns\].
+    pub(crate) fn ready_area(&self, now: SimTime) -> u128 {
+        self.ready_area + u128::from(now.since(self.changed)) * u128::from(self.ready)
     }
 
     /// Closes the stretch of time over which the numbers stood.

@@ -29,6 +29,9 @@ pub struct Setup {
     /// one that is served goes on and its answer reaches nobody.
     #[serde(default)]
     pub deadline_s: Option<f64>,
+    /// Promised latency \[s\]: the answers within it are counted.
+    #[serde(default)]
+    pub slo_s: Option<f64>,
     /// Both stages run on one node and share `a.cores`.
     #[serde(default)]
     pub one_node: bool,
@@ -91,7 +94,7 @@ pub struct Failure {
 pub struct LinkSetup {
     /// Transfer slots at the start.
     pub slots: u32,
-    /// How their number changes; by default it does not.
+    /// How their number changes; by default it does not. A chain, or a step at time zero, decides from the start.
     #[serde(default)]
     pub slots_change: Option<SlotsChange>,
     /// How long a transfer takes.
@@ -216,6 +219,7 @@ impl Setup {
             overhead: laws.overhead.clone(),
             arrivals,
             deadline_s: None,
+            slo_s: None,
             one_node: false,
             horizon_s: None,
             warm_up_s: 0.0,
@@ -252,6 +256,12 @@ impl Setup {
         self.arrivals.validate(self.horizon_s.is_some())?;
         if let Some(deadline_s) = self.deadline_s {
             positive("deadline_s", deadline_s)?;
+        }
+        if let Some(slo_s) = self.slo_s {
+            positive("slo_s", slo_s)?;
+        }
+        if self.one_node && self.a.cores.is_none() {
+            return Err(Invalid::new("a.cores", "missing beside one_node; say how many cores the node has"));
         }
         if self.one_node && self.b.cores.is_some() {
             let problem = "set beside one_node; the one node's cores are a.cores";
@@ -295,7 +305,7 @@ impl StageSetup {
     }
 
     fn validate(&self, stage: &str) -> Result<(), Invalid> {
-        at_least_one(&format!("{stage}.pods"), self.pods)?;
+        bounded(&format!("{stage}.pods"), self.pods)?;
         self.service.validate(&format!("{stage}.service"))?;
         if let Some(cores) = self.cores {
             at_least_one(&format!("{stage}.cores"), cores)?;
@@ -318,7 +328,7 @@ impl StageSetup {
 
 impl LinkSetup {
     fn validate(&self) -> Result<(), Invalid> {
-        at_least_one("link.slots", self.slots)?;
+        bounded("link.slots", self.slots)?;
         if let Some(payload) = self.payload
             && payload.bytes() == 0
         {
@@ -371,10 +381,10 @@ impl SlotsChange {
     fn validate(&self) -> Result<(), Invalid> {
         const FIELD: &str = "link.slots_change";
         let whole = |field: &str, value: f64| {
-            if value >= 1.0 && value.fract() == 0.0 && value <= f64::from(u32::MAX) {
+            if value >= 1.0 && value.fract() == 0.0 && value <= f64::from(MAX_SERVERS) {
                 return Ok(());
             }
-            Err(Invalid::new(field, format!("{value} is not a number of slots; it takes at least 1")))
+            Err(Invalid::new(field, format!("{value} is not a number of slots; it takes 1 to {MAX_SERVERS}")))
         };
         match self {
             SlotsChange::Schedule { steps, period_s } => {
@@ -384,7 +394,7 @@ impl SlotsChange {
                 };
                 for step in steps {
                     not_negative(&format!("{field}.at_s"), step.at_s)?;
-                    at_least_one(&format!("{field}.slots"), step.slots)?;
+                    bounded(&format!("{field}.slots"), step.slots)?;
                 }
                 if let Some(pair) = steps.windows(2).find(|pair| pair[1].at_s <= pair[0].at_s) {
                     let problem = format!("{} is not after {}", pair[1].at_s, pair[0].at_s);
@@ -408,6 +418,17 @@ impl SlotsChange {
             }
         }
     }
+}
+
+/// Most pods of a stage, most slots.
+pub(crate) const MAX_SERVERS: u32 = 1 << 16;
+
+pub(crate) fn bounded(field: &str, servers: u32) -> Result<(), Invalid> {
+    at_least_one(field, servers)?;
+    if servers > MAX_SERVERS {
+        return Err(Invalid::new(field, format!("{servers} is above {MAX_SERVERS}, the most of one run")));
+    }
+    Ok(())
 }
 
 fn nothing() -> ServiceLaw {

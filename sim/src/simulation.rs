@@ -7,7 +7,7 @@ use splitscale_spec::Status;
 use crate::chain::Chain;
 use crate::chance::{Chance, Purpose};
 use crate::error::SimError;
-use crate::event::{Event, EventQueue, Kind};
+use crate::event::{Event, EventQueue, Kind, MAX_REQUESTS};
 use crate::fingerprint::Fingerprint;
 use crate::link::Link;
 use crate::model::{Model, Ready, Rules, SlotsPlan};
@@ -64,6 +64,8 @@ pub(crate) struct Tally {
     pub(crate) refused: u64,
     pub(crate) failed: u64,
     pub(crate) lost: u64,
+    /// Answered as fast as was promised, of those sent after the warm-up.
+    pub(crate) within: u64,
     pub(crate) first_sent: Option<SimTime>,
     pub(crate) last_end: SimTime,
 }
@@ -87,6 +89,9 @@ struct Before {
 
 /// Room made ready for requests at the start, at most.
 const FIRST_ROOM: u32 = 4096;
+
+/// Events between two questions whether to go on: some tenths of a second.
+const SLICE: u32 = 1 << 22;
 
 impl Simulation {
     /// Replication `replication` under `seed`, at time zero, nothing done yet.
@@ -172,7 +177,7 @@ impl Simulation {
     /// passed changes nothing.
     pub fn advance(&mut self, until: SimTime) {
         let until = self.model.horizon.map_or(until, |horizon| until.min(horizon));
-        self.run_until(until);
+        self.run_until(until, &|| true);
         self.now = self.now.max(until);
     }
 
@@ -198,10 +203,26 @@ impl Simulation {
     /// # Errors
     /// If the clock reaches its end, if everything ended within the warm-up, or if an identity does not hold
     /// (a bug of the simulator).
-    pub fn run_to_end(mut self) -> Result<Outcome, SimError> {
-        self.run_until(self.model.horizon.unwrap_or(SimTime::MAX));
+    pub fn run_to_end(self) -> Result<Outcome, SimError> {
+        self.run_while(&|| true).map(|outcome| outcome.expect("nothing stops it"))
+    }
+
+    /// The same as long as `go_on` says so, which is asked now and then; absent where it was stopped.
+    ///
+    /// # Errors
+    /// As [`run_to_end`](Self::run_to_end).
+    pub fn run_while(mut self, go_on: &dyn Fn() -> bool) -> Result<Option<Outcome>, SimError> {
+        if !self.run_until(self.model.horizon.unwrap_or(SimTime::MAX), go_on) {
+            return Ok(None);
+        }
         if self.tally.last_end >= SimTime::END {
             return Err(SimError::EndOfTime);
+        }
+        if self.tally.created >= MAX_REQUESTS {
+            return Err(SimError::TooMany);
+        }
+        if self.tally.sent == 0 {
+            return Err(SimError::Nothing);
         }
         let stop = match self.model.horizon {
             Some(horizon) if !self.is_done() => horizon,
@@ -212,7 +233,7 @@ impl Simulation {
         }
         self.now = self.now.max(stop);
         self.audit()?;
-        Ok(self.outcome(stop))
+        Ok(Some(self.outcome(stop)))
     }
 
     fn outcome(mut self, stop: SimTime) -> Outcome {
@@ -240,6 +261,7 @@ impl Simulation {
             failed: tally.failed - before.tally.failed,
             lost: tally.lost - before.tally.lost,
             unfinished: tally.sent - tally.ended(),
+            within_slo: self.model.setup.slo_s.map(|_| tally.within),
             makespan_s: stop.since(first) as f64 * 1e-9,
             span_s: span_ns as f64 * 1e-9,
             a: summary(&self.a, 0),
@@ -301,17 +323,21 @@ impl Simulation {
         Ok(())
     }
 
-    /// Stops at each instant at which something is noted down.
-    fn run_until(&mut self, until: SimTime) {
+    /// Stops at each instant at which something is noted down. Whether it came to the end.
+    fn run_until(&mut self, until: SimTime, go_on: &dyn Fn() -> bool) -> bool {
         loop {
             let warm_up = self.model.warm_up;
             let warm = (self.before.is_none() && warm_up > SimTime::ZERO).then_some(warm_up);
             let scrape = self.observer.as_ref().map(|observer| observer.next());
             let mark = warm.into_iter().chain(scrape).min().filter(|&mark| mark <= until);
-            self.run_events(mark.unwrap_or(until));
-            let Some(mark) = mark else { return };
+            while !self.run_events(mark.unwrap_or(until)) {
+                if !go_on() {
+                    return false;
+                }
+            }
+            let Some(mark) = mark else { return true };
             if until == SimTime::MAX && self.is_done() {
-                return;
+                return true;
             }
             self.now = self.now.max(mark);
             if warm == Some(mark) {
@@ -323,16 +349,17 @@ impl Simulation {
         }
     }
 
-    fn run_events(&mut self, until: SimTime) {
-        if self.rules.plain {
-            while let Some(event) = self.queue.pop_until(until) {
+    /// Handles what is due by `until`, at most a slice of it. Whether that was all.
+    fn run_events(&mut self, until: SimTime) -> bool {
+        for _ in 0..SLICE {
+            let Some(event) = self.queue.pop_until(until) else { return true };
+            if self.rules.plain {
                 self.handle::<true>(event);
-            }
-        } else {
-            while let Some(event) = self.queue.pop_until(until) {
+            } else {
                 self.handle::<false>(event);
             }
         }
+        false
     }
 
     /// Whether it was an event and not a void one.

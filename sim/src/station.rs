@@ -185,10 +185,16 @@ impl Station {
     /// again. If there is nobody, the server rests.
     #[inline(always)]
     pub(crate) fn next<const PLAIN: bool>(&mut self, server: u32, requests: &[Request]) -> Option<u32> {
+        let common = self.line.first;
+        // Whoever came while no server was ready is older than those that were sent to this one since.
+        let older = |line: &Line| {
+            common == NOBODY || requests[line.first as usize].since <= requests[common as usize].since
+        };
         let own = if PLAIN { None } else { self.lines.get_mut(server as usize) };
-        let line = match own.filter(|line| line.first != NOBODY) {
+        let ready = self.servers.is_ready(server);
+        let line = match own.filter(|line| line.first != NOBODY && (!ready || older(line))) {
             Some(line) => line,
-            None if self.line.first != NOBODY && self.servers.is_ready(server) => &mut self.line,
+            None if common != NOBODY && ready => &mut self.line,
             None => {
                 self.books.busy -= 1;
                 self.servers.free(server);

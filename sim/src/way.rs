@@ -94,9 +94,15 @@ impl Simulation {
 
     #[inline(always)]
     pub(crate) fn served_a<const PLAIN: bool>(&mut self, place: u32) {
+        let observed = self.rules::<PLAIN>().observed;
         let request = &mut self.requests[place as usize];
         let (pod, held_ns, gone) = (request.pod_a, self.now.since(request.since), request.gone);
+        // What the pod computed: of one whose client is gone, the time it was held.
+        let work_ns = if gone { held_ns } else { request.service_a_ns };
         request.since = self.now;
+        if observed {
+            self.pods_a.worked(pod, work_ns);
+        }
         if gone {
             self.free::<PLAIN>(place);
             self.release_a::<PLAIN>(pod, held_ns);
@@ -137,9 +143,6 @@ impl Simulation {
     #[inline(always)]
     pub(crate) fn release_a<const PLAIN: bool>(&mut self, pod: u32, held_ns: u64) {
         self.a.leave(self.now, held_ns);
-        if self.rules::<PLAIN>().observed {
-            self.pods_a.worked(pod, held_ns);
-        }
         self.employ_a::<PLAIN>(pod);
     }
 
@@ -269,12 +272,16 @@ impl Simulation {
     /// The pod is free and so is the slot.
     #[inline(always)]
     pub(crate) fn served_b<const PLAIN: bool>(&mut self, place: u32) {
-        let release = self.rules::<PLAIN>().release_after_transfer;
+        let Rules { release_after_transfer: release, observed, .. } = self.rules::<PLAIN>();
         let request = &mut self.requests[place as usize];
         let (pod, slot, back_ns) = (request.pod_b, request.slot, request.back_ns);
         let (service_ns, gone) = (self.now.since(request.since), request.gone);
         let held_ns = self.now.since(request.slot_since);
+        let work_ns = if gone { service_ns } else { request.service_b_ns };
         request.since = self.now;
+        if observed {
+            self.pods_b.worked(pod, work_ns);
+        }
         if gone {
             self.free::<PLAIN>(place);
         } else {
@@ -324,9 +331,6 @@ impl Simulation {
     #[inline(always)]
     pub(crate) fn release_b<const PLAIN: bool>(&mut self, pod: u32, service_ns: u64) {
         self.b.leave(self.now, service_ns);
-        if self.rules::<PLAIN>().observed {
-            self.pods_b.worked(pod, service_ns);
-        }
         self.employ_b::<PLAIN>(pod);
     }
 
@@ -353,6 +357,8 @@ impl Simulation {
             request.done = self.now;
             let latency_ns = request.latency_ns();
             self.answers.add(latency_ns);
+            let counts = latency_ns <= self.model.slo_ns && request.sent >= self.model.warm_up;
+            self.tally.within += u64::from(counts);
             if self.rules::<PLAIN>().observed
                 && let Some(observer) = &mut self.observer
             {

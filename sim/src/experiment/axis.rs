@@ -74,6 +74,31 @@ impl Axis {
     }
 }
 
+/// Refuses axes of one name, and an axis that sets what one before it has set: the later would silently win.
+pub(super) fn disjoint(axes: &[Axis]) -> Result<(), Invalid> {
+    for (index, axis) in axes.iter().enumerate() {
+        for before in &axes[..index] {
+            if axis.name == before.name {
+                let problem = format!("`{}` names two axes; give one another name", axis.name);
+                return Err(Invalid::new(format!("sweep[{index}].name"), problem));
+            }
+            let paths = |axis: &Axis| -> Vec<String> {
+                axis.cases.iter().flat_map(|case| case.set.keys().cloned()).collect()
+            };
+            let within = |inner: &str, outer: &str| {
+                inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            };
+            let (ours, theirs) = (paths(axis), paths(before));
+            let clash = ours.iter().find(|x| theirs.iter().any(|y| within(y, x)));
+            if let Some(path) = clash {
+                let problem = format!("`{path}` is set by axis `{}` too; sweep it on one", before.name);
+                return Err(Invalid::new(format!("sweep[{index}]"), problem));
+            }
+        }
+    }
+    Ok(())
+}
+
 /// What stands at `path`, whose parts are keys, or numbers in lists.
 pub(super) fn get<'a>(table: &'a Table, path: &str) -> Option<&'a Value> {
     let (first, rest) = path.split_once('.').unwrap_or((path, ""));

@@ -119,13 +119,26 @@ impl Point {
     /// # Errors
     /// As [`Simulation::run_to_end`].
     pub fn run(&self, model: &Model, replication: u64) -> Result<Outcome, SimError> {
+        self.run_while(model, replication, &|| true).map(|outcome| outcome.expect("nothing stops it"))
+    }
+
+    /// The same as long as `go_on` says so; absent where it was stopped.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn run_while(
+        &self,
+        model: &Model,
+        replication: u64,
+        go_on: &dyn Fn() -> bool,
+    ) -> Result<Option<Outcome>, SimError> {
         let mut simulation = Simulation::of(model, self.seed, replication);
         for step in &self.pods_change {
             if !change(&mut simulation, model, *step) {
                 break;
             }
         }
-        simulation.run_to_end()
+        simulation.run_while(go_on)
     }
 
     /// The same replication, event by event.

@@ -19,6 +19,21 @@ pub struct BandwidthTrace {
 }
 
 impl BandwidthTrace {
+    /// Mean over a period \[Mbit/s\].
+    pub fn mean_mbit_s(&self) -> f64 {
+        let ends = self.steps.iter().skip(1).map(|step| step.0).chain([self.period_ns]);
+        let bits: f64 = self
+            .steps
+            .iter()
+            .zip(ends)
+            .map(|(&(from, mbit_s), to)| mbit_s * to.saturating_sub(from) as f64)
+            .sum();
+        match self.steps.as_slice() {
+            [(_, only)] => *only,
+            _ => bits / self.period_ns as f64,
+        }
+    }
+
     /// Reads lines of two numbers with TABs or spaces between: the time \[s\] and the bandwidth \[Mbit/s\].
     /// Of samples with one time the last counts; the notes say how many were passed over.
     ///

@@ -13,9 +13,10 @@ pub(super) enum Kind {
 
 const NANOS: i128 = 1_000_000_000;
 
-/// A stamp \[ns\], dates since 1970-01-01; none if it is neither a number nor a date.
+/// A stamp \[ns\], dates since 1970-01-01; none if it is neither a number of zero or more nor a date.
 pub(super) fn parse(text: &str) -> Option<(Kind, i128)> {
     match seconds(text) {
+        Some(nanos) if nanos < 0 => None,
         Some(nanos) => Some((Kind::Seconds, nanos)),
         None => date(text),
     }

@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 use splitscale_sim::trace::BandwidthTrace;
 use splitscale_sim::{
-    Arrivals, Bandwidth, ChainState, Failure, Payload, Recorded, ScrapeSetup, Setup, SimTime, Simulation,
-    SlotsChange, SlotsStep, StageSetup, Transfer,
+    Arrivals, Bandwidth, ChainState, Failure, Payload, Recorded, ScrapeSetup, Setup, SimError, SimTime,
+    Simulation, SlotsChange, SlotsStep, StageSetup, Transfer,
 };
 use splitscale_spec::{Balancer, Replicas, ServiceLaw, Status};
 
@@ -102,6 +102,7 @@ fn setups() -> impl Strategy<Value = Setup> {
     (stage(), stage(), link, law(), arrivals(), run).prop_map(|(a, b, link, overhead, arrivals, run)| {
         let (slots, slots_change, transfer, queue_limit, release_after_transfer, hold_a) = link;
         let (deadline_s, horizon_s, one_node, scrape) = run;
+        let one_node = one_node && a.cores.is_some();
         let b = StageSetup { cores: if one_node { None } else { b.cores }, ..b };
         let link = splitscale_sim::LinkSetup {
             slots,
@@ -119,6 +120,7 @@ fn setups() -> impl Strategy<Value = Setup> {
             overhead,
             arrivals,
             deadline_s,
+            slo_s: Some(0.2),
             one_node,
             // A load that starts over for ever must end somewhere.
             horizon_s: Some(horizon_s.unwrap_or(30.0)),
@@ -150,6 +152,9 @@ proptest! {
             simulation.run_to_end()
         };
         let outcome = run(&setup);
+        if outcome == Err(SimError::Nothing) {
+            return Ok(());
+        }
         prop_assert!(outcome.is_ok(), "{:?}", outcome);
         let outcome = outcome.unwrap();
         let ended = outcome.latency.answered + outcome.refused + outcome.failed + outcome.lost;
@@ -163,6 +168,8 @@ proptest! {
         ] {
             prop_assert_eq!(outcome.trail.iter().filter(|r| r.status == status).count() as u64, count);
         }
+        let within = outcome.trail.iter().filter(|r| r.status == Status::Answered && r.latency_ns() <= 200_000_000);
+        prop_assert_eq!(outcome.within_slo, Some(within.count() as u64));
         for r in &outcome.trail {
             let phases = [
                 r.queue_a_ns, r.service_a_ns, r.queue_proxy_ns, r.transfer_ns, r.queue_b_ns, r.service_b_ns, r.back_ns,

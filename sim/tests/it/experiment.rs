@@ -194,6 +194,13 @@ fn bad_experiments_are_told_what_is_wrong() {
         (sweep("\"seed\"", "-1"), &["sweep `seed`", "-1"]),
         (with("[[sweep]]\ncases = [{ label = \"x\", set = {} }]"), &["sweep[0].name", "missing"]),
         (with("[[sweep]]\nfields = [\"seed\"]"), &["sweep[0]", "fields and values"]),
+        (
+            with(
+                "[[sweep]]\nname = \"x\"\nfields = [\"a.pods\"]\nvalues = [1]\n[[sweep]]\nname = \"y\"\nfields = [\"a.pods\"]\nvalues = [2]\n",
+            ),
+            &["sweep[1]", "`a.pods` is set by axis `x` too"],
+        ),
+        (swap("name = \"", "name = \"../"), &["name", "slashes"]),
         (with("[setup.pods_change]"), &["setup.pods_change"]),
         (
             swap(
@@ -212,8 +219,11 @@ fn bad_experiments_are_told_what_is_wrong() {
             assert!(error.contains(part), "{error:?} does not say {part:?} of\n{text}");
         }
     }
-    let huge = (0..6).map(|_| "[[sweep]]\nfields = [\"seed\"]\nvalues = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]\n");
-    let error = plan(&with(&huge.collect::<String>())).unwrap_err().to_string();
+    let fields = ["seed", "a.pods", "b.pods", "link.slots", "a.cores", "b.cores"];
+    let huge = fields.map(|field| {
+        format!("[[sweep]]\nfields = [\"{field}\"]\nvalues = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]\n")
+    });
+    let error = plan(&with(&huge.concat())).unwrap_err().to_string();
     assert!(error.contains("100000 points"), "{error}");
     let mut experiment = Experiment::parse("e.toml", &sweep("\"a.pods\"", "1, 2")).unwrap();
     let error = experiment.set("a.pods", "3").unwrap_err().to_string();

@@ -33,7 +33,10 @@ fn each_bad_field_is_named() {
     refused_with("b.pods", |s| s.b.pods = 0);
     refused_with("b.cpu_share", |s| s.b.cpu_share = 1.5);
     refused_with("a.cores", |s| s.a.cores = Some(0));
-    refused_with("b.cores", |s| (s.one_node, s.b.cores) = (true, Some(1)));
+    refused_with("b.cores", |s| (s.one_node, s.a.cores, s.b.cores) = (true, Some(1), Some(1)));
+    refused_with("a.cores", |s| s.one_node = true);
+    refused_with("a.pods", |s| s.a.pods = 1 << 20);
+    refused_with("slo_s", |s| s.slo_s = Some(0.0));
     refused_with("link.slots", |s| s.link.slots = 0);
     refused_with("deadline_s", |s| s.deadline_s = Some(0.0));
     refused_with("horizon_s", |s| (s.horizon_s, s.warm_up_s) = (Some(1.0), 2.0));

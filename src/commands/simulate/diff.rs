@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Result, bail};
-use splitscale_sim::{Event, Plan, Steps};
+use splitscale_sim::{Event, Kind, Plan, Steps};
 
 use super::{read, row, single};
 use crate::cli::Simulate;
@@ -48,7 +48,13 @@ fn tell(number: u64, names: &[String; 2], before: [u64; 2], events: [Option<Even
     println!("event {number}, counted from 0:");
     for ((name, before), event) in names.iter().zip(before).zip(events) {
         let what = match event {
-            Some(Event { time, kind, request, .. }) => format!("{time}  {kind:?}  request {request}"),
+            Some(event) => match (event.pod(), event.kind) {
+                (Some((stage, pod)), kind) => format!("{}  {kind:?}  pod {pod} of {stage:?}", event.time),
+                (None, kind @ (Kind::Cores | Kind::Link | Kind::Slots)) => {
+                    format!("{}  {kind:?}", event.time)
+                }
+                (None, kind) => format!("{}  {kind:?}  request {}", event.time, event.request),
+            },
             None => "no more events".into(),
         };
         println!("  {name}: {what}; fingerprint before {before:016x}");

@@ -52,7 +52,7 @@ pub const NAMES: [&str; 25] = [
 
 impl Sample {
     /// Of one run.
-    pub fn of(outcome: &Outcome, point: &Point, slo_s: Option<f64>) -> Self {
+    pub fn of(outcome: &Outcome, point: &Point) -> Self {
         let quantile = |p: f64| outcome.latency.histogram.quantile_s(p);
         let answered = outcome.latency.answered as f64;
         let setup = &point.setup;
@@ -69,9 +69,9 @@ impl Sample {
             quantile(0.95),
             quantile(0.99),
             positive(outcome.span_s).map(|span_s| answered / span_s),
-            Some(a.mean_wait_s),
-            Some(proxy.mean_wait_s),
-            Some(b.mean_wait_s),
+            positive(answered).map(|_| a.mean_wait_s),
+            positive(answered).map(|_| proxy.mean_wait_s),
+            positive(answered).map(|_| b.mean_wait_s),
             Some(a.mean_waiting),
             Some(proxy.mean_waiting),
             Some(b.mean_waiting),
@@ -88,9 +88,10 @@ impl Sample {
             Some(outcome.lost as f64),
             Some(outcome.unfinished as f64),
             // Whoever has no answer at the end has missed.
-            slo_s.zip(positive(outcome.requests as f64)).map(|(slo_s, sent)| {
-                (outcome.latency.histogram.share_within(slo_s) * answered / sent).min(1.0)
-            }),
+            outcome
+                .within_slo
+                .zip(positive(outcome.requests as f64))
+                .map(|(within, sent)| within as f64 / sent),
         ];
         Sample { values, fingerprint: outcome.fingerprint }
     }

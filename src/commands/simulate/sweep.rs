@@ -114,7 +114,8 @@ fn overload(experiment: &Experiment, points: &[Point], models: &[Model]) -> Resu
         );
         let settles =
             point.setup.warm_up_s > 0.0 || matches!(experiment.replications, Replications::Until(_));
-        if settles {
+        // A load that ends is worked off in the end, and pods that are asked for later may carry it.
+        if settles && point.setup.arrivals.endless() && point.pods_change.is_empty() {
             bail!(
                 "{what}, so that a run cannot settle; lower the rate, add pods or slots, bound a queue, or leave \
                  warm_up_s and stop away"
@@ -177,9 +178,9 @@ impl Runner<'_> {
                         if replication >= end || self.stop.is_cancelled() {
                             return;
                         }
-                        let outcome = point.run(model, replication);
-                        let sample =
-                            outcome.map(|outcome| Sample::of(&outcome, point, self.experiment.slo_s));
+                        let outcome = point.run_while(model, replication, &|| !self.stop.is_cancelled());
+                        let Some(outcome) = outcome.transpose() else { return };
+                        let sample = outcome.map(|outcome| Sample::of(&outcome, point));
                         self.bar.inc(1);
                         if let Ok(mut results) = results.lock() {
                             results.push((replication, sample));
