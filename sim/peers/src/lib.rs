@@ -17,6 +17,8 @@ mod nexosim;
 mod simcore;
 mod splitscale;
 
+pub use splitscale::mm1_of;
+
 /// Customers of a run of M/M/1.
 pub const CUSTOMERS: u32 = 100_000;
 /// Jobs of a burst.

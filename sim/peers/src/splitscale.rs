@@ -9,18 +9,20 @@ use crate::{A_S, B_S, CUSTOMERS, GAP_S, JOBS, PODS_A, PODS_B, SERVICE_S, SLOTS, 
 
 // What is simulated is checked and made ready once, as the peers' models are when they are compiled; each run is
 // a new simulation.
-static MM1: LazyLock<Model> = LazyLock::new(|| {
-    // A is the server; the other stations take no time.
-    let laws = laws(exponential(SERVICE_S), nothing(), nothing());
-    let arrivals = Arrivals::Poisson { rate_per_s: 1.0 / GAP_S, requests: CUSTOMERS };
-    ready(&Setup::new(Replicas { a: 1, b: 1 }, 1, &laws, arrivals))
-});
+static MM1: LazyLock<Model> = LazyLock::new(|| mm1_of(CUSTOMERS));
 
 static BURST: LazyLock<Model> = LazyLock::new(|| {
     let laws = laws(exponential(A_S), exponential(TRANSFER_S), exponential(B_S));
     let pods = Replicas { a: PODS_A as u32, b: PODS_B as u32 };
     ready(&Setup { records: true, ..Setup::new(pods, SLOTS as u32, &laws, Arrivals::Burst(JOBS)) })
 });
+
+/// M/M/1 with so many customers: A is the server; the other stations take no time.
+pub fn mm1_of(customers: u32) -> Model {
+    let laws = laws(exponential(SERVICE_S), nothing(), nothing());
+    let arrivals = Arrivals::Poisson { rate_per_s: 1.0 / GAP_S, requests: customers };
+    ready(&Setup::new(Replicas { a: 1, b: 1 }, 1, &laws, arrivals))
+}
 
 pub(crate) fn mm1(seed: u64) -> f64 {
     run(&MM1, seed).a.mean_wait_s

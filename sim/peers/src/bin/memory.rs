@@ -3,23 +3,13 @@
 use std::fs;
 use std::process::ExitCode;
 
-use splitscale_sim::{Arrivals, Setup, Simulation};
-use splitscale_spec::{Laws, Replicas, ServiceLaw};
+use splitscale_sim::Simulation;
+use splitscale_sim_peers::mm1_of;
 
 const CUSTOMERS: u32 = 10_000_000;
 
 fn main() -> ExitCode {
-    let nothing = || ServiceLaw::Deterministic { value_s: 0.0 };
-    let laws = Laws {
-        service_a: ServiceLaw::Exponential { mean_s: 1.0 },
-        transfer: nothing(),
-        service_b: nothing(),
-        overhead: nothing(),
-        fitted_on: Vec::new(),
-    };
-    let arrivals = Arrivals::Poisson { rate_per_s: 0.8, requests: CUSTOMERS };
-    let setup = Setup::new(Replicas { a: 1, b: 1 }, 1, &laws, arrivals);
-    let outcome = Simulation::new(&setup, 1, 0).and_then(Simulation::run_to_end).expect("the run ends");
+    let outcome = Simulation::of(&mm1_of(CUSTOMERS), 1, 0).run_to_end().expect("the run ends");
     assert_eq!(outcome.latency.answered, u64::from(CUSTOMERS));
     match peak_mb() {
         Some(peak_mb) => {
