@@ -127,6 +127,12 @@ pub struct ServeA {
     /// Port of the proxy
     #[arg(long, env = "PROXY_PORT", default_value_t = 6000, value_name = "PORT")]
     pub proxy_port: u16,
+    /// What the values of an activation travel as, where a request's x-encoding asks for nothing else
+    #[arg(long, default_value = "f32", value_parser = ["f32", "bf16", "u8"])]
+    pub encoding: String,
+    /// How activations are compressed, where a request's x-compression asks for nothing else
+    #[arg(long, default_value = "none", value_parser = ["none", "lz4", "zstd"])]
+    pub compression: String,
 }
 
 /// `serve b`

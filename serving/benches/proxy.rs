@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use splitscale_serving::engine::{Cut, Engine, EngineError, EngineFactory, Head, Tail};
+use splitscale_serving::activation::Activation;
+use splitscale_serving::engine::{About, Cut, Engine, EngineError, EngineFactory, Head, Input, Tail};
 use splitscale_serving::proxy::{ProxyOptions, serve_proxy};
 use splitscale_serving::stage::{StageOptions, serve_b};
 use tokio::net::TcpListener;
@@ -17,38 +18,26 @@ const AT_ONCE: usize = 8;
 const LONG: Duration = Duration::from_secs(60);
 
 /// B's half that computes nothing.
-struct Nothing;
+struct Nothing(About);
 
 impl Engine for Nothing {
-    fn name(&self) -> &'static str {
-        "nothing"
-    }
-
-    fn head(&mut self, _: &[u8]) -> Result<Head, EngineError> {
+    fn head(&mut self, _: Input<'_>) -> Result<Head, EngineError> {
         Err(EngineError::Failed("this is B's half".into()))
     }
 
-    fn tail(&mut self, activation: &[u8]) -> Result<Tail, EngineError> {
-        let class_id = u32::from(black_box(activation)[0]);
-        Ok(Tail { class_id, class_name: "nothing".into(), logit: 0.0, decode_s: 0.0, forward_s: 0.0 })
+    fn tail(&mut self, activation: &Activation) -> Result<Tail, EngineError> {
+        let class_id = u32::from(black_box(activation).data()[0]);
+        Ok(Tail { class_id, class_name: "nothing".into(), logit: 0.0, forward_s: 0.0 })
     }
 }
 
 impl EngineFactory for Nothing {
-    fn name(&self) -> &'static str {
-        "nothing"
-    }
-
-    fn cut(&self) -> Cut {
-        Cut::Layer3
-    }
-
-    fn payload_bytes(&self) -> u64 {
-        Cut::Layer3.payload_bytes()
+    fn about(&self) -> &About {
+        &self.0
     }
 
     fn start(&self) -> Result<Box<dyn Engine>, EngineError> {
-        Ok(Box::new(Nothing))
+        Ok(Box::new(Nothing(self.0.clone())))
     }
 }
 
@@ -62,7 +51,15 @@ async fn port() -> (TcpListener, String) {
 async fn start(stop: &CancellationToken) -> (String, String) {
     let ((listener_b, b), (listener_proxy, proxy)) = (port().await, port().await);
     let stage = StageOptions { pods: 1, pods_max: 1, cpu_share: 1.0, queue_max: 1000, grace: LONG };
-    tokio::spawn(serve_b(listener_b, stage, Arc::new(Nothing), stop.clone()));
+    let about = About {
+        engine: "nothing".into(),
+        device: "cpu".into(),
+        model: "nothing".into(),
+        cut: Cut::Layer3.name().into(),
+        shape: Cut::Layer3.shape().to_vec(),
+        emulated: true,
+    };
+    tokio::spawn(serve_b(listener_b, stage, Arc::new(Nothing(about)), stop.clone()));
     let options = ProxyOptions {
         b: b.clone(),
         slots: AT_ONCE as u32,

@@ -4,6 +4,8 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use splitscale_serving::engine::reference::{self, Reference};
 use splitscale_serving::engine::{Cut, EngineConfig, Half};
 use splitscale_serving::image::Photo;
+use splitscale_serving::wire::format::{Compression, Format, encoding_name, pack, unpack};
+use splitscale_spec::Encoding;
 use std::hint::black_box;
 
 /// A photo-like JPEG of 500 x 375: smooth shapes with some texture, quality 85.
@@ -28,7 +30,8 @@ fn serving(criterion: &mut Criterion) {
     let photo = Photo::decode(&file).unwrap();
     let input = reference::input(&photo.crop()).unwrap();
     let activation = head.forward(&input).unwrap();
-    let bytes = reference::encode(&activation).unwrap();
+    let sent = reference::encode(&activation).unwrap();
+    let bytes = sent.data().to_vec();
 
     let mut forward = criterion.benchmark_group("forward");
     forward.bench_function("full", |b| b.iter(|| tail.forward(&head.forward(&input).unwrap()).unwrap()));
@@ -43,11 +46,28 @@ fn serving(criterion: &mut Criterion) {
 
     let mut wire = criterion.benchmark_group("wire");
     wire.bench_function("encode_f32_layer3", |b| {
-        b.iter(|| reference::encode(black_box(&activation)).unwrap())
+        b.iter(|| pack(&reference::encode(black_box(&activation)).unwrap(), Format::default()).unwrap())
     });
+    let packed = pack(&sent, Format::default()).unwrap();
     wire.bench_function("decode_f32_layer3", |b| {
-        b.iter(|| reference::decode(Cut::Layer3, black_box(&bytes)).unwrap())
+        let shape = Cut::Layer3.shape();
+        b.iter(|| reference::decode(&shape, &unpack(black_box(&packed), &[]).unwrap()).unwrap())
     });
+    // Every way to travel, without libtorch's copy; the sizes are told once.
+    for encoding in [Encoding::F32, Encoding::Bf16, Encoding::U8] {
+        for compression in Compression::ALL {
+            let format = Format { encoding, compression, ..Format::default() };
+            let packed = pack(&sent, format).unwrap();
+            let name = format!("{}_{compression}", encoding_name(encoding));
+            println!("wire/{name}: {} bytes", packed.body.len());
+            wire.bench_function(format!("pack_{name}"), |b| {
+                b.iter(|| pack(black_box(&sent), format).unwrap())
+            });
+            wire.bench_function(format!("unpack_{name}"), |b| {
+                b.iter(|| unpack(black_box(&packed), &[]).unwrap())
+            });
+        }
+    }
     // What no encoding can beat: the same bytes copied into fresh memory.
     wire.bench_function("copy_layer3", |b| b.iter(|| black_box(&bytes).clone()));
     wire.finish();

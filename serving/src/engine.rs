@@ -1,14 +1,12 @@
 //! What a pod computes with: one half of the network behind one small interface.
 //!
 //! ```text
-//!            image bytes ─▶ head (A) ─▶ activation bytes ─▶ tail (B) ─▶ class
-//!  decode_s: JPEG/PNG, resize, crop      decode_s: bytes to tensor
-//!  forward_s: stem .. the cut            forward_s: after the cut .. fc
-//!  encode_s: tensor to bytes
+//!            image bytes ─▶ head (A) ─▶ activation ─▶ tail (B) ─▶ class
+//!  decode_s: JPEG/PNG, resize, crop      forward_s: after the cut .. fc
+//!  forward_s: stem .. the cut
 //! ```
 //!
-//! An activation travels as raw float32, little endian, row-major (channel, row, column), nothing else:
-//! its length says which cut it belongs to.
+//! An engine takes and gives float32 values; how they travel is the pods' matter (`wire/format.rs`).
 
 #[cfg(feature = "torch")]
 pub mod reference;
@@ -18,39 +16,33 @@ pub mod weights;
 
 use std::path::PathBuf;
 
+use crate::activation::{Activation, VALUE_BYTES, elements};
+
 /// The libtorch that the engines are built against.
 pub const LIBTORCH: &str = "2.11.0";
 
 /// One pod's half of the network: lives on one thread and computes with one thread.
 pub trait Engine {
-    /// Which arithmetic this is, such as `reference`.
-    fn name(&self) -> &'static str;
-
-    /// A's half: the bytes of an image file to the bytes of the activation at the cut.
+    /// A's half: an image file, or the network's input itself, to the activation at the cut.
     ///
     /// # Errors
     /// [`EngineError::BadImage`] when the bytes are no image that can be decoded within the limits,
+    /// [`EngineError::BadActivation`] when the input is a tensor of another shape, or this engine takes none,
     /// [`EngineError::Failed`] when this engine holds B's half or the arithmetic fails.
-    fn head(&mut self, image: &[u8]) -> Result<Head, EngineError>;
+    fn head(&mut self, input: Input<'_>) -> Result<Head, EngineError>;
 
-    /// B's half: the bytes of the activation at the cut to the answer.
+    /// B's half: the activation at the cut to the answer.
     ///
     /// # Errors
-    /// [`EngineError::BadActivation`] when the bytes are not one activation of this cut,
+    /// [`EngineError::BadActivation`] when it is not of this cut's shape, or gives no finite answer,
     /// [`EngineError::Failed`] when this engine holds A's half or the arithmetic fails.
-    fn tail(&mut self, activation: &[u8]) -> Result<Tail, EngineError>;
+    fn tail(&mut self, activation: &Activation) -> Result<Tail, EngineError>;
 }
 
 /// Makes one engine a pod. The engines of one factory share their weights.
 pub trait EngineFactory: Send + Sync {
-    /// Which arithmetic the engines do, such as `reference`.
-    fn name(&self) -> &'static str;
-
-    /// Where the network is cut.
-    fn cut(&self) -> Cut;
-
-    /// Bytes of one activation on the wire.
-    fn payload_bytes(&self) -> u64;
+    /// What the engines compute, and with what.
+    fn about(&self) -> &About;
 
     /// An engine for the calling thread. Call it on the pod's own thread: it also limits that thread to
     /// computing alone.
@@ -60,17 +52,48 @@ pub trait EngineFactory: Send + Sync {
     fn start(&self) -> Result<Box<dyn Engine>, EngineError>;
 }
 
+/// What the engines of a factory compute, and with what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct About {
+    /// Which arithmetic, such as `reference`.
+    pub engine: String,
+    /// Where it is done, such as `cpu`.
+    pub device: String,
+    /// Which network, such as `resnet50`.
+    pub model: String,
+    /// Where it is cut, such as `layer3`.
+    pub cut: String,
+    /// Shape of one activation at the cut, the batch left out.
+    pub shape: Vec<usize>,
+    /// Whether nothing is computed, and the answers mean nothing.
+    pub emulated: bool,
+}
+
+impl About {
+    /// Bytes of one activation as float32.
+    pub fn payload_bytes(&self) -> u64 {
+        (VALUE_BYTES * elements(&self.shape)) as u64
+    }
+}
+
+/// What A's half takes.
+#[derive(Debug, Clone, Copy)]
+pub enum Input<'a> {
+    /// The bytes of an image file.
+    Image(&'a [u8]),
+    /// The network's input.
+    Tensor(&'a Activation),
+}
+
 /// What A's half gives: the activation, and the wall seconds that each step took.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Head {
-    /// The activation at the cut, as it travels.
-    pub activation: Vec<u8>,
+    /// The activation at the cut.
+    pub activation: Activation,
     /// Decoding, resizing, cropping and normalising the image \[s\].
     pub decode_s: f64,
     /// The forward pass up to the cut \[s\].
     pub forward_s: f64,
-    /// Tensor to bytes \[s\].
-    pub encode_s: f64,
 }
 
 /// What B's half gives: the most likely class, and the wall seconds that each step took.
@@ -82,8 +105,6 @@ pub struct Tail {
     pub class_name: String,
     /// The largest logit.
     pub logit: f32,
-    /// Bytes to tensor \[s\].
-    pub decode_s: f64,
     /// The forward pass from the cut to the logits \[s\].
     pub forward_s: f64,
 }
@@ -160,9 +181,9 @@ impl Cut {
         }
     }
 
-    /// Bytes of the activation of one image as raw float32.
+    /// Bytes of the activation of one image as float32.
     pub fn payload_bytes(self) -> u64 {
-        4 * self.shape().iter().product::<usize>() as u64
+        (VALUE_BYTES * elements(&self.shape())) as u64
     }
 }
 

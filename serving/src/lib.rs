@@ -9,6 +9,7 @@
 //! Every queue is FIFO and central: the next free pod, or slot, takes the one that has waited longest.
 //! The engines compute on their pods' threads; nothing blocks the reactor.
 
+pub mod activation;
 pub mod client;
 pub mod collect;
 mod events;

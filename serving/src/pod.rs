@@ -8,16 +8,29 @@ use rustix::time::{ClockId, clock_gettime};
 use splitscale_spec::Stage;
 use tokio::sync::oneshot;
 
-use crate::engine::{Engine, EngineError, EngineFactory};
+use crate::activation::Activation;
+use crate::engine::{Engine, EngineError, EngineFactory, Input};
 use crate::wire::StageTimes;
+use crate::wire::format::{Format, FormatError, Packed, pack, unpack};
 
 /// A request waiting for a pod.
 pub(crate) struct Job {
-    pub(crate) input: Bytes,
+    pub(crate) work: Work,
     pub(crate) arrived: Instant,
     /// Pods in use when it came.
     pub(crate) pods_in_use: u32,
     pub(crate) reply: oneshot::Sender<Result<Served, EngineError>>,
+}
+
+/// What is to be done, and on what.
+#[derive(Debug)]
+pub(crate) enum Work {
+    /// A's half, on an image file; its activation leaves in this format.
+    Image(Bytes, Format),
+    /// A's half, on the network's input.
+    Tensor(Packed, Format),
+    /// B's half.
+    Tail(Packed),
 }
 
 /// What a pod made of a request.
@@ -30,7 +43,7 @@ pub(crate) struct Served {
 /// The result of one half of the network.
 #[derive(Debug)]
 pub(crate) enum Output {
-    Activation(Bytes),
+    Activation(Packed),
     Class { id: u32, name: String, logit: f32 },
 }
 
@@ -45,7 +58,9 @@ pub(crate) struct Run {
 /// An engine on its thread, with what it needs to know of its place.
 pub(crate) struct Pod {
     engine: Box<dyn Engine>,
-    stage: Stage,
+    /// Of the activation at the cut.
+    shape: Vec<usize>,
+    emulated: bool,
     number: u32,
     share: f64,
 }
@@ -61,13 +76,14 @@ impl Pod {
         let warm = || {
             let mut engine = factory.start()?;
             match stage {
-                Stage::A => engine.head(WARM_UP_IMAGE).map(drop)?,
-                Stage::B => engine.tail(&vec![0; factory.payload_bytes() as usize]).map(drop)?,
+                Stage::A => engine.head(Input::Image(WARM_UP_IMAGE)).map(drop)?,
+                Stage::B => engine.tail(&Activation::zeros(&factory.about().shape)).map(drop)?,
             }
             Ok(engine)
         };
         let engine = catch_unwind(AssertUnwindSafe(warm)).unwrap_or_else(|panic| Err(panicked(&*panic)))?;
-        Ok(Pod { engine, stage, number, share })
+        let about = factory.about();
+        Ok(Pod { engine, shape: about.shape.clone(), emulated: about.emulated, number, share })
     }
 
     /// Serves one request that the balancer gave to this pod at `taken`, and keeps the CPU share:
@@ -80,7 +96,7 @@ impl Pod {
     /// What lies between the steps, the wake-up of the thread above all, counts as `decode`.
     pub(crate) fn serve(&mut self, job: &Job, taken: Instant) -> Run {
         let cpu_before = thread_cpu();
-        let worked = catch_unwind(AssertUnwindSafe(|| self.compute(&job.input)));
+        let worked = catch_unwind(AssertUnwindSafe(|| self.compute(&job.work)));
         let cpu = thread_cpu() - cpu_before;
         let done = Instant::now();
         let left = wait_until(taken + cpu.div_f64(self.share), done);
@@ -96,24 +112,33 @@ impl Pod {
                 forward_s,
                 encode_s,
                 rest_s: (left - done).as_secs_f64(),
+                emulated: self.emulated,
             },
         });
         Run { result, cpu_s: cpu.as_secs_f64(), poisoned }
     }
 
     /// The output, and the seconds of the forward pass and of the encoding.
-    fn compute(&mut self, input: &[u8]) -> Result<(Output, f64, f64), EngineError> {
-        match self.stage {
-            Stage::A => {
-                let head = self.engine.head(input)?;
-                Ok((Output::Activation(head.activation.into()), head.forward_s, head.encode_s))
-            }
-            Stage::B => {
-                let tail = self.engine.tail(input)?;
+    fn compute(&mut self, work: &Work) -> Result<(Output, f64, f64), EngineError> {
+        let (input, format) = match work {
+            Work::Image(file, format) => (Input::Image(file), *format),
+            Work::Tensor(packed, format) => (Input::Tensor(&unpack(packed, &[])?), *format),
+            Work::Tail(packed) => {
+                let tail = self.engine.tail(&unpack(packed, &self.shape)?)?;
                 let class = Output::Class { id: tail.class_id, name: tail.class_name, logit: tail.logit };
-                Ok((class, tail.forward_s, 0.0))
+                return Ok((class, tail.forward_s, 0.0));
             }
-        }
+        };
+        let head = self.engine.head(input)?;
+        let forwarded = Instant::now();
+        let packed = pack(&head.activation, format)?;
+        Ok((Output::Activation(packed), head.forward_s, forwarded.elapsed().as_secs_f64()))
+    }
+}
+
+impl From<FormatError> for EngineError {
+    fn from(error: FormatError) -> Self {
+        EngineError::BadActivation(error.to_string())
     }
 }
 

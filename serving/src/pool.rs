@@ -15,14 +15,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Instant;
 
-use axum::body::Bytes;
 use splitscale_spec::{PodPhase, Stage};
 use tokio::sync::{oneshot, watch};
 
 pub(crate) use self::roster::{Counts, Meters};
 use self::roster::{Member, Roster};
 use crate::engine::{EngineError, EngineFactory};
-use crate::pod::{Job, Pod, Run, Served};
+use crate::pod::{Job, Pod, Run, Served, Work};
 use crate::stage::StageOptions;
 use crate::wire::{Failure, PodState, PodsState};
 
@@ -57,7 +56,7 @@ impl Pool {
     /// Puts a request into the queue; the receiver fails where the stage ends before its turn.
     pub(crate) fn submit(
         &self,
-        input: Bytes,
+        work: Work,
     ) -> Result<oneshot::Receiver<Result<Served, EngineError>>, Failure> {
         let mut roster = self.lock();
         roster.meters.requests += 1;
@@ -76,7 +75,7 @@ impl Pool {
         }
         let (reply, answer) = oneshot::channel();
         let pods_in_use = roster.counts().in_use;
-        roster.queue.push_back(Job { input, arrived: Instant::now(), pods_in_use, reply });
+        roster.queue.push_back(Job { work, arrived: Instant::now(), pods_in_use, reply });
         self.balance(&mut roster);
         Ok(answer)
     }
@@ -135,12 +134,17 @@ impl Pool {
         let now = Instant::now();
         let roster = self.lock();
         let counts = roster.counts();
+        let about = self.factory.about();
         let cpu_s = |pod| roster.meters.cpu_s.get(pod).copied().unwrap_or(0.0);
         let state = PodsState {
             stage: self.stage,
-            engine: self.factory.name().to_owned(),
-            cut: self.factory.cut().name().to_owned(),
-            payload_bytes: self.factory.payload_bytes(),
+            engine: about.engine.clone(),
+            emulated: about.emulated,
+            device: about.device.clone(),
+            model: about.model.clone(),
+            cut: about.cut.clone(),
+            shape: about.shape.clone(),
+            payload_bytes: about.payload_bytes(),
             cpu_share: self.options.cpu_share,
             desired: counts.desired,
             pods_max: self.options.pods_max,

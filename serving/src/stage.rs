@@ -26,10 +26,11 @@ use splitscale_spec::{Invalid, Stage};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::{EngineError, EngineFactory};
-use crate::pod::Served;
+use crate::engine::{About, EngineError, EngineFactory};
+use crate::pod::{Served, Work};
 use crate::pool::Pool;
 use crate::serve::{ServeError, finish_routes, http_client, serve, within_grace};
+use crate::wire::format::Format;
 use crate::wire::{Failure, PodCount, PodsState, check_count, parse};
 
 /// How a stage serves.
@@ -56,6 +57,8 @@ pub struct Downstream {
     pub proxy: String,
     /// How long an answer of either may take.
     pub timeout: Duration,
+    /// How activations travel, where the client asks for nothing else.
+    pub format: Format,
 }
 
 /// A stage with its pods; dropping it leaves them running, [`StageServer::close`] ends them.
@@ -183,16 +186,16 @@ impl StageServer {
         served.unwrap_or(Ok(()))
     }
 
-    async fn compute(&self, input: Bytes) -> Result<Served, Failure> {
-        match self.pool.submit(input)?.await {
+    async fn compute(&self, work: Work) -> Result<Served, Failure> {
+        match self.pool.submit(work)?.await {
             Ok(Ok(served)) => Ok(served),
             Ok(Err(error)) => Err(error.into()),
             Err(_) => Err(Failure::unavailable("the stage ended before this request had its turn")),
         }
     }
 
-    fn cut(&self) -> &'static str {
-        self.pool.factory.cut().name()
+    fn about(&self) -> &About {
+        self.pool.factory.about()
     }
 }
 

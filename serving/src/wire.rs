@@ -1,30 +1,38 @@
 //! What the servers and their clients say to each other: headers, JSON bodies and errors.
 //!
 //! ```text
-//!  image ──multipart──▶ A ──f32 body + headers──▶ proxy ──the same──▶ B ──TailAnswer──▶ proxy
+//!  image ──multipart──▶ A ──activation + headers─▶ proxy ──the same──▶ B ──TailAnswer──▶ proxy
 //!                                                   └──PipelineAnswer──▶ /responses, /events, a waiting A
 //! ```
 //!
-//! An activation is a raw body (`application/octet-stream`); what belongs to it travels in headers:
-//! [`REQUEST_ID`], [`CUT`], [`ENCODING`] and [`STAGE_A`], the last being a [`StageTimes`] in JSON.
+//! `Content-Type` and `Content-Encoding` say how an activation is to be read ([`format`]); what else belongs
+//! to it travels in headers too: [`REQUEST_ID`], [`CUT`], [`ENCODING`] for whoever does not open it, and
+//! [`STAGE_A`], a [`StageTimes`] in JSON.
+
+pub(crate) mod envelope;
+pub mod format;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::extract::Query;
 use axum::extract::rejection::{BytesRejection, QueryRejection};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, body::Bytes};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use splitscale_spec::{Encoding, PodPhase, Stage, Status};
 
+use self::format::FormatError;
+
 /// Name of a request, kept from end to end; A makes one up where the client gave none.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Where the network is cut, such as `layer3`.
 pub const CUT: HeaderName = HeaderName::from_static("x-cut");
-/// Encoding of the activation, such as `f32`.
+/// Encoding of the activation: `f32`, `bf16` or `u8`. A client of A asks for one by it.
 pub const ENCODING: HeaderName = HeaderName::from_static("x-encoding");
+/// The compression that a client of A asks for: `none`, `lz4` or `zstd`.
+pub const COMPRESSION: HeaderName = HeaderName::from_static("x-compression");
 /// What A did and how long it took.
 pub const STAGE_A: HeaderName = HeaderName::from_static("x-stage-a");
 
@@ -51,6 +59,9 @@ pub struct StageTimes {
     pub encode_s: f64,
     /// Pacing of the pod's CPU share \[s\].
     pub rest_s: f64,
+    /// Whether the pod computed nothing: the forward pass is a wait, and the answer means nothing.
+    #[serde(default)]
+    pub emulated: bool,
 }
 
 impl StageTimes {
@@ -93,6 +104,9 @@ pub struct Prediction {
     pub inference_time_a: f64,
     /// Time in a B pod \[s\].
     pub inference_time_b: f64,
+    /// Present and true where a stage computed nothing: the class means nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub emulated: bool,
 }
 
 /// How one request went through the whole pipeline; `/responses` lists these and `/events` pushes them.
@@ -120,7 +134,7 @@ pub struct PipelineAnswer {
     pub cut: String,
     /// Encoding of the activation.
     pub encoding: Encoding,
-    /// Size of the activation \[bytes\].
+    /// Size of the activation as it travelled \[bytes\].
     pub bytes: u64,
     /// Transfer slots when it came to the proxy.
     pub slots: u32,
@@ -193,9 +207,17 @@ pub struct PodsState {
     pub stage: Stage,
     /// Its engine, such as `reference`.
     pub engine: String,
+    /// Whether the engine computes nothing.
+    pub emulated: bool,
+    /// What it computes on, such as `cpu`.
+    pub device: String,
+    /// Which network it is half of, such as `resnet50`.
+    pub model: String,
     /// Where the network is cut.
     pub cut: String,
-    /// Bytes of one activation.
+    /// Shape of one activation, the batch left out.
+    pub shape: Vec<usize>,
+    /// Bytes of one activation as float32.
     pub payload_bytes: u64,
     /// Share of one core a pod computes with.
     pub cpu_share: f64,
@@ -311,6 +333,17 @@ impl IntoResponse for Failure {
     }
 }
 
+impl From<FormatError> for Failure {
+    fn from(error: FormatError) -> Self {
+        let status = match error {
+            FormatError::Unsupported(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            FormatError::Damaged(_) => StatusCode::BAD_REQUEST,
+            FormatError::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        };
+        Failure::new(status, error.to_string())
+    }
+}
+
 impl From<BytesRejection> for Failure {
     fn from(rejection: BytesRejection) -> Self {
         Failure::new(rejection.status(), rejection.body_text())
@@ -341,20 +374,6 @@ pub(crate) fn check_count(field: &str, count: u32, max: u32) -> Result<u32, Fail
 /// The text of a header, if it is there and is text.
 pub(crate) fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
-}
-
-/// The headers that go with an activation.
-pub(crate) fn activation_headers(id: &str, cut: &str, stage_a: Option<&StageTimes>) -> HeaderMap {
-    let text = |s: &str| HeaderValue::from_str(s).expect("ids, cut names and JSON are visible ASCII");
-    let mut headers = HeaderMap::new();
-    headers.insert(REQUEST_ID, text(id));
-    headers.insert(CUT, text(cut));
-    headers.insert(ENCODING, HeaderValue::from_static("f32"));
-    headers.insert(axum::http::header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
-    if let Some(times) = stage_a {
-        headers.insert(STAGE_A, text(&serde_json::to_string(times).expect("plain numbers")));
-    }
-    headers
 }
 
 /// The id that a request came with, or a new one where it has none that can be passed on.

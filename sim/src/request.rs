@@ -200,6 +200,7 @@ impl Request {
             forward_b_s: seconds(self.service_b_ns),
             rest_b_s: 0.0,
             back_s: seconds(self.back_ns),
+            emulated: true,
         }
     }
 }

@@ -133,6 +133,9 @@ pub struct RequestRecord {
     pub rest_b_s: f64,
     /// Everything else on the way \[s\].
     pub back_s: f64,
+    /// Whether no network was computed: an emulated engine, or the simulator. Absent in a file means no.
+    #[serde(default)]
+    pub emulated: bool,
 }
 
 /// One burst, in the columns of the original's table. Times are means over the burst's requests \[s\], but

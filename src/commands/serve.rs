@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use splitscale_serving::engine::{Cut, EngineConfig, EngineFactory, Half, open};
 use splitscale_serving::proxy::{ProxyOptions, serve_proxy};
 use splitscale_serving::stage::{Downstream, StageOptions, serve_a, serve_b};
+use splitscale_serving::wire::format::{Container, Format, encoding_of};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -36,6 +37,11 @@ async fn a(args: ServeA, stop: CancellationToken) -> Result<()> {
         b: format!("http://{}:{}", args.b.container_b_host, args.b.container_b_port),
         proxy: format!("http://{}:{}", args.proxy_host, args.proxy_port),
         timeout: ANSWER_LIMIT,
+        format: Format {
+            encoding: encoding_of(&args.encoding)?,
+            compression: args.compression.parse()?,
+            container: Container::Safetensors,
+        },
     };
     let factory = factory(&args.pods, Half::A)?;
     announce(&listener)?;

@@ -81,5 +81,6 @@ fn record(slots: u32, pods: u32) -> RequestRecord {
         forward_b_s: 0.03,
         rest_b_s: 0.2,
         back_s: 0.002,
+        emulated: false,
     }
 }

@@ -2,7 +2,8 @@
 
 use super::resnet50::HalfNetwork;
 use super::weights::Weights;
-use super::{Cut, Engine, EngineConfig, EngineError, EngineFactory, Half, Head, Tail};
+use super::{About, Cut, Engine, EngineConfig, EngineError, EngineFactory, Half, Head, Input, Tail};
+use crate::activation::{Activation, VALUE_BYTES};
 use crate::image::{CROP_SIDE, Crop, Photo};
 use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::time::Instant;
@@ -11,11 +12,9 @@ use tch::{Kind, TchError, Tensor};
 // Activations travel little endian, and are copied to and from memory as they lie.
 const _: () = assert!(cfg!(target_endian = "little"), "big-endian machines are not supported");
 
-/// Bytes of one activation value.
-const VALUE_BYTES: usize = 4;
-
 /// The parameters of one half, and what its engines share.
 pub struct Reference {
+    about: About,
     half: Half,
     cut: Cut,
     labels: Option<Arc<[String]>>,
@@ -51,7 +50,16 @@ impl Reference {
         let weights = Weights::open(config.weights.as_deref()).map_err(failed)?;
         let network =
             tch::no_grad(|| HalfNetwork::load(config.half, config.cut, &weights)).map_err(failed)?;
+        let about = About {
+            engine: "reference".into(),
+            device: "cpu".into(),
+            model: "resnet50".into(),
+            cut: config.cut.name().into(),
+            shape: config.cut.shape().to_vec(),
+            emulated: false,
+        };
         Ok(Reference {
+            about,
             half: config.half,
             cut: config.cut,
             labels: config.labels.as_deref().map(Arc::from),
@@ -68,16 +76,8 @@ impl Reference {
 }
 
 impl EngineFactory for Reference {
-    fn name(&self) -> &'static str {
-        "reference"
-    }
-
-    fn cut(&self) -> Cut {
-        self.cut
-    }
-
-    fn payload_bytes(&self) -> u64 {
-        self.cut.payload_bytes()
+    fn about(&self) -> &About {
+        &self.about
     }
 
     fn start(&self) -> Result<Box<dyn Engine>, EngineError> {
@@ -111,31 +111,29 @@ impl ReferenceEngine {
 }
 
 impl Engine for ReferenceEngine {
-    fn name(&self) -> &'static str {
-        "reference"
-    }
-
-    fn head(&mut self, image: &[u8]) -> Result<Head, EngineError> {
+    fn head(&mut self, input: Input<'_>) -> Result<Head, EngineError> {
         self.must_be(Half::A)?;
         let begin = Instant::now();
-        let photo = Photo::decode(image).map_err(|error| EngineError::BadImage(error.to_string()))?;
-        let input = input(&photo.crop())?;
+        let input = match input {
+            Input::Image(file) => {
+                let photo = Photo::decode(file).map_err(|error| EngineError::BadImage(error.to_string()))?;
+                self::input(&photo.crop())?
+            }
+            Input::Tensor(tensor) => decode(&INPUT, tensor)?,
+        };
         let decoded = Instant::now();
         let activation = self.forward(&input)?;
         let forwarded = Instant::now();
-        let activation = encode(&activation)?;
         Ok(Head {
-            activation,
+            activation: encode(&activation)?,
             decode_s: (decoded - begin).as_secs_f64(),
             forward_s: (forwarded - decoded).as_secs_f64(),
-            encode_s: forwarded.elapsed().as_secs_f64(),
         })
     }
 
-    fn tail(&mut self, activation: &[u8]) -> Result<Tail, EngineError> {
+    fn tail(&mut self, activation: &Activation) -> Result<Tail, EngineError> {
         self.must_be(Half::B)?;
-        let begin = Instant::now();
-        let activation = decode(self.cut, activation)?;
+        let activation = decode(&self.cut.shape(), activation)?;
         let decoded = Instant::now();
         let logits = values(&self.forward(&activation)?)?;
         let forward_s = decoded.elapsed().as_secs_f64();
@@ -143,15 +141,12 @@ impl Engine for ReferenceEngine {
             return Err(EngineError::BadActivation("it holds values that give no finite answer".into()));
         }
         let (class, logit) = largest(&logits);
-        Ok(Tail {
-            class_id: class as u32,
-            class_name: self.name_of(class),
-            logit,
-            decode_s: (decoded - begin).as_secs_f64(),
-            forward_s,
-        })
+        Ok(Tail { class_id: class as u32, class_name: self.name_of(class), logit, forward_s })
     }
 }
+
+/// Shape of the network's input.
+const INPUT: [usize; 3] = [3, CROP_SIDE, CROP_SIDE];
 
 /// The network's input, of one image.
 ///
@@ -164,34 +159,33 @@ pub fn input(crop: &Crop) -> Result<Tensor, EngineError> {
         .map_err(failed)
 }
 
-/// A tensor as it travels: raw float32, little endian, row-major.
+/// The activation of one image out of a tensor.
 ///
 /// # Errors
-/// [`EngineError::Failed`] when the tensor is not of float32.
-pub fn encode(tensor: &Tensor) -> Result<Vec<u8>, EngineError> {
+/// [`EngineError::Failed`] when the tensor is not of float32, or of more than one image.
+pub fn encode(tensor: &Tensor) -> Result<Activation, EngineError> {
+    let [1, shape @ ..] = &tensor.size()[..] else {
+        return Err(EngineError::Failed(format!("a tensor of {:?} is not of one image", tensor.size())));
+    };
     if tensor.kind() != Kind::Float {
         return Err(EngineError::Failed(format!("a tensor of {:?} does not travel", tensor.kind())));
     }
     let mut bytes = vec![0; VALUE_BYTES * tensor.numel()];
     tensor.f_contiguous().and_then(|t| t.f_copy_data_u8(&mut bytes, t.numel())).map_err(failed)?;
-    Ok(bytes)
+    Ok(Activation::new(shape.iter().map(|size| *size as usize).collect(), bytes.into()))
 }
 
-/// The activation at `cut`, of one image.
+/// The tensor of one activation, which must be of this shape.
 ///
 /// # Errors
-/// [`EngineError::BadActivation`] when the bytes are not exactly one activation of this cut.
-pub fn decode(cut: Cut, bytes: &[u8]) -> Result<Tensor, EngineError> {
-    if bytes.len() as u64 != cut.payload_bytes() {
-        return Err(EngineError::BadActivation(format!(
-            "{} bytes, one activation after {} has {}",
-            bytes.len(),
-            cut.name(),
-            cut.payload_bytes()
-        )));
+/// [`EngineError::BadActivation`] when it is not.
+pub fn decode(shape: &[usize], activation: &Activation) -> Result<Tensor, EngineError> {
+    if activation.shape() != shape {
+        let why = format!("its shape is {:?}, this half takes {shape:?}", activation.shape());
+        return Err(EngineError::BadActivation(why));
     }
-    let [channels, rows, columns] = cut.shape().map(|size| size as i64);
-    Tensor::f_from_data_size(bytes, &[1, channels, rows, columns], Kind::Float).map_err(failed)
+    let sizes: Vec<i64> = std::iter::once(1).chain(shape.iter().map(|size| *size as i64)).collect();
+    Tensor::f_from_data_size(activation.data(), &sizes, Kind::Float).map_err(failed)
 }
 
 /// The elements of a tensor, row-major.

@@ -79,6 +79,7 @@ impl Place {
             forward_b_s: b.map_or(0.0, |b| b.forward_s),
             rest_b_s: b.map_or(0.0, |b| b.rest_s),
             back_s: 0.0,
+            emulated: a.is_some_and(|a| a.emulated) || b.is_some_and(|b| b.emulated),
         };
         record.back_s = record.latency_s() - record.phases_s().iter().sum::<f64>();
         record

@@ -19,9 +19,10 @@ use super::Proxy;
 use super::transfer::Activation;
 use crate::events;
 use crate::metrics::Exposition;
+use crate::wire::envelope::Envelope;
 use crate::wire::{
-    ACTIVATION_BYTES_MAX, CUT, Count, ENCODING, Failure, PipelineAnswer, QueueThreshold, STAGE_A, SlotsState,
-    ThreadCount, Wait, check_count, checked_query, header, parse, request_id,
+    ACTIVATION_BYTES_MAX, CUT, Count, Failure, PipelineAnswer, QueueThreshold, SlotsState, ThreadCount, Wait,
+    check_count, checked_query, parse,
 };
 
 pub(super) fn routes() -> Router<Proxy> {
@@ -50,17 +51,10 @@ async fn complete(
     if body.is_empty() {
         return Err(Failure::bad("an empty body; it takes an activation"));
     }
-    if let Some(encoding) = header(&headers, &ENCODING).filter(|&encoding| encoding != "f32") {
-        return Err(Failure::bad(format!("{ENCODING}: {encoding} is not known; it takes f32")));
+    let envelope = Envelope::of(&headers)?;
+    if envelope.cut.is_none() {
+        return Err(Failure::bad(format!("no header {CUT}; it names where the network is cut")));
     }
-    let cut = header(&headers, &CUT).filter(|cut| !cut.is_empty());
-    let cut =
-        cut.ok_or_else(|| Failure::bad(format!("no header {CUT}; it names where the network is cut")))?;
-    let stage_a = header(&headers, &STAGE_A)
-        .map(serde_json::from_str)
-        .transpose()
-        .map_err(|e| Failure::bad(format!("{STAGE_A}: {e}")))?;
-    let id = request_id(&headers);
     let (sender, receiver) = oneshot::channel();
     {
         let now = Instant::now();
@@ -78,12 +72,10 @@ async fn complete(
             return Err(Failure::unavailable(why));
         }
         let activation = Activation {
-            id,
+            envelope,
             epoch: inner.board.epoch(),
             slots: inner.slots.slots(),
-            cut: cut.to_owned(),
             body,
-            stage_a,
             received: now,
             waiting: wait.then_some(sender),
         };

@@ -3,23 +3,22 @@
 use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
-use splitscale_spec::{Encoding, Status};
+use splitscale_spec::Status;
 use tokio::sync::oneshot;
 
 use super::ProxyOptions;
 use crate::pod::wait_until;
 use crate::serve::explain;
-use crate::wire::{Failure, PipelineAnswer, StageTimes, TailAnswer, activation_headers};
+use crate::wire::envelope::Envelope;
+use crate::wire::{Failure, PipelineAnswer, TailAnswer};
 
 /// An activation on its way to B.
 pub(super) struct Activation {
-    pub(super) id: String,
+    pub(super) envelope: Envelope,
     pub(super) epoch: u64,
     /// Slots when it came.
     pub(super) slots: u32,
-    pub(super) cut: String,
     pub(super) body: Bytes,
-    pub(super) stage_a: Option<StageTimes>,
     pub(super) received: Instant,
     pub(super) waiting: Option<oneshot::Sender<PipelineAnswer>>,
 }
@@ -37,7 +36,7 @@ impl Activation {
         pause_until(acquired + options.emulated(self.body.len())).await;
         let sent = http
             .post(format!("{}/complete", options.b))
-            .headers(activation_headers(&self.id, &self.cut, None))
+            .headers(Envelope { stage_a: None, ..self.envelope.clone() }.headers())
             .timeout(options.b_timeout)
             .body(self.body.clone())
             .send()
@@ -69,25 +68,26 @@ impl Activation {
             Err(error) => (None, Some(error)),
         };
         let stage_b = tail.as_ref().map(|tail| tail.stage_b);
-        let residence_a_s = self.stage_a.map_or(0.0, |a| a.residence_s());
+        let envelope = &self.envelope;
+        let residence_a_s = envelope.stage_a.map_or(0.0, |a| a.residence_s());
         PipelineAnswer {
-            request_id: self.id.clone(),
+            request_id: envelope.id.clone(),
             epoch: self.epoch,
             status: if error.is_none() { Status::Answered } else { Status::Failed },
             error,
             class_id: tail.as_ref().map(|tail| tail.class_id),
-            inference_time_a: self.stage_a.map(|a| a.service_s()),
+            inference_time_a: envelope.stage_a.map(|a| a.service_s()),
             inference_time_b: stage_b.map(|b| b.service_s()),
             total_time: stage_b.map(|_| residence_a_s + queue_proxy_s + held_s),
             class_name: tail.map(|tail| tail.class_name),
-            cut: self.cut.clone(),
-            encoding: Encoding::F32,
+            cut: envelope.cut.clone().unwrap_or_default(),
+            encoding: envelope.format.encoding,
             bytes: self.body.len() as u64,
             slots: self.slots,
             bandwidth_mbit_s,
             queue_proxy_s,
             transfer_s: held_s - stage_b.map_or(0.0, |b| b.residence_s()),
-            stage_a: self.stage_a,
+            stage_a: envelope.stage_a,
             stage_b,
         }
     }

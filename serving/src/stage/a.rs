@@ -14,11 +14,13 @@ use axum::routing::post;
 use axum::{Json, Router};
 
 use super::StageServer;
-use crate::pod::{Output, Served};
+use crate::pod::{Output, Served, Work};
 use crate::serve::explain;
+use crate::wire::envelope::{Envelope, wanted_format};
+use crate::wire::format::{Compression, Container, Packed};
 use crate::wire::{
-    Failure, IMAGE_BYTES_MAX, PipelineAnswer, Prediction, StageTimes, TailAnswer, Wait, activation_headers,
-    checked_query, request_id,
+    Failure, IMAGE_BYTES_MAX, PipelineAnswer, Prediction, StageTimes, TailAnswer, Wait, checked_query,
+    request_id,
 };
 
 /// Whom A sends an activation.
@@ -44,9 +46,9 @@ async fn predict(
     headers: HeaderMap,
     form: Result<Multipart, MultipartRejection>,
 ) -> Result<Json<Prediction>, Failure> {
-    let image = image(form).await?;
+    let work = stage.work(form, &headers).await?;
     let arrived = Instant::now();
-    let (times, status, body) = stage.forward(image, &request_id(&headers), Towards::B).await?;
+    let (times, status, body) = stage.forward(work, request_id(&headers), Towards::B).await?;
     if !status.is_success() {
         return Err(relayed("stage B", status, &body));
     }
@@ -58,6 +60,7 @@ async fn predict(
         total_time: arrived.elapsed().as_secs_f64(),
         inference_time_a: times.service_s(),
         inference_time_b: answer.inference_time_b,
+        emulated: times.emulated || answer.stage_b.emulated,
     }))
 }
 
@@ -68,8 +71,8 @@ async fn predict_proxy(
     form: Result<Multipart, MultipartRejection>,
 ) -> Result<Response, Failure> {
     let Wait { wait } = checked_query(query)?;
-    let image = image(form).await?;
-    let (_, status, body) = stage.forward(image, &request_id(&headers), Towards::Proxy { wait }).await?;
+    let work = stage.work(form, &headers).await?;
+    let (_, status, body) = stage.forward(work, request_id(&headers), Towards::Proxy { wait }).await?;
     // A pipeline run that failed is passed on as the proxy tells it, with its phases.
     if !status.is_success() && serde_json::from_slice::<PipelineAnswer>(&body).is_err() {
         return Err(relayed("the proxy", status, &body));
@@ -91,15 +94,35 @@ impl Drop for Forwarding<'_> {
 }
 
 impl StageServer {
+    /// What a form asks for: A's half on an image, or on the network's input.
+    async fn work(
+        &self,
+        form: Result<Multipart, MultipartRejection>,
+        headers: &HeaderMap,
+    ) -> Result<Work, Failure> {
+        let next = self.next.as_ref().expect("A knows what comes next");
+        let format = wanted_format(headers, next.downstream.format)?;
+        let (media_type, file) = file(form).await?;
+        Ok(match Container::of_media_type(media_type.as_deref()) {
+            Ok(container @ Container::Safetensors) => {
+                Work::Tensor(Packed { container, compression: Compression::None, body: file }, format)
+            }
+            _ => Work::Image(file, format),
+        })
+    }
+
     /// Runs A's half and posts the activation: A's times, and what the next server answered.
     async fn forward(
         &self,
-        image: Bytes,
-        id: &str,
+        work: Work,
+        id: String,
         towards: Towards,
     ) -> Result<(StageTimes, StatusCode, Bytes), Failure> {
         let _forwarding = Forwarding::count(&self.pool.forwarding);
-        let Served { output: Output::Activation(activation), times } = self.compute(image).await? else {
+        let (Work::Image(_, format) | Work::Tensor(_, format)) = work else {
+            return Err(Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "A has no other work"));
+        };
+        let Served { output: Output::Activation(packed), times } = self.compute(work).await? else {
             return Err(Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "the engine is not A's half"));
         };
         let next = self.next.as_ref().expect("A knows what comes next");
@@ -107,12 +130,13 @@ impl StageServer {
             Towards::B => format!("{}/complete", next.downstream.b),
             Towards::Proxy { wait } => format!("{}/complete?wait={wait}", next.downstream.proxy),
         };
+        let envelope = Envelope { id, cut: Some(self.about().cut.clone()), format, stage_a: Some(times) };
         let request = next
             .http
             .post(&url)
-            .headers(activation_headers(id, self.cut(), Some(&times)))
+            .headers(envelope.headers())
             .timeout(next.downstream.timeout)
-            .body(activation);
+            .body(packed.body);
         let answer = async {
             let answer = request.send().await?;
             Ok((times, answer.status(), answer.bytes().await?))
@@ -128,14 +152,15 @@ fn relayed(name: &str, status: StatusCode, body: &[u8]) -> Failure {
     Failure::bad_gateway(format!("{name} answered {status}: {said}"))
 }
 
-/// The bytes of the field `file`.
-async fn image(form: Result<Multipart, MultipartRejection>) -> Result<Bytes, Failure> {
+/// The field `file`: its media type, where it says one, and its bytes.
+async fn file(form: Result<Multipart, MultipartRejection>) -> Result<(Option<String>, Bytes), Failure> {
     let mut form = form.map_err(|rejection| Failure::new(rejection.status(), rejection.body_text()))?;
     let broken = |e: MultipartError| Failure::new(e.status(), e.body_text());
     while let Some(field) = form.next_field().await.map_err(broken)? {
         if field.name() != Some("file") {
             continue;
         }
+        let media_type = field.content_type().map(str::to_owned);
         let image = field.bytes().await.map_err(broken)?;
         return match image.len() {
             0 => Err(Failure::bad("the form field `file` is empty; it takes an image file")),
@@ -143,7 +168,7 @@ async fn image(form: Result<Multipart, MultipartRejection>) -> Result<Bytes, Fai
                 StatusCode::PAYLOAD_TOO_LARGE,
                 format!("the image has {n} bytes; {IMAGE_BYTES_MAX} are the most"),
             )),
-            _ => Ok(image),
+            _ => Ok((media_type, image)),
         };
     }
     Err(Failure::bad("no form field `file`; send the image as multipart/form-data"))

@@ -8,8 +8,10 @@ use axum::routing::post;
 use axum::{Json, Router};
 
 use super::StageServer;
-use crate::pod::{Output, Served};
-use crate::wire::{ACTIVATION_BYTES_MAX, CUT, Failure, TailAnswer, header};
+use crate::pod::{Output, Served, Work};
+use crate::wire::envelope::Envelope;
+use crate::wire::format::Packed;
+use crate::wire::{ACTIVATION_BYTES_MAX, Failure, TailAnswer};
 
 pub(super) fn routes() -> Router<StageServer> {
     Router::new().route("/complete", post(complete)).layer(DefaultBodyLimit::max(ACTIVATION_BYTES_MAX))
@@ -20,22 +22,18 @@ async fn complete(
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<TailAnswer>, Failure> {
-    let activation = body?;
-    let expected = stage.pool.factory.payload_bytes();
-    if let Some(cut) = header(&headers, &CUT).filter(|&cut| cut != stage.cut()) {
+    let body = body?;
+    let Envelope { cut, format, .. } = Envelope::of(&headers)?;
+    if let Some(cut) = cut.filter(|cut| *cut != stage.about().cut) {
         return Err(Failure::bad(format!(
             "this activation is cut after {cut}, stage B serves {}",
-            stage.cut()
+            stage.about().cut
         )));
     }
-    if activation.len() as u64 != expected {
-        return Err(Failure::bad(format!(
-            "this activation has {} bytes; one cut after {} has {expected}",
-            activation.len(),
-            stage.cut()
-        )));
-    }
-    let Served { output: Output::Class { id, name, logit }, times } = stage.compute(activation).await? else {
+    let packed = Packed { container: format.container, compression: format.compression, body };
+    let Served { output: Output::Class { id, name, logit }, times } =
+        stage.compute(Work::Tail(packed)).await?
+    else {
         return Err(Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "the engine is not B's half"));
     };
     Ok(Json(TailAnswer {

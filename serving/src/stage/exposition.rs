@@ -55,8 +55,20 @@ pub(super) fn expose(state: &PodsState, meters: &Meters) -> String {
         text.sample(&[("stage", stage), ("pod", &pod.to_string())], *cpu_s);
     }
     expose_pods(&mut text, stage, state);
-    text.metric("split_build_info", "gauge", "Which engine serves which cut.").sample(
-        &[("engine", &state.engine), ("cut", &state.cut), ("version", env!("CARGO_PKG_VERSION"))],
+    text.metric(
+        "split_build_info",
+        "gauge",
+        "Which engine serves which cut; emulated means that it computes nothing.",
+    )
+    .sample(
+        &[
+            ("engine", &state.engine),
+            ("emulated", if state.emulated { "true" } else { "false" }),
+            ("device", &state.device),
+            ("model", &state.model),
+            ("cut", &state.cut),
+            ("version", env!("CARGO_PKG_VERSION")),
+        ],
         1.0,
     );
     text.finish()

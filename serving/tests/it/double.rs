@@ -2,22 +2,30 @@
 //! loopback.
 
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 use splitscale_serving::ServeError;
+use splitscale_serving::activation::Activation;
 use splitscale_serving::client::{Endpoints, PipelineClient};
-use splitscale_serving::engine::{Cut, Engine, EngineError, EngineFactory, Head, Tail};
+use splitscale_serving::engine::{About, Engine, EngineError, EngineFactory, Head, Input, Tail};
 use splitscale_serving::load::Image;
 use splitscale_serving::proxy::{ProxyOptions, serve_proxy};
 use splitscale_serving::stage::{Downstream, StageOptions, serve_a, serve_b};
+use splitscale_serving::wire::format::{Compression, Container, Format};
+use splitscale_spec::Encoding;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// Bytes of an activation of the double.
 pub(crate) const PAYLOAD: usize = 4096;
+/// Its shape.
+pub(crate) const SHAPE: [usize; 2] = [8, 128];
+/// Bare values, so that a test can tell sizes.
+pub(crate) const BARE: Format =
+    Format { encoding: Encoding::F32, container: Container::Raw, compression: Compression::None };
 /// Longest that any test waits for anything: far beyond what it takes.
 pub(crate) const LONG: Duration = Duration::from_secs(60);
 
@@ -107,41 +115,47 @@ fn thread_cpu() -> Duration {
 }
 
 impl Engine for DoubleEngine {
-    fn name(&self) -> &'static str {
-        "double"
-    }
-
-    fn head(&mut self, image: &[u8]) -> Result<Head, EngineError> {
+    fn head(&mut self, input: Input<'_>) -> Result<Head, EngineError> {
+        let Input::Image(image) = input else {
+            return Err(EngineError::BadActivation("a double takes images".into()));
+        };
         if image.starts_with(b"\x89PNG") {
             // The warm-up.
-            return Ok(Head { activation: Vec::new(), decode_s: 0.0, forward_s: 0.0, encode_s: 0.0 });
+            return Ok(Head { activation: Activation::zeros(&SHAPE), decode_s: 0.0, forward_s: 0.0 });
         }
         let tag = image.strip_prefix(b"image").and_then(<[u8]>::last);
         let tag = *tag.ok_or_else(|| EngineError::BadImage("it does not begin with `image`".into()))?;
         let forward_s = self.0.work(tag)?;
-        Ok(Head { activation: vec![tag; PAYLOAD], decode_s: 0.0, forward_s, encode_s: 0.0 })
+        Ok(Head {
+            activation: Activation::new(SHAPE.to_vec(), vec![tag; PAYLOAD].into()),
+            decode_s: 0.0,
+            forward_s,
+        })
     }
 
-    fn tail(&mut self, activation: &[u8]) -> Result<Tail, EngineError> {
-        let tag = activation[0];
+    fn tail(&mut self, activation: &Activation) -> Result<Tail, EngineError> {
+        if activation.shape() != SHAPE {
+            return Err(EngineError::BadActivation(format!("its shape is {:?}", activation.shape())));
+        }
+        let tag = activation.data()[0];
         // The warm-up is all zeros.
         let forward_s = if tag == 0 { 0.0 } else { self.0.work(tag)? };
         let class_name = format!("class_{tag}");
-        Ok(Tail { class_id: tag.into(), class_name, logit: 1.0, decode_s: 0.0, forward_s })
+        Ok(Tail { class_id: tag.into(), class_name, logit: 1.0, forward_s })
     }
 }
 
 impl EngineFactory for Doubles {
-    fn name(&self) -> &'static str {
-        "double"
-    }
-
-    fn cut(&self) -> Cut {
-        Cut::Layer3
-    }
-
-    fn payload_bytes(&self) -> u64 {
-        PAYLOAD as u64
+    fn about(&self) -> &About {
+        static ABOUT: LazyLock<About> = LazyLock::new(|| About {
+            engine: "double".into(),
+            device: "cpu".into(),
+            model: "double".into(),
+            cut: "layer3".into(),
+            shape: SHAPE.to_vec(),
+            emulated: false,
+        });
+        &ABOUT
     }
 
     fn start(&self) -> Result<Box<dyn Engine>, EngineError> {
@@ -219,7 +233,7 @@ pub(crate) async fn line_with(
     let ((port_a, url_a), (port_proxy, url_proxy), (port_b, url_b)) =
         (port().await, port().await, port().await);
     let [stop_a, stop_proxy, stop_b] = std::array::from_fn(|_| CancellationToken::new());
-    let downstream = Downstream { b: url_b.clone(), proxy: url_proxy.clone(), timeout: LONG };
+    let downstream = Downstream { b: url_b.clone(), proxy: url_proxy.clone(), timeout: LONG, format: BARE };
     let servers = vec![
         tokio::spawn(serve_a(port_a, stage_options(pods), downstream, factory(a), stop_a.clone())),
         tokio::spawn(serve_proxy(port_proxy, proxy(&url_b), stop_proxy.clone())),

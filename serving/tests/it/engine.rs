@@ -71,8 +71,9 @@ fn without_libtorch_the_error_names_the_setup() {
 #[cfg(feature = "torch")]
 mod libtorch {
     use super::*;
+    use splitscale_serving::activation::Activation;
     use splitscale_serving::engine::reference::Reference;
-    use splitscale_serving::engine::{Cut, Engine, EngineConfig, EngineError, Half, open};
+    use splitscale_serving::engine::{Cut, Engine, EngineConfig, EngineError, Half, Input, open};
 
     fn config(half: Half, cut: Cut) -> EngineConfig {
         EngineConfig { half, cut, weights: None, labels: None }
@@ -120,8 +121,12 @@ mod libtorch {
 
         write(&path, &tensors);
         let image = jpeg(300, 260);
-        let ours = Reference::load(&from_file).unwrap().engine().head(&image).unwrap();
-        let formula = Reference::load(&config(Half::A, Cut::Layer1)).unwrap().engine().head(&image).unwrap();
+        let ours = Reference::load(&from_file).unwrap().engine().head(Input::Image(&image)).unwrap();
+        let formula = Reference::load(&config(Half::A, Cut::Layer1))
+            .unwrap()
+            .engine()
+            .head(Input::Image(&image))
+            .unwrap();
         assert!(ours.activation == formula.activation, "the same parameters, another activation");
 
         let removed = tensors.pop().unwrap().0;
@@ -134,51 +139,48 @@ mod libtorch {
     fn every_thread_computes_alone_and_the_same() {
         let factory = open(&config(Half::A, Cut::Layer1)).unwrap();
         let image = jpeg(320, 240);
-        let heads: Vec<Vec<u8>> = std::thread::scope(|scope| {
+        let heads: Vec<Activation> = std::thread::scope(|scope| {
             let pods: Vec<_> = (0..3)
                 .map(|_| {
                     scope.spawn(|| {
                         let mut engine = factory.start().unwrap();
                         assert_eq!(tch::get_num_threads(), 1);
-                        engine.head(&image).unwrap().activation
+                        engine.head(Input::Image(&image)).unwrap().activation
                     })
                 })
                 .collect();
             pods.into_iter().map(|pod| pod.join().unwrap()).collect()
         });
         assert!(heads.iter().all(|activation| *activation == heads[0]));
-        assert_eq!(heads[0].len() as u64, factory.payload_bytes());
+        assert_eq!(heads[0].data().len() as u64, factory.about().payload_bytes());
     }
 
     #[test]
     fn unusable_requests_are_the_clients_fault() {
         let mut a = open(&config(Half::A, Cut::Layer3)).unwrap().start().unwrap();
-        assert!(matches!(a.head(b"GIF89a, almost"), Err(EngineError::BadImage(_))));
+        assert!(matches!(a.head(Input::Image(b"GIF89a, almost")), Err(EngineError::BadImage(_))));
         let whole = jpeg(64, 64);
-        assert!(matches!(a.head(&whole[..whole.len() / 8]), Err(EngineError::BadImage(_))));
-        assert!(matches!(a.tail(&[]), Err(EngineError::Failed(_))));
+        assert!(matches!(a.head(Input::Image(&whole[..whole.len() / 8])), Err(EngineError::BadImage(_))));
+        assert!(matches!(a.tail(&Activation::zeros(&[1])), Err(EngineError::Failed(_))));
 
         let mut b = open(&config(Half::B, Cut::Layer3)).unwrap().start().unwrap();
-        let bytes = Cut::Layer3.payload_bytes() as usize;
-        let Err(EngineError::BadActivation(message)) = b.tail(&vec![0; bytes - 4]) else {
-            panic!("a short activation")
+        let Err(EngineError::BadActivation(message)) = b.tail(&Activation::zeros(&Cut::Layer2.shape()))
+        else {
+            panic!("an activation of another cut")
         };
-        assert!(message.contains("802812 bytes") && message.contains("802816"), "{message}");
-        let not_a_number = f32::NAN.to_le_bytes().repeat(bytes / 4);
+        assert!(message.contains("[512, 28, 28]") && message.contains("[1024, 14, 14]"), "{message}");
+        let not_a_number = f32::NAN.to_le_bytes().repeat(1024 * 14 * 14);
+        let not_a_number = Activation::new(Cut::Layer3.shape().to_vec(), not_a_number.into());
         assert!(matches!(b.tail(&not_a_number), Err(EngineError::BadActivation(_))));
-        assert!(matches!(b.head(&whole), Err(EngineError::Failed(_))));
+        assert!(matches!(b.head(Input::Image(&whole)), Err(EngineError::Failed(_))));
     }
 
     #[test]
     fn labels_name_the_class_and_must_be_complete() {
         let labels: Vec<String> = (0..1000).map(|class| format!("label {class}")).collect();
         let named = EngineConfig { labels: Some(labels.clone()), ..config(Half::B, Cut::Layer3) };
-        let answer = open(&named)
-            .unwrap()
-            .start()
-            .unwrap()
-            .tail(&vec![0; Cut::Layer3.payload_bytes() as usize])
-            .unwrap();
+        let answer =
+            open(&named).unwrap().start().unwrap().tail(&Activation::zeros(&Cut::Layer3.shape())).unwrap();
         assert_eq!(answer.class_name, format!("label {}", answer.class_id));
         let short = EngineConfig { labels: Some(labels[1..].to_vec()), ..named };
         assert!(open(&short).err().expect("999 labels").to_string().contains("999 labels"));

@@ -109,6 +109,7 @@ mod network {
     use super::*;
     use splitscale_serving::engine::reference::{self, Reference};
     use splitscale_serving::engine::{Cut, Engine, EngineConfig, Half};
+    use splitscale_serving::wire::format::{Format, pack, unpack};
 
     /// The bound on the relative difference.
     const BOUND: f64 = 1e-4;
@@ -131,9 +132,11 @@ mod network {
                     distances(&reference::values(&activation).unwrap(), &expected["cuts"][cut.name()]);
 
                 // Across the wire, as between the pods.
-                let bytes = reference::encode(&activation).unwrap();
-                assert_eq!(bytes.len() as u64, cut.payload_bytes());
-                let received = reference::decode(cut, &bytes).unwrap();
+                let sent = reference::encode(&activation).unwrap();
+                assert_eq!(sent.data().len() as u64, cut.payload_bytes());
+                let packed = pack(&sent, Format::default()).unwrap();
+                let sent = unpack(&packed, &[]).unwrap();
+                let received = reference::decode(&cut.shape(), &sent).unwrap();
                 let logits = reference::values(&b.forward(&received).unwrap()).unwrap();
                 let theirs = floats(&expected["logits"]);
                 let logits: Vec<f64> = logits.into_iter().map(f64::from).collect();
@@ -147,7 +150,7 @@ mod network {
                 );
                 assert!(at_cut.into_iter().all(|d| d < BOUND) && at_end < BOUND, "{} {photo}", cut.name());
 
-                let answer = b.tail(&bytes).unwrap();
+                let answer = b.tail(&sent).unwrap();
                 let top = floats(&expected["top5"])[0] as u32;
                 assert_eq!(answer.class_id, top);
                 assert_eq!(answer.class_name, format!("class_{top}"));

@@ -11,11 +11,13 @@ use splitscale_serving::stage::{Downstream, StageServer};
 use splitscale_serving::wire::PodsState;
 use tower::ServiceExt;
 
-use crate::double::{Double, Gate, LONG, PAYLOAD, factory, images, proxy_options, stage_options, until};
+use crate::double::{
+    BARE, Double, Gate, LONG, PAYLOAD, factory, images, proxy_options, stage_options, until,
+};
 
 fn stage_a(double: &Arc<Double>) -> StageServer {
     let nowhere = "http://127.0.0.1:9".to_owned();
-    let downstream = Downstream { b: nowhere.clone(), proxy: nowhere, timeout: LONG };
+    let downstream = Downstream { b: nowhere.clone(), proxy: nowhere, timeout: LONG, format: BARE };
     StageServer::a(stage_options(2), downstream, factory(double)).unwrap()
 }
 
@@ -188,7 +190,7 @@ async fn every_server_says_what_an_observation_needs() {
         "split_pod_cpu_seconds_total{stage=S,pod=\"1\"}",
         "split_pod_phase{stage=S,pod=\"1\"}",
         "split_pod_cpu_request_cores{stage=S,pod=\"1\"}",
-        "split_build_info{engine=\"double\",cut=\"layer3\",version=",
+        "split_build_info{engine=\"double\",emulated=\"false\",",
     ];
     let proxied = [
         "split_requests_total{stage=S}",

@@ -17,7 +17,7 @@ use splitscale_spec::{Encoding, RequestRecord, Status};
 use tokio_util::sync::CancellationToken;
 
 use crate::double::{
-    Double, LONG, Line, PAYLOAD, images, line, line_with, nobody, port, proxy_options, until,
+    BARE, Double, LONG, Line, PAYLOAD, images, line, line_with, nobody, port, proxy_options, until,
 };
 
 fn spec(size: u32) -> BurstSpec {
@@ -367,7 +367,8 @@ async fn burst_through(answers: bool, pushes: bool) -> Vec<RequestRecord> {
     let proxy = false_proxy(answers, pushes).await;
     let (listener, a) = port().await;
     let stop = CancellationToken::new();
-    let downstream = Downstream { b: behind.endpoints.b.clone(), proxy: proxy.clone(), timeout: LONG };
+    let downstream =
+        Downstream { b: behind.endpoints.b.clone(), proxy: proxy.clone(), timeout: LONG, format: BARE };
     let server = tokio::spawn(serve_a(
         listener,
         stage_options(1),
