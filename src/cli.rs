@@ -80,6 +80,18 @@ pub struct Pods {
     /// Device to compute on; this build computes on the CPU
     #[arg(long, env = "GPU_TYPE", default_value = "cpu", value_name = "DEVICE")]
     pub gpu_type: String,
+    /// The arithmetic, or `emulated`: the forward pass is a wait, everything around it is real
+    #[arg(long, value_enum, default_value_t = EngineName::Auto, value_name = "ENGINE")]
+    pub engine: EngineName,
+    /// A calibration (JSON) whose law of service the emulated waits are drawn from
+    #[arg(long, value_name = "FILE", conflicts_with = "service_time")]
+    pub calibration: Option<PathBuf>,
+    /// How long each emulated wait is [s], where no calibration says
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub service_time: Option<f64>,
+    /// Seed of the emulated waits
+    #[arg(long, default_value_t = 1)]
+    pub engine_seed: u64,
     /// A torchvision ResNet-50 checkpoint (safetensors); without it the weights are a formula and the
     /// class names mean nothing
     #[arg(long, value_name = "FILE")]
@@ -96,6 +108,17 @@ pub struct Pods {
     /// Share of one core that a pod computes with, in (0, 1]
     #[arg(long, default_value_t = 1.0, value_name = "SHARE", value_parser = share)]
     pub cpu_share: f64,
+}
+
+/// What a stage computes with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum EngineName {
+    /// The fastest that is as exact as the reference
+    Auto,
+    /// Eager float32, through libtorch
+    Reference,
+    /// None: waits, drawn from a calibration
+    Emulated,
 }
 
 /// Where stage B is.

@@ -8,6 +8,7 @@
 //!
 //! An engine takes and gives float32 values; how they travel is the pods' matter (`wire/format.rs`).
 
+pub mod emulated;
 #[cfg(feature = "torch")]
 pub mod reference;
 #[cfg(feature = "torch")]

@@ -97,7 +97,11 @@ impl Pod {
     pub(crate) fn serve(&mut self, job: &Job, taken: Instant) -> Run {
         let cpu_before = thread_cpu();
         let worked = catch_unwind(AssertUnwindSafe(|| self.compute(&job.work)));
-        let cpu = thread_cpu() - cpu_before;
+        let mut cpu = thread_cpu() - cpu_before;
+        if let (true, Ok(Ok((_, forward_s, _)))) = (self.emulated, &worked) {
+            // The wait stands for computing.
+            cpu += Duration::from_secs_f64(*forward_s);
+        }
         let done = Instant::now();
         let left = wait_until(taken + cpu.div_f64(self.share), done);
         let poisoned = worked.is_err();

@@ -12,7 +12,9 @@
 
 use std::sync::Arc;
 
-use splitscale_spec::ServiceLaw;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+use splitscale_spec::{Invalid, ServiceLaw};
 
 use crate::ln::ln;
 use crate::mix::SplitMix;
@@ -109,6 +111,29 @@ impl Sampler {
                 std::array::from_fn(|i| rounded(scale_ns * libm::pow(-ln(unit(word(i))), *power)))
             }
         }
+    }
+}
+
+/// One duration of a law after the other, outside a simulation.
+#[derive(Debug, Clone)]
+pub struct Durations {
+    sampler: Sampler,
+    chance: ChaCha8Rng,
+}
+
+impl Durations {
+    /// The durations of this law that belong to `seed`.
+    ///
+    /// # Errors
+    /// The first parameter of the law that is out of range.
+    pub fn of(law: &ServiceLaw, seed: u64) -> Result<Durations, Invalid> {
+        law.validate("law")?;
+        Ok(Durations { sampler: Sampler::of(law), chance: ChaCha8Rng::seed_from_u64(seed) })
+    }
+
+    /// The next one \[s\].
+    pub fn next_s(&mut self) -> f64 {
+        self.sampler.sample_lazily(|| self.chance.next_u64()) as f64 * 1e-9
     }
 }
 

@@ -97,6 +97,7 @@ pub use error::SimError;
 pub use event::{Event, Kind, MAX_REQUESTS};
 pub use experiment::{Experiment, ExperimentError, Plan, PodsStep, Point, Replications, Steps, Stop};
 pub use histogram::Histogram;
+pub use law::Durations;
 pub use model::Model;
 pub use outcome::{Latency, Outcome, PodsSummary, StationSummary};
 pub use recorded::{Recorded, TextOf};

@@ -5,14 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use splitscale_serving::engine::emulated::Emulated;
 use splitscale_serving::engine::{Cut, EngineConfig, EngineFactory, Half, open};
 use splitscale_serving::proxy::{ProxyOptions, serve_proxy};
 use splitscale_serving::stage::{Downstream, StageOptions, serve_a, serve_b};
 use splitscale_serving::wire::format::{Container, Format, encoding_of};
+use splitscale_sim::Durations;
+use splitscale_spec::{Calibration, ServiceLaw};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::{Listen, Pods, Serve, ServeA, ServeB, ServeProxy};
+use crate::cli::{EngineName, Listen, Pods, Serve, ServeA, ServeB, ServeProxy};
 use crate::{files, interrupt};
 
 /// Longest that an answer of the next server may take.
@@ -107,6 +110,12 @@ fn stage(pods: &Pods, listen: &Listen) -> StageOptions {
 }
 
 fn factory(pods: &Pods, half: Half) -> Result<Arc<dyn EngineFactory>> {
+    if pods.engine == EngineName::Emulated {
+        return emulated(pods, half);
+    }
+    if pods.calibration.is_some() || pods.service_time.is_some() {
+        bail!("--calibration and --service-time are for --engine emulated; the others take what they take");
+    }
     if pods.gpu_type != "cpu" {
         bail!("device {}: this build computes on the CPU; leave --gpu-type (GPU_TYPE) at cpu", pods.gpu_type);
     }
@@ -122,4 +131,25 @@ fn factory(pods: &Pods, half: Half) -> Result<Arc<dyn EngineFactory>> {
         tracing::warn!("no --weights: the weights are a formula, and the class names mean nothing");
     }
     Ok(Arc::from(open(&EngineConfig { half, cut, weights: pods.weights.clone(), labels })?))
+}
+
+/// An engine of waits. A share below 1 stretches them: they stand for CPU time.
+fn emulated(pods: &Pods, half: Half) -> Result<Arc<dyn EngineFactory>> {
+    let cut = Cut::from_version(pods.model_version).context("--model-version is 1, 2 or 3")?;
+    let (law, file) = match (&pods.calibration, pods.service_time) {
+        (Some(path), _) => {
+            let calibration: Calibration = files::read_json(path)?;
+            calibration.validate().with_context(|| path.display().to_string())?;
+            let laws = calibration.laws.with_context(|| {
+                format!("{}: laws: absent; calibrate with --records to have them", path.display())
+            })?;
+            let law = if half == Half::A { laws.service_a } else { laws.service_b };
+            (law, path.display().to_string())
+        }
+        (None, Some(value_s)) => (ServiceLaw::Deterministic { value_s }, "--service-time".into()),
+        (None, None) => bail!("--engine emulated takes --calibration FILE or --service-time SECONDS"),
+    };
+    let mut durations = Durations::of(&law, pods.engine_seed).context(file)?;
+    tracing::warn!("--engine emulated: nothing is computed, and the answers mean nothing");
+    Ok(Arc::new(Emulated::new(half, cut, Box::new(move || durations.next_s()))))
 }

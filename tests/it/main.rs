@@ -1,5 +1,6 @@
 //! Tests of the house and of the one binary.
 
 mod cli;
+mod serve;
 mod simulate;
 mod tidy;

@@ -1,0 +1,107 @@
+//! The three servers as they are typed, on emulated engines: real processes, sockets and queues.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use tempfile::TempDir;
+
+use crate::cli::{must, refused};
+
+/// A server that ends with this value: its standard input closes.
+pub(crate) struct Server {
+    pub(crate) child: Child,
+    pub(crate) url: String,
+}
+
+impl Server {
+    pub(crate) fn start(folder: &Path, words: &str) -> Server {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_splitscale"))
+            .args(["serve"])
+            .args(words.split_whitespace())
+            .args(["--port", "0", "--exit-with-stdin"])
+            .current_dir(folder)
+            .env_remove("MODEL_VERSION")
+            .env_remove("GPU_TYPE")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let url =
+            line.trim().strip_prefix("listening on ").expect("the address on standard output").to_owned();
+        Server { child, url }
+    }
+
+    pub(crate) fn port(&self) -> &str {
+        self.url.rsplit(':').next().unwrap()
+    }
+
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        let _ = self.child.wait();
+    }
+}
+
+/// B, the proxy and A in one line, emulated.
+pub(crate) fn line(folder: &Path, stages: &str, proxy: &str, a: &str) -> [Server; 3] {
+    let b = Server::start(folder, &format!("b --engine emulated {stages}"));
+    let proxy = Server::start(folder, &format!("proxy --container-b-port {} {proxy}", b.port()));
+    let a = Server::start(
+        folder,
+        &format!(
+            "a --engine emulated {stages} --container-b-port {} --proxy-port {} {a}",
+            b.port(),
+            proxy.port()
+        ),
+    );
+    [b, proxy, a]
+}
+
+#[test]
+fn an_emulated_pipeline_is_measured_as_a_real_one_and_says_what_it_is() {
+    let folder = TempDir::new().unwrap();
+    let [b, proxy, a] = line(
+        folder.path(),
+        "--service-time 0.02 --model-version 1 --pods 2",
+        "",
+        "--encoding u8 --compression zstd",
+    );
+    let servers = format!("--a {} --proxy {} --b {}", a.url, proxy.url, b.url);
+    must(folder.path(), &format!("collect {servers} --slots 1,2 --pods 1,2 --burst 6 --repeats 1 --out run"));
+    let records = fs::read_to_string(folder.path().join("run/records.csv")).unwrap();
+    let mut reader = csv::Reader::from_reader(records.as_bytes());
+    let column = |name: &str| records.lines().next().unwrap().split(',').position(|c| c == name).unwrap();
+    let (encoding, bytes, emulated) = (column("encoding"), column("bytes"), column("emulated"));
+    let (forward_a, cut) = (column("forward_a_s"), column("cut"));
+    let rows: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
+    assert_eq!(rows.len(), 24);
+    for row in &rows {
+        assert_eq!((&row[encoding], &row[emulated], &row[cut]), ("u8", "true", "layer3"));
+        let bytes: u64 = row[bytes].parse().unwrap();
+        assert!((20_000..200_704).contains(&bytes), "a compressed u8 activation: {bytes}");
+        assert!(row[forward_a].parse::<f64>().unwrap() >= 0.02);
+    }
+    must(folder.path(), "calibrate run/table.csv --records run/records.csv");
+    // What was measured is what the next emulation draws from.
+    drop((a, proxy, b));
+    let [b, proxy, a] = line(folder.path(), "--calibration calibration.json --model-version 1", "", "");
+    let servers = format!("--a {} --proxy {} --b {}", a.url, proxy.url, b.url);
+    must(folder.path(), &format!("collect {servers} --slots 1 --pods 1 --burst 3 --repeats 1 --out again"));
+}
+
+#[test]
+fn an_emulated_engine_says_what_it_lacks() {
+    let folder = TempDir::new().unwrap();
+    let said = refused(folder.path(), "serve b --port 0 --engine emulated", 1);
+    assert!(said.contains("--calibration") && said.contains("--service-time"), "{said}");
+    let said = refused(folder.path(), "serve b --port 0 --service-time 1", 1);
+    assert!(said.contains("--engine emulated"), "{said}");
+    fs::write(folder.path().join("c.json"), "{}").unwrap();
+    let said = refused(folder.path(), "serve a --port 0 --engine emulated --calibration c.json", 1);
+    assert!(said.contains("c.json"), "{said}");
+}
