@@ -56,6 +56,7 @@ async fn start(stop: &CancellationToken) -> (String, String) {
         device: "cpu".into(),
         model: "nothing".into(),
         cut: Cut::Layer3.name().into(),
+        input: None,
         shape: Cut::Layer3.shape().to_vec(),
         emulated: true,
     };

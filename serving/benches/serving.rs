@@ -1,8 +1,8 @@
 //! What a request costs a pod: the forward passes, the image path, the bytes of an activation. One thread.
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use splitscale_serving::engine::reference::{self, Reference};
-use splitscale_serving::engine::{Cut, EngineConfig, Half};
+use splitscale_serving::engine::libtorch::{self, Libtorch};
+use splitscale_serving::engine::{Choice, Cut, EngineConfig, Half};
 use splitscale_serving::image::Photo;
 use splitscale_serving::wire::format::{Compression, Format, encoding_name, pack, unpack};
 use splitscale_spec::Encoding;
@@ -22,36 +22,55 @@ fn jpeg() -> Vec<u8> {
 }
 
 fn serving(criterion: &mut Criterion) {
-    let half = |half, cut| {
-        Reference::load(&EngineConfig { half, cut, weights: None, labels: None }).unwrap().engine()
+    let half = |half, cut, choice| {
+        Libtorch::load(&EngineConfig { choice, ..EngineConfig::resnet50(half, cut) }).unwrap().engine()
     };
-    let (head, tail) = (half(Half::A, Cut::Layer3), half(Half::B, Cut::Layer3));
+    let head = half(Half::A, Cut::Layer3, Choice::Reference);
     let file = jpeg();
     let photo = Photo::decode(&file).unwrap();
-    let input = reference::input(&photo.crop()).unwrap();
+    let input = libtorch::input(&photo.crop()).unwrap();
     let activation = head.forward(&input).unwrap();
-    let sent = reference::encode(&activation).unwrap();
+    let sent = libtorch::encode(&activation).unwrap();
     let bytes = sent.data().to_vec();
 
     let mut forward = criterion.benchmark_group("forward");
-    forward.bench_function("full", |b| b.iter(|| tail.forward(&head.forward(&input).unwrap()).unwrap()));
-    forward.bench_function("head_layer3", |b| b.iter(|| head.forward(&input).unwrap()));
-    forward.bench_function("tail_layer3", |b| b.iter(|| tail.forward(&activation).unwrap()));
+    let engines = [("reference", Choice::Reference), ("f32", Choice::F32), ("bf16", Choice::Bf16)];
+    for (name, choice) in engines {
+        if choice == Choice::Bf16 && !libtorch::computes_bf16() {
+            println!("forward/bf16: skipped, this CPU does not compute bfloat16");
+            continue;
+        }
+        for cut in Cut::ALL {
+            let (head, tail) = (half(Half::A, cut, choice), half(Half::B, cut, choice));
+            let activation = head.forward(&input).unwrap();
+            if cut == Cut::Layer2 {
+                forward.bench_function(format!("{name}_full"), |b| {
+                    b.iter(|| tail.forward(&head.forward(&input).unwrap()).unwrap())
+                });
+            }
+            forward.bench_function(format!("{name}_a_{}", cut.name()), |b| {
+                b.iter(|| head.forward(&input).unwrap())
+            });
+            forward.bench_function(format!("{name}_b_{}", cut.name()), |b| {
+                b.iter(|| tail.forward(&activation).unwrap())
+            });
+        }
+    }
     forward.finish();
 
     // From the file to the network's input: the decode phase of a request at A.
     criterion.benchmark_group("image").bench_function("decode_500x375", |b| {
-        b.iter(|| reference::input(&Photo::decode(black_box(&file)).unwrap().crop()).unwrap())
+        b.iter(|| libtorch::input(&Photo::decode(black_box(&file)).unwrap().crop()).unwrap())
     });
 
     let mut wire = criterion.benchmark_group("wire");
     wire.bench_function("encode_f32_layer3", |b| {
-        b.iter(|| pack(&reference::encode(black_box(&activation)).unwrap(), Format::default()).unwrap())
+        b.iter(|| pack(&libtorch::encode(black_box(&activation)).unwrap(), Format::default()).unwrap())
     });
     let packed = pack(&sent, Format::default()).unwrap();
     wire.bench_function("decode_f32_layer3", |b| {
         let shape = Cut::Layer3.shape();
-        b.iter(|| reference::decode(&shape, &unpack(black_box(&packed), &[]).unwrap()).unwrap())
+        b.iter(|| libtorch::decode(&shape, &unpack(black_box(&packed), &[]).unwrap()).unwrap())
     });
     // Every way to travel, without libtorch's copy; the sizes are told once.
     for encoding in [Encoding::F32, Encoding::Bf16, Encoding::U8] {

@@ -37,6 +37,23 @@ impl Activation {
         &self.data
     }
 
+    /// Whether all its values are finite.
+    pub fn is_finite(&self) -> bool {
+        // Zero times a value is zero, or no number where the value is infinite or none. In eight lanes, so
+        // that the compiler makes vectors of it.
+        let (chunks, rest) = self.data.as_chunks::<{ 8 * VALUE_BYTES }>();
+        let (rest, _) = rest.as_chunks::<VALUE_BYTES>();
+        let mut lanes = [0f32; 8];
+        for chunk in chunks {
+            let (values, _) = chunk.as_chunks::<VALUE_BYTES>();
+            for (lane, bytes) in lanes.iter_mut().zip(values) {
+                *lane += f32::from_le_bytes(*bytes) * 0.0;
+            }
+        }
+        let rest = rest.iter().map(|bytes| f32::from_le_bytes(*bytes) * 0.0).sum::<f32>();
+        lanes.into_iter().sum::<f32>() + rest == 0.0
+    }
+
     /// Its values in order.
     pub fn values(&self) -> impl ExactSizeIterator<Item = f32> + Clone {
         let (values, _) = self.data.as_chunks::<VALUE_BYTES>();

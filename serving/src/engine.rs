@@ -10,7 +10,7 @@
 
 pub mod emulated;
 #[cfg(feature = "torch")]
-pub mod reference;
+pub mod libtorch;
 #[cfg(feature = "torch")]
 mod resnet50;
 pub mod weights;
@@ -64,6 +64,8 @@ pub struct About {
     pub model: String,
     /// Where it is cut, such as `layer3`.
     pub cut: String,
+    /// Shape of the tensors that A takes, where it takes no images.
+    pub input: Option<Vec<usize>>,
     /// Shape of one activation at the cut, the batch left out.
     pub shape: Vec<usize>,
     /// Whether nothing is computed, and the answers mean nothing.
@@ -188,31 +190,76 @@ impl Cut {
     }
 }
 
-/// Which half of which network a stage serves.
+/// Which half of which network a stage serves, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EngineConfig {
     /// The side of the cut.
     pub half: Half,
-    /// The cut.
-    pub cut: Cut,
-    /// A torchvision ResNet-50 checkpoint in safetensors; without one, the formula weights, whose classes
-    /// mean nothing.
-    pub weights: Option<PathBuf>,
-    /// Labels of the 1000 classes; without them, a class is called `class_<id>`.
+    /// The network.
+    pub network: Network,
+    /// The arithmetic.
+    pub choice: Choice,
+    /// `cpu`, `cuda` or `cuda:N`.
+    pub device: String,
+    /// Labels of the classes; without them, a class is called `class_<id>`.
     pub labels: Option<Vec<String>>,
 }
 
-/// The libtorch engine of one half: eager float32, called `reference`.
+/// A network and where it is cut.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Network {
+    /// torchvision's ResNet-50.
+    Resnet50 {
+        /// The cut.
+        cut: Cut,
+        /// A checkpoint; without one, the formula weights, whose classes mean nothing.
+        weights: Option<PathBuf>,
+    },
+    /// A TorchScript module that is one half already.
+    Module {
+        /// Its file.
+        file: PathBuf,
+        /// What the cut is called; both stages must call it the same.
+        cut: String,
+        /// Shape of its input, the batch left out.
+        input: Vec<usize>,
+    },
+}
+
+/// Which arithmetic is wanted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Choice {
+    /// `f32` where it can be, else `reference`: never less exact.
+    #[default]
+    Auto,
+    /// Eager float32.
+    Reference,
+    /// Float32, folded and packed.
+    F32,
+    /// bfloat16, folded and packed.
+    Bf16,
+}
+
+impl EngineConfig {
+    /// ResNet-50 with the formula weights on the CPU.
+    pub fn resnet50(half: Half, cut: Cut) -> EngineConfig {
+        let network = Network::Resnet50 { cut, weights: None };
+        EngineConfig { half, network, choice: Choice::Auto, device: "cpu".into(), labels: None }
+    }
+}
+
+/// The libtorch engine of one half.
 ///
 /// # Errors
-/// [`EngineError::Failed`] where this build has no libtorch, or the weights file or labels are unfit.
+/// [`EngineError::Failed`] where this build has no libtorch, a file or the labels are unfit, or the device or
+/// arithmetic is not there.
 pub fn open(config: &EngineConfig) -> Result<Box<dyn EngineFactory>, EngineError> {
     #[cfg(feature = "torch")]
-    return Ok(Box::new(reference::Reference::load(config)?));
+    return Ok(Box::new(libtorch::Libtorch::load(config)?));
     #[cfg(not(feature = "torch"))]
     return Err(EngineError::Failed(format!(
-        "this command needs libtorch for {}: run `cargo xtask setup`, then build with `--features torch`",
-        config.cut.name()
+        "half {:?} of the network needs libtorch: run `cargo xtask setup`, then build with `--features torch`",
+        config.half
     )));
 }
 

@@ -76,7 +76,10 @@ impl Pod {
         let warm = || {
             let mut engine = factory.start()?;
             match stage {
-                Stage::A => engine.head(Input::Image(WARM_UP_IMAGE)).map(drop)?,
+                Stage::A => match &factory.about().input {
+                    None => engine.head(Input::Image(WARM_UP_IMAGE)).map(drop)?,
+                    Some(shape) => engine.head(Input::Tensor(&Activation::zeros(shape))).map(drop)?,
+                },
                 Stage::B => engine.tail(&Activation::zeros(&factory.about().shape)).map(drop)?,
             }
             Ok(engine)

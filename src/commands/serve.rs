@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use splitscale_serving::engine::emulated::Emulated;
-use splitscale_serving::engine::{Cut, EngineConfig, EngineFactory, Half, open};
+use splitscale_serving::engine::{Choice, Cut, EngineConfig, EngineFactory, Half, Network, open};
 use splitscale_serving::proxy::{ProxyOptions, serve_proxy};
 use splitscale_serving::stage::{Downstream, StageOptions, serve_a, serve_b};
 use splitscale_serving::wire::format::{Container, Format, encoding_of};
@@ -116,26 +116,35 @@ fn factory(pods: &Pods, half: Half) -> Result<Arc<dyn EngineFactory>> {
     if pods.calibration.is_some() || pods.service_time.is_some() {
         bail!("--calibration and --service-time are for --engine emulated; the others take what they take");
     }
-    if pods.gpu_type != "cpu" {
-        bail!("device {}: this build computes on the CPU; leave --gpu-type (GPU_TYPE) at cpu", pods.gpu_type);
-    }
-    let cut = Cut::from_version(pods.model_version).context("--model-version is 1, 2 or 3")?;
+    let choice = match pods.engine {
+        EngineName::Auto | EngineName::Emulated => Choice::Auto,
+        EngineName::Reference => Choice::Reference,
+        EngineName::F32 => Choice::F32,
+        EngineName::Bf16 => Choice::Bf16,
+    };
+    let network = match &pods.module {
+        Some(file) => Network::Module {
+            file: file.clone(),
+            cut: pods.module_cut.clone(),
+            input: pods.module_input.iter().map(|size| *size as usize).collect(),
+        },
+        None => Network::Resnet50 { cut: cut(pods)?, weights: pods.weights.clone() },
+    };
     let labels = pods.labels.as_deref().map(files::read).transpose()?;
     let labels = labels.map(|text| text.lines().map(String::from).collect::<Vec<_>>());
-    if let (Some(labels), Some(path)) = (&labels, &pods.labels)
-        && labels.len() != 1000
-    {
-        bail!("{} has {} lines; it takes 1000, one a class", path.display(), labels.len());
-    }
-    if pods.weights.is_none() {
+    if pods.module.is_none() && pods.weights.is_none() {
         tracing::warn!("no --weights: the weights are a formula, and the class names mean nothing");
     }
-    Ok(Arc::from(open(&EngineConfig { half, cut, weights: pods.weights.clone(), labels })?))
+    let config = EngineConfig { half, network, choice, device: pods.gpu_type.clone(), labels };
+    Ok(Arc::from(open(&config)?))
+}
+
+fn cut(pods: &Pods) -> Result<Cut> {
+    Cut::from_version(pods.model_version).context("--model-version is 1, 2 or 3")
 }
 
 /// An engine of waits. A share below 1 stretches them: they stand for CPU time.
 fn emulated(pods: &Pods, half: Half) -> Result<Arc<dyn EngineFactory>> {
-    let cut = Cut::from_version(pods.model_version).context("--model-version is 1, 2 or 3")?;
     let (law, file) = match (&pods.calibration, pods.service_time) {
         (Some(path), _) => {
             let calibration: Calibration = files::read_json(path)?;
@@ -151,5 +160,5 @@ fn emulated(pods: &Pods, half: Half) -> Result<Arc<dyn EngineFactory>> {
     };
     let mut durations = Durations::of(&law, pods.engine_seed).context(file)?;
     tracing::warn!("--engine emulated: nothing is computed, and the answers mean nothing");
-    Ok(Arc::new(Emulated::new(half, cut, Box::new(move || durations.next_s()))))
+    Ok(Arc::new(Emulated::new(half, cut(pods)?, Box::new(move || durations.next_s()))))
 }

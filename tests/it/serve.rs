@@ -38,7 +38,7 @@ impl Server {
     pub(crate) fn port(&self) -> &str {
         self.url.rsplit(':').next().unwrap()
     }
-
+}
 
 impl Drop for Server {
     fn drop(&mut self) {

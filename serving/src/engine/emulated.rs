@@ -41,6 +41,7 @@ impl Emulated {
             device: "none".into(),
             model: "resnet50".into(),
             cut: cut.name().into(),
+            input: None,
             shape: shape.clone(),
             emulated: true,
         };

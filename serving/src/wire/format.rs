@@ -284,39 +284,26 @@ fn bf16(value: f32) -> u16 {
 
 /// Offset and scale that spread the values over 0..=255.
 fn affine(activation: &Activation) -> Result<(f32, f32), FormatError> {
-    // Folded in eight lanes, so that the compiler makes vectors of it.
-    let (chunks, rest) = activation.data().as_chunks::<{ 8 * VALUE_BYTES }>();
-    let read = |bytes: &[u8], lane: usize| {
-        let at = VALUE_BYTES * lane;
-        f32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
-    };
-    let (mut least, mut most) = ([f32::INFINITY; 8], [f32::NEG_INFINITY; 8]);
-    let mut sum = [0f32; 8];
-    for chunk in chunks {
-        for lane in 0..8 {
-            let value = read(chunk, lane);
-            least[lane] = if value < least[lane] { value } else { least[lane] };
-            most[lane] = if value > most[lane] { value } else { most[lane] };
-            // Zero, or not a number where the value is none or infinite.
-            sum[lane] += value * 0.0;
-        }
+    let (mut least, mut most) = (f32::INFINITY, f32::NEG_INFINITY);
+    // Folded in lanes, so that the compiler makes vectors of it.
+    let mut lanes = [[f32::INFINITY, f32::NEG_INFINITY]; 16];
+    let values = activation.values();
+    for (at, value) in values.enumerate() {
+        let [low, high] = &mut lanes[at % 16];
+        *low = if value < *low { value } else { *low };
+        *high = if value > *high { value } else { *high };
     }
-    for lane in 0..rest.len() / VALUE_BYTES {
-        let value = read(rest, lane);
-        least[0] = least[0].min(value);
-        most[0] = most[0].max(value);
-        sum[0] += value * 0.0;
+    for [low, high] in lanes {
+        (least, most) = (least.min(low), most.max(high));
     }
-    let least = least.into_iter().fold(f32::INFINITY, f32::min);
-    let most = most.into_iter().fold(f32::NEG_INFINITY, f32::max);
     let scale = (most - least) / 255.0;
-    if sum.iter().sum::<f32>().is_nan() || !scale.is_finite() {
+    if !activation.is_finite() || scale.is_infinite() {
         return Err(FormatError::Damaged(
             "it holds values that are not finite, or too far apart for u8".into(),
         ));
     }
     // Equal values, or ones too close for a scale, need none.
-    Ok((least, if scale.is_normal() { scale } else { 1.0 }))
+    Ok((if least.is_finite() { least } else { 0.0 }, if scale.is_normal() { scale } else { 1.0 }))
 }
 
 fn compress(body: Bytes, compression: Compression) -> Bytes {

@@ -152,6 +152,7 @@ impl EngineFactory for Doubles {
             device: "cpu".into(),
             model: "double".into(),
             cut: "layer3".into(),
+            input: None,
             shape: SHAPE.to_vec(),
             emulated: false,
         });

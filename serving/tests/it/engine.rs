@@ -63,7 +63,7 @@ fn unfit_checkpoints_name_the_file_and_the_parameter() {
 #[test]
 fn without_libtorch_the_error_names_the_setup() {
     use splitscale_serving::engine::{Cut, EngineConfig, EngineError, Half, open};
-    let config = EngineConfig { half: Half::A, cut: Cut::Layer3, weights: None, labels: None };
+    let config = EngineConfig::resnet50(Half::A, Cut::Layer3);
     let Err(EngineError::Failed(message)) = open(&config) else { panic!("an engine without libtorch") };
     assert!(message.contains("cargo xtask setup"), "{message}");
 }
@@ -72,11 +72,11 @@ fn without_libtorch_the_error_names_the_setup() {
 mod libtorch {
     use super::*;
     use splitscale_serving::activation::Activation;
-    use splitscale_serving::engine::reference::Reference;
-    use splitscale_serving::engine::{Cut, Engine, EngineConfig, EngineError, Half, Input, open};
+    use splitscale_serving::engine::libtorch::Libtorch;
+    use splitscale_serving::engine::{Cut, Engine, EngineConfig, EngineError, Half, Input, Network, open};
 
     fn config(half: Half, cut: Cut) -> EngineConfig {
-        EngineConfig { half, cut, weights: None, labels: None }
+        EngineConfig::resnet50(half, cut)
     }
 
     /// A JPEG of colour gradients.
@@ -117,12 +117,15 @@ mod libtorch {
         let path = folder.path().join("half.safetensors");
         let mut tensors: Vec<_> =
             parameters_of_a().iter().map(|(name, shape)| float32(name, shape)).collect();
-        let from_file = EngineConfig { weights: Some(path.clone()), ..config(Half::A, Cut::Layer1) };
+        let from_file = EngineConfig {
+            network: Network::Resnet50 { cut: Cut::Layer1, weights: Some(path.clone()) },
+            ..config(Half::A, Cut::Layer1)
+        };
 
         write(&path, &tensors);
         let image = jpeg(300, 260);
-        let ours = Reference::load(&from_file).unwrap().engine().head(Input::Image(&image)).unwrap();
-        let formula = Reference::load(&config(Half::A, Cut::Layer1))
+        let ours = Libtorch::load(&from_file).unwrap().engine().head(Input::Image(&image)).unwrap();
+        let formula = Libtorch::load(&config(Half::A, Cut::Layer1))
             .unwrap()
             .engine()
             .head(Input::Image(&image))

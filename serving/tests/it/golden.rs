@@ -107,15 +107,15 @@ fn photos_become_the_golden_crops() {
 #[cfg(feature = "torch")]
 mod network {
     use super::*;
-    use splitscale_serving::engine::reference::{self, Reference};
-    use splitscale_serving::engine::{Cut, Engine, EngineConfig, Half};
+    use splitscale_serving::engine::libtorch::{self, Libtorch};
+    use splitscale_serving::engine::{Choice, Cut, Engine, EngineConfig, Half};
     use splitscale_serving::wire::format::{Format, pack, unpack};
 
     /// The bound on the relative difference.
     const BOUND: f64 = 1e-4;
 
-    fn half(half: Half, cut: Cut) -> Reference {
-        Reference::load(&EngineConfig { half, cut, weights: None, labels: None }).unwrap()
+    fn half(half: Half, cut: Cut, choice: Choice) -> Libtorch {
+        Libtorch::load(&EngineConfig { choice, ..EngineConfig::resnet50(half, cut) }).unwrap()
     }
 
     #[test]
@@ -123,21 +123,22 @@ mod network {
         let Some(folder) = shared("golden") else { return };
         let golden = golden(&folder);
         for cut in Cut::ALL {
-            let (a, mut b) = (half(Half::A, cut).engine(), half(Half::B, cut).engine());
+            let of = |side| half(side, cut, Choice::Reference).engine();
+            let (a, mut b) = (of(Half::A), of(Half::B));
             for (photo, crop) in PHOTOS {
                 let expected = &golden["images"][photo];
-                let input = reference::input(&golden_crop(&folder, crop)).unwrap();
+                let input = libtorch::input(&golden_crop(&folder, crop)).unwrap();
                 let activation = a.forward(&input).unwrap();
                 let at_cut =
-                    distances(&reference::values(&activation).unwrap(), &expected["cuts"][cut.name()]);
+                    distances(&libtorch::values(&activation).unwrap(), &expected["cuts"][cut.name()]);
 
                 // Across the wire, as between the pods.
-                let sent = reference::encode(&activation).unwrap();
+                let sent = libtorch::encode(&activation).unwrap();
                 assert_eq!(sent.data().len() as u64, cut.payload_bytes());
                 let packed = pack(&sent, Format::default()).unwrap();
                 let sent = unpack(&packed, &[]).unwrap();
-                let received = reference::decode(&cut.shape(), &sent).unwrap();
-                let logits = reference::values(&b.forward(&received).unwrap()).unwrap();
+                let received = libtorch::decode(&cut.shape(), &sent).unwrap();
+                let logits = libtorch::values(&b.forward(&received).unwrap()).unwrap();
                 let theirs = floats(&expected["logits"]);
                 let logits: Vec<f64> = logits.into_iter().map(f64::from).collect();
                 let at_end = relative(&logits, &theirs);
@@ -157,6 +158,47 @@ mod network {
                 assert!(
                     (f64::from(answer.logit) - theirs[top as usize]).abs() < BOUND * theirs[top as usize]
                 );
+            }
+        }
+    }
+
+    /// The engine, the bound on its distance from eager float32, and whether this machine has it.
+    fn fast() -> [(Choice, f64, bool); 2] {
+        [(Choice::F32, 2e-6, true), (Choice::Bf16, 2e-2, libtorch::computes_bf16())]
+    }
+
+    #[test]
+    fn the_fast_engines_are_as_near_to_eager_as_they_say() {
+        let Some(folder) = shared("golden") else { return };
+        for (choice, bound, present) in fast() {
+            if !present {
+                say!("skipped: {choice:?}, which this CPU does not compute");
+                continue;
+            }
+            for cut in Cut::ALL {
+                let of = |side, choice| half(side, cut, choice).engine();
+                let (eager_a, eager_b) = (of(Half::A, Choice::Reference), of(Half::B, Choice::Reference));
+                let (a, b) = (of(Half::A, choice), of(Half::B, choice));
+                for (photo, crop) in PHOTOS {
+                    let input = libtorch::input(&golden_crop(&folder, crop)).unwrap();
+                    let (eager, ours) = (eager_a.forward(&input).unwrap(), a.forward(&input).unwrap());
+                    let logits = [eager_b.forward(&eager).unwrap(), b.forward(&ours).unwrap()];
+                    let wide = |tensor| -> Vec<f64> {
+                        libtorch::values(tensor).unwrap().into_iter().map(f64::from).collect()
+                    };
+                    let at_cut = relative(&wide(&ours), &wide(&eager));
+                    let at_end = relative(&wide(&logits[1]), &wide(&logits[0]));
+                    let top = |logits| {
+                        let values: Vec<f64> = wide(logits);
+                        values.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).unwrap().0
+                    };
+                    let same = if top(&logits[0]) == top(&logits[1]) { "the same" } else { "another" };
+                    say!(
+                        "{choice:?} {} {photo}: cut {at_cut:.1e}, logits {at_end:.1e}, {same} class",
+                        cut.name()
+                    );
+                    assert!(at_cut < bound && at_end < bound, "{choice:?} {} {photo}", cut.name());
+                }
             }
         }
     }
