@@ -63,7 +63,16 @@ pub struct Listen {
     /// Address to listen on
     #[arg(long, default_value = "127.0.0.1")]
     pub host: String,
-    /// Seconds a stopping server gives to requests it has accepted
+    /// Most requests that may wait; one more is answered 429
+    #[arg(long, default_value_t = 4096, value_name = "N", value_parser = count)]
+    pub queue: usize,
+    /// Most MiB of bodies that may wait
+    #[arg(long, default_value_t = 4096, value_name = "MIB", value_parser = count)]
+    pub queue_mb: usize,
+    /// Seconds a stopping server says that it is not ready, and still takes requests
+    #[arg(long, default_value_t = 0.0, value_name = "SECONDS", value_parser = seconds)]
+    pub drain_delay: f64,
+    /// Seconds a stopping server then gives to requests it has accepted
     #[arg(long, default_value_t = 30.0, value_name = "SECONDS", value_parser = seconds)]
     pub grace: f64,
     /// Stop when standard input closes: a server that must not outlive what started it
@@ -439,6 +448,10 @@ fn cut_name(text: &str) -> Result<String, String> {
         return Ok(text.into());
     }
     Err("must be 1 to 64 visible ASCII characters without blanks".into())
+}
+
+fn count(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|n| (1..=1_000_000).contains(n)).ok_or_else(|| "must be 1 to 1000000".into())
 }
 
 fn share(text: &str) -> Result<f64, String> {

@@ -10,10 +10,13 @@ use splitscale_serving::activation::Activation;
 use splitscale_serving::engine::{About, Cut, Engine, EngineError, EngineFactory, Head, Input, Tail};
 use splitscale_serving::proxy::{ProxyOptions, serve_proxy};
 use splitscale_serving::stage::{StageOptions, serve_b};
+use splitscale_serving::{Ending, QueueBound};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+const QUEUE: QueueBound = QueueBound { requests: 1000, bytes: 1 << 30 };
+const ENDING: Ending = Ending { delay: Duration::ZERO, grace: LONG };
 const AT_ONCE: usize = 8;
 const LONG: Duration = Duration::from_secs(60);
 
@@ -50,7 +53,7 @@ async fn port() -> (TcpListener, String) {
 /// Starts B and the proxy; their base URLs.
 async fn start(stop: &CancellationToken) -> (String, String) {
     let ((listener_b, b), (listener_proxy, proxy)) = (port().await, port().await);
-    let stage = StageOptions { pods: 1, pods_max: 1, cpu_share: 1.0, queue_max: 1000, grace: LONG };
+    let stage = StageOptions { pods: 1, pods_max: 1, cpu_share: 1.0, queue: QUEUE, ending: ENDING };
     let about = About {
         engine: "nothing".into(),
         device: "cpu".into(),
@@ -69,8 +72,8 @@ async fn start(stop: &CancellationToken) -> (String, String) {
         rtt: Duration::ZERO,
         sleep: Duration::ZERO,
         b_timeout: LONG,
-        queue_max: 1000,
-        grace: LONG,
+        queue: QUEUE,
+        ending: ENDING,
     };
     tokio::spawn(serve_proxy(listener_proxy, options, stop.clone()));
     while reqwest::get(format!("{b}/readyz")).await.map_or(true, |answer| !answer.status().is_success()) {

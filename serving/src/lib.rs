@@ -10,6 +10,7 @@
 //! The engines compute on their pods' threads; nothing blocks the reactor.
 
 pub mod activation;
+mod admission;
 pub mod client;
 pub mod collect;
 mod events;
@@ -23,7 +24,8 @@ mod slots;
 pub mod stage;
 pub mod wire;
 
-pub use serve::ServeError;
+pub use admission::QueueBound;
+pub use serve::{Ending, ServeError};
 
 pub mod engine;
 pub mod image;

@@ -55,8 +55,15 @@ impl Histogram {
     /// Buckets from 10 ms to 120 s, each 1.15 times the one before: a quantile read off them is within
     /// 7 % of the true one.
     pub(crate) fn new() -> Self {
-        let upper_s: Vec<f64> =
-            std::iter::successors(Some(0.01), |s| (*s < 120.0).then_some(s * 1.15)).collect();
+        Histogram::from(std::iter::successors(Some(0.01), |s| (*s < 120.0).then_some(s * 1.15)).collect())
+    }
+
+    /// Few buckets, from 100 us to 100 s, each twice the one before: for what only shall be seen.
+    pub(crate) fn short() -> Self {
+        Histogram::from(std::iter::successors(Some(1e-4), |s| (*s < 100.0).then_some(s * 2.0)).collect())
+    }
+
+    fn from(upper_s: Vec<f64>) -> Self {
         Histogram { counts: vec![0; upper_s.len() + 1], upper_s, sum_s: 0.0 }
     }
 
@@ -82,16 +89,16 @@ impl Exposition {
         self
     }
 
-    pub(crate) fn histogram(&mut self, histogram: &Histogram) {
+    pub(crate) fn histogram(&mut self, labels: &[(&str, &str)], histogram: &Histogram) {
         let mut below = 0;
         for (count, upper_s) in histogram.counts.iter().zip(&histogram.upper_s) {
             below += count;
-            self.line("_bucket", &[("le", &format!("{upper_s:.6}"))], below as f64);
+            self.line("_bucket", &[labels, &[("le", &format!("{upper_s:.6}"))]].concat(), below as f64);
         }
         let all = histogram.counts.iter().sum::<u64>() as f64;
-        self.line("_bucket", &[("le", "+Inf")], all);
-        self.line("_sum", &[], histogram.sum_s);
-        self.line("_count", &[], all);
+        self.line("_bucket", &[labels, &[("le", "+Inf")]].concat(), all);
+        self.line("_sum", labels, histogram.sum_s);
+        self.line("_count", labels, all);
     }
 
     pub(crate) fn finish(self) -> String {
@@ -134,7 +141,7 @@ mod tests {
         let mut durations = Histogram::new();
         [0.01, 0.5, 0.5, 1e3].into_iter().for_each(|d| durations.add(d));
         let mut body = Exposition::default();
-        body.metric("d", "histogram", "durations").histogram(&durations);
+        body.metric("d", "histogram", "durations").histogram(&[], &durations);
         let body = body.finish();
         assert!(body.contains("d_bucket{le=\"0.010000\"} 1\n"), "{body}");
         assert!(body.contains("d_bucket{le=\"+Inf\"} 4\n"), "{body}");

@@ -9,9 +9,10 @@ use splitscale_spec::Stage;
 use tokio::sync::oneshot;
 
 use crate::activation::Activation;
+use crate::admission::Admission;
 use crate::engine::{Engine, EngineError, EngineFactory, Input};
-use crate::wire::StageTimes;
 use crate::wire::format::{Format, FormatError, Packed, pack, unpack};
+use crate::wire::{Failure, StageTimes};
 
 /// A request waiting for a pod.
 pub(crate) struct Job {
@@ -19,7 +20,11 @@ pub(crate) struct Job {
     pub(crate) arrived: Instant,
     /// Pods in use when it came.
     pub(crate) pods_in_use: u32,
-    pub(crate) reply: oneshot::Sender<Result<Served, EngineError>>,
+    /// When nobody waits for the answer any more.
+    pub(crate) deadline: Option<Instant>,
+    /// Its place in the queue, given up when a pod takes it.
+    pub(crate) place: Option<Admission>,
+    pub(crate) reply: oneshot::Sender<Result<Served, Failure>>,
 }
 
 /// What is to be done, and on what.

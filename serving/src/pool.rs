@@ -16,12 +16,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Instant;
 
 use splitscale_spec::{PodPhase, Stage};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
-pub(crate) use self::roster::{Counts, Meters};
+pub(crate) use self::roster::{Counts, Meters, Refusal};
 use self::roster::{Member, Roster};
-use crate::engine::{EngineError, EngineFactory};
-use crate::pod::{Job, Pod, Run, Served, Work};
+use crate::admission::{Admission, Gate};
+use crate::engine::EngineFactory;
+use crate::pod::{Job, Pod, Run};
 use crate::stage::StageOptions;
 use crate::wire::{Failure, PodState, PodsState};
 
@@ -32,6 +33,8 @@ pub(crate) struct Pool {
     pub(crate) factory: Arc<dyn EngineFactory>,
     /// Requests between their arrival and the next server's answer.
     pub(crate) forwarding: AtomicU64,
+    /// Bounds what waits.
+    gate: Gate,
     counts: watch::Sender<Counts>,
     roster: Mutex<Roster>,
 }
@@ -41,11 +44,13 @@ impl Pool {
     pub(crate) fn start(stage: Stage, options: StageOptions, factory: Arc<dyn EngineFactory>) -> Arc<Pool> {
         let roster = Roster::new(Instant::now(), options.pods);
         let counts = watch::Sender::new(Counts::default());
+        let gate = Gate::new(options.queue);
         let pool = Arc::new(Pool {
             stage,
             options,
             factory,
             forwarding: AtomicU64::new(0),
+            gate,
             counts,
             roster: Mutex::new(roster),
         });
@@ -53,31 +58,62 @@ impl Pool {
         pool
     }
 
-    /// Puts a request into the queue; the receiver fails where the stage ends before its turn.
-    pub(crate) fn submit(
-        &self,
-        work: Work,
-    ) -> Result<oneshot::Receiver<Result<Served, EngineError>>, Failure> {
+    /// A place in the queue for a request that came with so many bytes, maybe on a credit.
+    pub(crate) fn admit(&self, credit: Option<u64>, bytes: usize) -> Result<Admission, Failure> {
         let mut roster = self.lock();
         roster.meters.requests += 1;
-        let refusal = if roster.closed {
-            Some("this stage is shutting down".to_owned())
-        } else if roster.queue.len() >= self.options.queue_max {
-            Some(format!("the queue is full: {} requests wait", roster.queue.len()))
-        } else if roster.live().count() == 0 {
-            Some(format!("no pod runs: {}", roster.last_error.as_deref().unwrap_or("none was started")))
-        } else {
-            None
-        };
-        if let Some(why) = refusal {
-            roster.meters.refused += 1;
-            return Err(Failure::unavailable(why));
+        let place = self.open(&roster).map_err(|why| (Refusal::Unfit, Failure::unavailable(why)));
+        let place = place.and_then(|()| {
+            let place = self.gate.redeem(Instant::now(), credit, bytes);
+            place.map_err(|why| (Refusal::Full, Failure::full(why, roster.wait_s())))
+        });
+        place.map_err(|(reason, failure)| {
+            roster.meters.refused[reason as usize] += 1;
+            failure
+        })
+    }
+
+    /// A credit on such a place.
+    pub(crate) fn promise(&self, bytes: usize) -> Result<u64, Failure> {
+        let roster = self.lock();
+        self.open(&roster).map_err(Failure::unavailable)?;
+        let promised = self.gate.promise(Instant::now(), bytes);
+        promised.map_err(|why| Failure::full(why, roster.wait_s()))
+    }
+
+    /// Takes a credit back that will not be used.
+    pub(crate) fn release(&self, credit: u64) {
+        self.gate.release(credit);
+    }
+
+    /// Integral of what waited.
+    pub(crate) fn depth(&self, now: Instant) -> f64 {
+        self.gate.depth(now)
+    }
+
+    /// Puts a request into the queue; the receiver fails where the stage ends before its turn.
+    pub(crate) fn submit(&self, mut job: Job) {
+        let mut roster = self.lock();
+        if self.open(&roster).is_err() {
+            // Dropping it tells whoever waits.
+            roster.meters.failed += 1;
+            return;
         }
-        let (reply, answer) = oneshot::channel();
-        let pods_in_use = roster.counts().in_use;
-        roster.queue.push_back(Job { work, arrived: Instant::now(), pods_in_use, reply });
+        job.pods_in_use = roster.counts().in_use;
+        roster.queue.push_back(job);
         self.balance(&mut roster);
-        Ok(answer)
+    }
+
+    /// Why no request can be served at all.
+    fn open(&self, roster: &Roster) -> Result<(), String> {
+        if roster.closed {
+            return Err("this stage is shutting down".to_owned());
+        }
+        if roster.live().count() == 0 {
+            let why = roster.last_error.as_deref().unwrap_or("none was started");
+            return Err(format!("no pod runs: {why}"));
+        }
+        Ok(())
     }
 
     /// Starts or drains pods until `count` are there, and uses them all.
@@ -152,7 +188,7 @@ impl Pool {
             ready: counts.ready,
             starting: counts.starting,
             draining: counts.draining,
-            queued: roster.queue.len() as u64,
+            queued: self.gate.waiting(),
             busy: roster.pods.values().filter(|p| p.busy).count() as u32,
             forwarding: self.forwarding.load(Ordering::SeqCst),
             last_error: roster.last_error.clone(),
@@ -217,7 +253,7 @@ impl Pool {
             self.finished(number, &run);
             let panic = run.result.as_ref().err().filter(|_| run.poisoned).map(ToString::to_string);
             // Whoever waited may have left; then nobody is there to be told.
-            let _ = job.reply.send(run.result);
+            let _ = job.reply.send(run.result.map_err(Failure::from));
             if let Some(error) = panic {
                 return self.gone(number, Some(format!("pod {number} ended: {error}")), true);
             }
@@ -237,6 +273,9 @@ impl Pool {
 
     fn finished(&self, number: u32, run: &Run) {
         let mut roster = self.lock();
+        if let Ok(served) = &run.result {
+            roster.meters.phases.add(&served.times);
+        }
         *roster.meters.cpu_s.entry(number).or_insert(0.0) += run.cpu_s;
         match run.result {
             Ok(_) => roster.meters.answered += 1,
@@ -273,9 +312,15 @@ impl Pool {
     fn balance(&self, roster: &mut Roster) {
         let now = Instant::now();
         while let Some(free) = roster.free_pod() {
-            let Some(job) = roster.queue.pop_front() else { break };
+            let Some(mut job) = roster.queue.pop_front() else { break };
+            job.place = None;
             if job.reply.is_closed() {
                 roster.meters.abandoned += 1;
+                continue;
+            }
+            if job.deadline.is_some_and(|deadline| deadline <= now) {
+                roster.meters.expired += 1;
+                let _ = job.reply.send(Err(Failure::expired("a pod")));
                 continue;
             }
             let member = roster.pods.get_mut(&free).expect("just found");
@@ -286,7 +331,6 @@ impl Pool {
         }
         let counts = roster.counts();
         let busy = roster.in_use().filter(|(_, m)| m.busy).count();
-        roster.meters.queue.set(now, roster.queue.len() as f64);
         roster.meters.ready.set(now, f64::from(counts.in_use));
         roster.meters.busy.set(now, busy as f64);
         self.counts.send_if_modified(|before| std::mem::replace(before, counts) != counts);

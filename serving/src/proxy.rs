@@ -27,9 +27,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::transfer::Activation;
+use crate::admission::{Gate, QueueBound};
 use crate::events::Board;
 use crate::metrics::Histogram;
-use crate::serve::{ServeError, finish_routes, http_client, serve, within_grace};
+use crate::serve::{Ending, ServeError, finish_routes, http_client, serve, within_grace};
 use crate::slots::Slots;
 use crate::wire::{SlotsState, TailAnswer};
 
@@ -50,10 +51,10 @@ pub struct ProxyOptions {
     pub sleep: Duration,
     /// How long B may take to answer, its queue included.
     pub b_timeout: Duration,
-    /// Most activations that may wait; one more is refused with 503.
-    pub queue_max: usize,
-    /// After a shutdown was asked for: how long what was accepted may take to finish.
-    pub grace: Duration,
+    /// What may wait; more is refused with 429.
+    pub queue: QueueBound,
+    /// What happens when it is asked to stop.
+    pub ending: Ending,
 }
 
 /// The proxy; clones are the same one.
@@ -63,8 +64,12 @@ pub struct Proxy(Arc<Shared>);
 struct Shared {
     options: ProxyOptions,
     http: reqwest::Client,
+    /// Bounds what waits.
+    gate: Gate,
     inner: Mutex<Inner>,
     transfers: TaskTracker,
+    /// Cancelled once it is to stop.
+    stopping: CancellationToken,
     /// Ends the transfers.
     end: CancellationToken,
     listeners: TaskTracker,
@@ -94,15 +99,22 @@ pub async fn serve_proxy(
     options: ProxyOptions,
     shutdown: CancellationToken,
 ) -> Result<(), ServeError> {
+    let ending = options.ending;
     let proxy = Proxy::new(options)?;
+    let stopping = proxy.0.stopping.clone();
+    let stopped = shutdown.clone();
+    tokio::spawn(async move {
+        stopped.cancelled().await;
+        stopping.cancel();
+    });
     let serving = async {
-        let served = serve(listener, proxy.app(), shutdown.clone()).await;
+        let served = serve(listener, proxy.app(), shutdown.clone(), ending.delay).await;
         // No new activation can come any more: the tracker is empty once the backlog is through.
         proxy.0.transfers.close();
         proxy.0.transfers.wait().await;
         served
     };
-    let served = within_grace(serving, shutdown.clone(), proxy.0.options.grace).await;
+    let served = within_grace(serving, shutdown.clone(), ending).await;
     proxy.close().await;
     Ok(served.unwrap_or(Ok(()))?)
 }
@@ -120,8 +132,8 @@ impl ProxyOptions {
             let problem = format!("{mbit_s} is not a finite number above zero");
             return Err(Invalid::new("slot_bandwidth_mbit_s", problem));
         }
-        if self.queue_max == 0 {
-            return Err(Invalid::new("queue_max", "zero; it takes at least 1"));
+        if self.queue.requests == 0 {
+            return Err(Invalid::new("queue.requests", "zero; it takes at least 1"));
         }
         Ok(())
     }
@@ -154,10 +166,12 @@ impl Proxy {
             duration: Histogram::new(),
         };
         Ok(Proxy(Arc::new(Shared {
+            gate: Gate::new(options.queue),
             options,
             http: http_client()?,
             inner: Mutex::new(inner),
             transfers: TaskTracker::new(),
+            stopping: CancellationToken::new(),
             end: CancellationToken::new(),
             listeners: TaskTracker::new(),
             silence: CancellationToken::new(),
@@ -183,7 +197,8 @@ impl Proxy {
     /// Starts transfers while there are both a free slot and a waiting activation.
     fn dispatch(&self, inner: &mut Inner) {
         let now = Instant::now();
-        while let Some(activation) = inner.slots.take(now) {
+        while let Some(mut activation) = inner.slots.take(now) {
+            activation.place = None;
             let proxy = self.clone();
             self.0.transfers.spawn(async move {
                 let outcome = tokio::select! {
@@ -193,6 +208,13 @@ impl Proxy {
                 proxy.finish(activation, now, outcome);
             });
         }
+    }
+
+    /// How long one who comes now would wait for a place in a full queue to be free \[s\]: the mean time a slot
+    /// was held so far over the slots.
+    fn wait_s(inner: &Inner) -> f64 {
+        let held_s = inner.slots.busy.total(Instant::now());
+        held_s / (inner.answered + inner.failed).max(1) as f64 / f64::from(inner.slots.slots().max(1))
     }
 
     /// Enters the outcome, tells whoever waits, and passes the slot on.

@@ -4,14 +4,31 @@ use std::future::Future;
 use std::time::Duration;
 
 use axum::Router;
-use axum::http::StatusCode;
+use axum::extract::Request;
+use axum::http::{HeaderValue, StatusCode};
+use axum::middleware::{self, Next};
+use axum::response::Response;
 use axum::routing::get;
-use axum::serve::ListenerExt;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
 use splitscale_spec::Invalid;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower_http::timeout::RequestBodyTimeoutLayer;
 
-use crate::wire::Failure;
+use crate::wire::{Failure, Problem, REQUEST_ID, request_id};
+
+/// Longest that a client may take over the head of a request, and a connection may idle.
+const HEAD_LIMIT: Duration = Duration::from_secs(60);
+/// Longest that a client may pause in the middle of a body.
+const BODY_PAUSE_LIMIT: Duration = Duration::from_secs(30);
+/// How long our own clients keep an idle connection: well below [`HEAD_LIMIT`], so that they never send on one
+/// that is just being closed.
+const IDLE_LIMIT: Duration = Duration::from_secs(20);
+/// Pause after a connection that could not be accepted, as where there are no more file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Why a server could not start, or ended otherwise than asked.
 #[derive(Debug, thiserror::Error)]
@@ -30,46 +47,113 @@ pub enum ServeError {
     Client(#[from] reqwest::Error),
 }
 
+/// How a server ends, once it is asked to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ending {
+    /// How long it goes on taking requests while it says that it is not ready: whoever sends them must learn
+    /// that first.
+    pub delay: Duration,
+    /// After that: how long what was accepted may take to finish.
+    pub grace: Duration,
+}
+
 /// Routes and answers that all servers share.
 pub(crate) fn finish_routes(routes: Router) -> Router {
     routes
         .route("/livez", get(|| async { "ok\n" }))
-        .fallback(|| async { Failure::new(StatusCode::NOT_FOUND, "no such route") })
+        .route("/v2/health/live", get(|| async { "ok\n" }))
+        .fallback(|| async { Problem(Failure::new(StatusCode::NOT_FOUND, "no such route")) })
         .method_not_allowed_fallback(|| async {
-            Failure::new(StatusCode::METHOD_NOT_ALLOWED, "this route does not take this method")
+            Problem(Failure::new(StatusCode::METHOD_NOT_ALLOWED, "this route does not take this method"))
         })
+        .layer(RequestBodyTimeoutLayer::new(BODY_PAUSE_LIMIT))
+        .layer(middleware::from_fn(name))
 }
 
-/// Serves; once `shutdown` is cancelled takes no new connection, and ends when those that are open have
-/// what they asked for.
+/// Gives a request its name where it has none, and the answer the same.
+async fn name(mut request: Request, next: Next) -> Response {
+    let id = HeaderValue::from_str(&request_id(request.headers())).expect("ids are visible ASCII");
+    request.headers_mut().insert(REQUEST_ID, id.clone());
+    let mut response = next.run(request).await;
+    response.headers_mut().insert(REQUEST_ID, id);
+    response
+}
+
+/// Serves; once `shutdown` is cancelled and the delay over, takes no new connection, and ends when those that
+/// are open have what they asked for.
 pub(crate) async fn serve(
     listener: TcpListener,
     app: Router,
     shutdown: CancellationToken,
+    delay: Duration,
 ) -> std::io::Result<()> {
-    let listener = listener.tap_io(|stream| {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD_LIMIT);
+    let (connections, closing) = (TaskTracker::new(), CancellationToken::new());
+    let mut over = std::pin::pin!(async {
+        shutdown.cancelled().await;
+        tokio::time::sleep(delay).await;
+    });
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = &mut over => break,
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!("a connection was not accepted: {error}");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!("no TCP_NODELAY on a connection: {error}");
         }
-    });
-    axum::serve(listener, app).with_graceful_shutdown(shutdown.cancelled_owned()).await
+        let service = TowerToHyperService::new(app.clone());
+        let connection = http.serve_connection(TokioIo::new(stream), service).with_upgrades();
+        let closing = closing.clone();
+        connections.spawn(async move {
+            let mut connection = std::pin::pin!(connection);
+            let ended = tokio::select! {
+                ended = &mut connection => ended,
+                () = closing.cancelled() => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            };
+            if let Err(error) = ended {
+                tracing::debug!("a connection ended: {error}");
+            }
+        });
+    }
+    drop(listener);
+    closing.cancel();
+    connections.close();
+    connections.wait().await;
+    Ok(())
 }
 
-/// Awaits `work`, but once `shutdown` is cancelled for no longer than `grace`.
+/// Awaits `work`, but once `shutdown` is cancelled for no longer than the ending takes.
 pub(crate) async fn within_grace<T>(
     work: impl Future<Output = T>,
     shutdown: CancellationToken,
-    grace: Duration,
+    ending: Ending,
 ) -> Option<T> {
     tokio::select! {
         done = work => Some(done),
-        () = async { shutdown.cancelled().await; tokio::time::sleep(grace).await } => None,
+        () = async { shutdown.cancelled().await; tokio::time::sleep(ending.delay + ending.grace).await } => None,
     }
 }
 
 /// A client towards the next server: keeps its connections, TCP_NODELAY, knows no system proxy.
 pub(crate) fn http_client() -> Result<reqwest::Client, reqwest::Error> {
-    reqwest::Client::builder().no_proxy().tcp_nodelay(true).connect_timeout(Duration::from_secs(2)).build()
+    reqwest::Client::builder()
+        .no_proxy()
+        .tcp_nodelay(true)
+        .connect_timeout(Duration::from_secs(2))
+        .pool_idle_timeout(IDLE_LIMIT)
+        .build()
 }
 
 /// An error of reqwest with its causes: its own text hides them.

@@ -6,15 +6,17 @@
 //! | `POST /predict-proxy` | image in, activation to the proxy; answers once it is queued there, with `?wait=true` once the pipeline has answered | |
 //! | `POST /complete` | | activation in, class out |
 //! | `POST /set_pods`, `/use_pods` | start or drain pods; use only so many of the ready ones, until the next `/set_pods` | same |
-//! | `GET /pods`, `/metrics`, `/livez`, `/readyz` | | |
+//! | `POST /credits` | | a place in the queue for what will come |
+//! | `GET /pods`, `/metrics`, `/livez`, `/readyz`, `/v2/health/live`, `/v2/health/ready` | | same |
 
 mod a;
 mod b;
+mod credit;
 mod exposition;
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
 use axum::extract::State;
@@ -24,14 +26,16 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use splitscale_spec::{Invalid, Stage};
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
+use crate::admission::{Admission, QueueBound};
 use crate::engine::{About, EngineError, EngineFactory};
-use crate::pod::{Served, Work};
+use crate::pod::{Job, Served, Work};
 use crate::pool::Pool;
-use crate::serve::{ServeError, finish_routes, http_client, serve, within_grace};
+use crate::serve::{Ending, ServeError, finish_routes, http_client, serve, within_grace};
 use crate::wire::format::Format;
-use crate::wire::{Failure, PodCount, PodsState, check_count, parse};
+use crate::wire::{Failure, PodCount, PodsState, Problem, check_count, parse};
 
 /// How a stage serves.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,10 +46,10 @@ pub struct StageOptions {
     pub pods_max: u32,
     /// Share of one core a pod computes with, in (0, 1]; 1 does not pace.
     pub cpu_share: f64,
-    /// Most requests that may wait; one more is refused with 503.
-    pub queue_max: usize,
-    /// After a shutdown was asked for: how long what was accepted may take to finish.
-    pub grace: Duration,
+    /// What may wait; more is refused with 429.
+    pub queue: QueueBound,
+    /// What happens when it is asked to stop.
+    pub ending: Ending,
 }
 
 /// Where A sends its activations.
@@ -65,6 +69,8 @@ pub struct Downstream {
 #[derive(Clone)]
 pub struct StageServer {
     pool: Arc<Pool>,
+    /// Cancelled once it is to stop.
+    stopping: CancellationToken,
     /// Absent at B.
     next: Option<Arc<Next>>,
 }
@@ -72,6 +78,8 @@ pub struct StageServer {
 struct Next {
     http: reqwest::Client,
     downstream: Downstream,
+    /// Whose turn it is to ask for a credit: one at a time asks, in the order of arrival.
+    turn: tokio::sync::Mutex<()>,
 }
 
 /// Serves stage A until `shutdown`. The listener is bound already, so that a port in use is the caller's
@@ -112,8 +120,8 @@ impl StageOptions {
         if !(self.cpu_share > 0.0 && self.cpu_share <= 1.0) {
             return Err(Invalid::new("cpu_share", format!("{} is not in (0, 1]", self.cpu_share)));
         }
-        if self.queue_max == 0 {
-            return Err(Invalid::new("queue_max", "zero; it takes at least 1"));
+        if self.queue.requests == 0 {
+            return Err(Invalid::new("queue.requests", "zero; it takes at least 1"));
         }
         Ok(())
     }
@@ -132,8 +140,12 @@ impl StageServer {
         factory: Arc<dyn EngineFactory>,
     ) -> Result<Self, ServeError> {
         options.validate()?;
-        let next = Next { http: http_client()?, downstream };
-        Ok(StageServer { pool: Pool::start(Stage::A, options, factory), next: Some(Arc::new(next)) })
+        let next = Next { http: http_client()?, downstream, turn: tokio::sync::Mutex::default() };
+        Ok(StageServer {
+            pool: Pool::start(Stage::A, options, factory),
+            stopping: CancellationToken::new(),
+            next: Some(Arc::new(next)),
+        })
     }
 
     /// Starts the pods of stage B.
@@ -142,7 +154,11 @@ impl StageServer {
     /// Options out of range.
     pub fn b(options: StageOptions, factory: Arc<dyn EngineFactory>) -> Result<Self, ServeError> {
         options.validate()?;
-        Ok(StageServer { pool: Pool::start(Stage::B, options, factory), next: None })
+        Ok(StageServer {
+            pool: Pool::start(Stage::B, options, factory),
+            stopping: CancellationToken::new(),
+            next: None,
+        })
     }
 
     /// The stage's routes.
@@ -156,7 +172,8 @@ impl StageServer {
             .route("/use_pods", post(use_pods))
             .route("/pods", get(pods))
             .route("/metrics", get(metrics))
-            .route("/readyz", get(readyz));
+            .route("/readyz", get(readyz))
+            .route("/v2/health/ready", get(readyz));
         finish_routes(routes.with_state(self.clone()))
     }
 
@@ -179,24 +196,35 @@ impl StageServer {
         closed.expect("closing a pool does not panic");
     }
 
-    async fn serve(self, listener: TcpListener, shutdown: CancellationToken) -> Result<(), ServeError> {
-        let server = serve(listener, self.app(), shutdown.clone());
-        let served = within_grace(until_unfit(server, self.ready()), shutdown, self.pool.options.grace).await;
+    async fn serve(mut self, listener: TcpListener, shutdown: CancellationToken) -> Result<(), ServeError> {
+        self.stopping = shutdown.clone();
+        let ending = self.pool.options.ending;
+        let server = serve(listener, self.app(), shutdown.clone(), ending.delay);
+        let served = within_grace(until_unfit(server, self.ready()), shutdown, ending).await;
         self.close().await;
         served.unwrap_or(Ok(()))
     }
 
-    async fn compute(&self, work: Work) -> Result<Served, Failure> {
-        match self.pool.submit(work)?.await {
-            Ok(Ok(served)) => Ok(served),
-            Ok(Err(error)) => Err(error.into()),
-            Err(_) => Err(Failure::unavailable("the stage ended before this request had its turn")),
-        }
+    /// Waits for a pod and its work, on a place in the queue that was had before.
+    async fn compute(&self, work: Work, asked: Asked) -> Result<Served, Failure> {
+        let (reply, answer) = oneshot::channel();
+        let Asked { arrived, deadline, place } = asked;
+        self.pool.submit(Job { work, arrived, pods_in_use: 0, deadline, place: Some(place), reply });
+        answer
+            .await
+            .unwrap_or_else(|_| Err(Failure::unavailable("the stage ended before this request had its turn")))
     }
 
     fn about(&self) -> &About {
         self.pool.factory.about()
     }
+}
+
+/// What a request brought besides its work.
+struct Asked {
+    arrived: Instant,
+    deadline: Option<Instant>,
+    place: Admission,
 }
 
 /// Serves, but gives up where the stage turns out to be unfit.
@@ -227,7 +255,7 @@ impl From<EngineError> for Failure {
 async fn set_pods(
     State(stage): State<StageServer>,
     body: Result<Bytes, BytesRejection>,
-) -> Result<Json<PodsState>, Failure> {
+) -> Result<Json<PodsState>, Problem> {
     let PodCount { pod_count } = parse(body)?;
     stage.pool.set_pods(check_count("pod_count", pod_count, stage.pool.options.pods_max)?);
     Ok(pods(State(stage)).await)
@@ -236,7 +264,7 @@ async fn set_pods(
 async fn use_pods(
     State(stage): State<StageServer>,
     body: Result<Bytes, BytesRejection>,
-) -> Result<Json<PodsState>, Failure> {
+) -> Result<Json<PodsState>, Problem> {
     let PodCount { pod_count } = parse(body)?;
     stage.pool.use_pods(check_count("pod_count", pod_count, stage.pool.options.pods_max)?)?;
     Ok(pods(State(stage)).await)
@@ -246,15 +274,19 @@ async fn pods(State(stage): State<StageServer>) -> Json<PodsState> {
     Json(stage.pool.read(|state, _| state.clone()))
 }
 
-async fn readyz(State(stage): State<StageServer>) -> Result<&'static str, Failure> {
+async fn readyz(State(stage): State<StageServer>) -> Result<&'static str, Problem> {
+    if stage.stopping.is_cancelled() {
+        return Err(Failure::unavailable("it is shutting down").into());
+    }
     let counts = *stage.pool.counts().borrow();
     if counts.ready > 0 {
         return Ok("ready\n");
     }
     let why = stage.pool.last_error().unwrap_or_else(|| format!("{} are starting", counts.starting));
-    Err(Failure::unavailable(format!("no pod is ready: {why}")))
+    Err(Failure::unavailable(format!("no pod is ready: {why}")).into())
 }
 
 async fn metrics(State(stage): State<StageServer>) -> String {
-    stage.pool.read(exposition::expose)
+    let depth = stage.pool.depth(Instant::now());
+    stage.pool.read(|state, meters| exposition::expose(state, meters, depth))
 }

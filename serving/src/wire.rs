@@ -13,10 +13,12 @@ pub(crate) mod envelope;
 pub mod format;
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use axum::extract::Query;
 use axum::extract::rejection::{BytesRejection, QueryRejection};
-use axum::http::{HeaderMap, HeaderName, StatusCode};
+use axum::http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, body::Bytes};
 use serde::de::DeserializeOwned;
@@ -35,6 +37,13 @@ pub const ENCODING: HeaderName = HeaderName::from_static("x-encoding");
 pub const COMPRESSION: HeaderName = HeaderName::from_static("x-compression");
 /// What A did and how long it took.
 pub const STAGE_A: HeaderName = HeaderName::from_static("x-stage-a");
+
+/// How long the sender will still wait \[s\]; every server passes on what is left.
+pub const DEADLINE: HeaderName = HeaderName::from_static("x-request-timeout");
+/// What took how long (W3C Server Timing).
+pub(crate) const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+/// A credit that the server gave before.
+pub const CREDIT: HeaderName = HeaderName::from_static("x-credit");
 
 /// Largest image file that A takes \[bytes\].
 pub const IMAGE_BYTES_MAX: usize = 10 << 20;
@@ -68,6 +77,27 @@ impl StageTimes {
     /// How long a pod was taken by it \[s\].
     pub fn service_s(&self) -> f64 {
         self.decode_s + self.forward_s + self.encode_s + self.rest_s
+    }
+
+    /// The phases of A under the names of a record.
+    pub(crate) fn phases_of_a(&self) -> [(&'static str, f64); 5] {
+        [
+            ("queue_a", self.queue_s),
+            ("decode", self.decode_s),
+            ("forward_a", self.forward_s),
+            ("encode", self.encode_s),
+            ("rest_a", self.rest_s),
+        ]
+    }
+
+    /// The phases of B under the names of a record.
+    pub(crate) fn phases_of_b(&self) -> [(&'static str, f64); 4] {
+        [
+            ("queue_b", self.queue_s),
+            ("decode_b", self.decode_s),
+            ("forward_b", self.forward_s),
+            ("rest_b", self.rest_s),
+        ]
     }
 
     /// From arrival at the stage to the pod letting go of it \[s\].
@@ -107,6 +137,12 @@ pub struct Prediction {
     /// Present and true where a stage computed nothing: the class means nothing.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub emulated: bool,
+    /// What A did.
+    pub stage_a: StageTimes,
+    /// From A letting go of the activation to B's answer, without B's residence \[s\].
+    pub transfer_s: f64,
+    /// What B did.
+    pub stage_b: StageTimes,
 }
 
 /// How one request went through the whole pipeline; `/responses` lists these and `/events` pushes them.
@@ -245,6 +281,13 @@ pub struct PodsState {
     pub pods: Vec<PodState>,
 }
 
+impl PodsState {
+    /// Requests that came and have not been answered. At A one is counted from its arrival on.
+    pub(crate) fn inflight(&self) -> u64 {
+        self.forwarding.max(self.queued + u64::from(self.busy))
+    }
+}
+
 /// One pod of `GET /pods`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PodState {
@@ -299,19 +342,42 @@ pub struct Count {
     pub count: u64,
 }
 
-/// An error on the wire: a status and `{"error": "..."}`.
+/// Body of `/credits`: a place is wanted for so many bytes.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CreditWanted {
+    /// Size of what will come \[bytes\].
+    pub bytes: usize,
+}
+
+/// Answer of `/credits`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Credit {
+    /// To be sent as [`CREDIT`] with what it was asked for.
+    pub credit: u64,
+}
+
+/// An error on the wire: a status and `{"error": "..."}`, on the routes of the original.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Failure {
     /// HTTP status.
     #[serde(skip)]
     pub status: StatusCode,
     /// What is wrong and what to do.
+    #[serde(alias = "detail")]
     pub error: String,
+    /// When to try again \[s\], from the rate that was measured.
+    #[serde(skip)]
+    pub retry_after_s: Option<u64>,
 }
+
+/// The same on all other routes: `application/problem+json` (RFC 9457).
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Problem(pub(crate) Failure);
 
 impl Failure {
     pub(crate) fn new(status: StatusCode, error: impl Into<String>) -> Self {
-        Failure { status, error: error.into() }
+        Failure { status, error: error.into(), retry_after_s: None }
     }
 
     pub(crate) fn bad(error: impl Into<String>) -> Self {
@@ -325,11 +391,55 @@ impl Failure {
     pub(crate) fn bad_gateway(error: impl Into<String>) -> Self {
         Failure::new(StatusCode::BAD_GATEWAY, error)
     }
+
+    /// The queue is full, and will have shrunk by one after so long.
+    pub(crate) fn full(error: impl Into<String>, retry_after_s: f64) -> Self {
+        let retry_after_s = Some(retry_after_s.clamp(1.0, 3600.0).ceil() as u64);
+        Failure { retry_after_s, ..Failure::new(StatusCode::TOO_MANY_REQUESTS, error) }
+    }
+
+    /// Whoever sent it no longer waits.
+    pub(crate) fn expired(place: &str) -> Self {
+        let error = format!("the request's time was up before {place} had a turn for it");
+        Failure::new(StatusCode::GATEWAY_TIMEOUT, error)
+    }
+
+    fn with_headers(&self, mut response: Response) -> Response {
+        if let Some(seconds) = self.retry_after_s {
+            response.headers_mut().insert(RETRY_AFTER, seconds.into());
+        }
+        if self.status == StatusCode::UNSUPPORTED_MEDIA_TYPE {
+            let headers = response.headers_mut();
+            headers.insert(ACCEPT, HeaderValue::from_static(format::ACCEPTED_TYPES));
+            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(format::ACCEPTED_COMPRESSIONS));
+        }
+        response
+    }
 }
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        (self.status, Json(self)).into_response()
+        self.with_headers((self.status, Json(&self)).into_response())
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let Problem(failure) = self;
+        let body = serde_json::json!({
+            "type": "about:blank",
+            "title": failure.status.canonical_reason(),
+            "status": failure.status.as_u16(),
+            "detail": failure.error,
+        });
+        let media_type = [(CONTENT_TYPE, "application/problem+json")];
+        failure.with_headers((failure.status, media_type, body.to_string()).into_response())
+    }
+}
+
+impl<E: Into<Failure>> From<E> for Problem {
+    fn from(error: E) -> Self {
+        Problem(error.into())
     }
 }
 
@@ -374,6 +484,22 @@ pub(crate) fn check_count(field: &str, count: u32, max: u32) -> Result<u32, Fail
 /// The text of a header, if it is there and is text.
 pub(crate) fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
+}
+
+/// When the sender will no longer wait, where it says so.
+pub(crate) fn deadline(headers: &HeaderMap, now: Instant) -> Result<Option<Instant>, Failure> {
+    let Some(text) = headers.get(&DEADLINE) else { return Ok(None) };
+    let seconds = text.to_str().ok().and_then(|text| text.trim().parse::<f64>().ok());
+    match seconds.filter(|seconds| (0.0..=1e6).contains(seconds)) {
+        Some(seconds) => Ok(Some(now + Duration::from_secs_f64(seconds))),
+        None => Err(Failure::bad(format!("{DEADLINE}: {text:?} is not a number of seconds, 0 to 1e6"))),
+    }
+}
+
+/// `Server-Timing`: what took how long \[ms\].
+pub(crate) fn server_timing(phases: &[(&str, f64)]) -> HeaderValue {
+    let entries: Vec<String> = phases.iter().map(|(name, s)| format!("{name};dur={:.3}", s * 1e3)).collect();
+    HeaderValue::from_str(&entries.join(", ")).expect("names and numbers are visible ASCII")
 }
 
 /// The id that a request came with, or a new one where it has none that can be passed on.

@@ -10,6 +10,7 @@ use splitscale_serving::engine::{Choice, Cut, EngineConfig, EngineFactory, Half,
 use splitscale_serving::proxy::{ProxyOptions, serve_proxy};
 use splitscale_serving::stage::{Downstream, StageOptions, serve_a, serve_b};
 use splitscale_serving::wire::format::{Container, Format, encoding_of};
+use splitscale_serving::{Ending, QueueBound};
 use splitscale_sim::Durations;
 use splitscale_spec::{Calibration, ServiceLaw};
 use tokio::net::TcpListener;
@@ -20,8 +21,6 @@ use crate::{files, interrupt};
 
 /// Longest that an answer of the next server may take.
 const ANSWER_LIMIT: Duration = Duration::from_secs(600);
-/// Most that may wait at a server before it refuses.
-const QUEUE_MAX: usize = 4096;
 /// Most transfer slots that may be asked for.
 const SLOTS_MAX: u32 = 1024;
 
@@ -68,8 +67,8 @@ async fn proxy(args: ServeProxy, stop: CancellationToken) -> Result<()> {
         rtt: Duration::from_secs_f64(args.rtt),
         sleep: Duration::from_secs_f64(args.sleep_time),
         b_timeout: ANSWER_LIMIT,
-        queue_max: QUEUE_MAX,
-        grace: Duration::from_secs_f64(args.listen.grace),
+        queue: queue(&args.listen),
+        ending: ending(&args.listen),
     };
     announce(&listener)?;
     Ok(serve_proxy(listener, options, stop).await?)
@@ -104,9 +103,18 @@ fn stage(pods: &Pods, listen: &Listen) -> StageOptions {
         pods: pods.pods,
         pods_max: pods.pods_max.max(pods.pods),
         cpu_share: pods.cpu_share,
-        queue_max: QUEUE_MAX,
-        grace: Duration::from_secs_f64(listen.grace),
+        queue: queue(listen),
+        ending: ending(listen),
     }
+}
+
+fn queue(listen: &Listen) -> QueueBound {
+    QueueBound { requests: listen.queue, bytes: listen.queue_mb << 20 }
+}
+
+fn ending(listen: &Listen) -> Ending {
+    let seconds = Duration::from_secs_f64;
+    Ending { delay: seconds(listen.drain_delay), grace: seconds(listen.grace) }
 }
 
 fn factory(pods: &Pods, half: Half) -> Result<Arc<dyn EngineFactory>> {

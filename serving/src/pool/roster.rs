@@ -7,8 +7,9 @@ use std::time::Instant;
 
 use splitscale_spec::PodPhase;
 
-use crate::metrics::Integral;
+use crate::metrics::{Histogram, Integral};
 use crate::pod::Job;
+use crate::wire::StageTimes;
 
 /// Pods by what they are doing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -23,7 +24,6 @@ pub(crate) struct Counts {
 /// What a stage counted.
 #[derive(Debug)]
 pub(crate) struct Meters {
-    pub(crate) queue: Integral,
     /// Ready pods in use.
     pub(crate) ready: Integral,
     /// Those of them at work.
@@ -31,12 +31,30 @@ pub(crate) struct Meters {
     pub(crate) requests: u64,
     pub(crate) answered: u64,
     pub(crate) failed: u64,
-    pub(crate) refused: u64,
+    /// Turned away before the queue, by reason.
+    pub(crate) refused: [u64; 2],
+    /// Their time was up when their turn came.
+    pub(crate) expired: u64,
+    /// How long the phases of those that were answered took.
+    pub(crate) phases: Phases,
     /// Nobody waited for the answer any more when its turn came.
     pub(crate) abandoned: u64,
     /// CPU time by pod number \[s\]; those of pods that have ended stay, for a counter never runs back.
     pub(crate) cpu_s: BTreeMap<u32, f64>,
 }
+
+/// Why a request was turned away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// The queue is full.
+    Full,
+    /// No pod will come for it.
+    Unfit,
+}
+
+/// The phases of a stage, as durations.
+#[derive(Debug)]
+pub(crate) struct Phases([Histogram; 5]);
 
 /// The pods of a stage, its queue and its meters.
 pub(super) struct Roster {
@@ -66,16 +84,37 @@ impl Meters {
     fn new(now: Instant) -> Self {
         let integral = || Integral::new(now);
         Meters {
-            queue: integral(),
             ready: integral(),
             busy: integral(),
             requests: 0,
             answered: 0,
             failed: 0,
-            refused: 0,
+            refused: [0; 2],
+            expired: 0,
+            phases: Phases::new(),
             abandoned: 0,
             cpu_s: BTreeMap::new(),
         }
+    }
+}
+
+// === impl Phases ===
+
+impl Phases {
+    /// Their names, in order.
+    pub(crate) const NAMES: [&str; 5] = ["queue", "decode", "forward", "encode", "rest"];
+
+    fn new() -> Self {
+        Phases(std::array::from_fn(|_| Histogram::short()))
+    }
+
+    pub(crate) fn add(&mut self, times: &StageTimes) {
+        let seconds = [times.queue_s, times.decode_s, times.forward_s, times.encode_s, times.rest_s];
+        self.0.iter_mut().zip(seconds).for_each(|(histogram, seconds)| histogram.add(seconds));
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&'static str, &Histogram)> {
+        Phases::NAMES.into_iter().zip(&self.0)
     }
 }
 
@@ -121,6 +160,14 @@ impl Roster {
             starting: of(PodPhase::Starting),
             draining: of(PodPhase::Draining),
         }
+    }
+
+    /// How long one who comes now would wait for a place in a full queue to be free \[s\]: the mean service
+    /// time so far over the pods that serve.
+    pub(super) fn wait_s(&self) -> f64 {
+        let served = (self.meters.answered + self.meters.failed).max(1) as f64;
+        let busy_s = self.meters.busy.total(Instant::now());
+        busy_s / served / f64::from(self.counts().in_use.max(1))
     }
 
     /// Gives up those that wait: no pod will come for them, and their receivers learn it now.

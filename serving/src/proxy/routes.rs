@@ -21,8 +21,8 @@ use crate::events;
 use crate::metrics::Exposition;
 use crate::wire::envelope::Envelope;
 use crate::wire::{
-    ACTIVATION_BYTES_MAX, CUT, Count, Failure, PipelineAnswer, QueueThreshold, SlotsState, ThreadCount, Wait,
-    check_count, checked_query, parse,
+    ACTIVATION_BYTES_MAX, CUT, Count, Credit, CreditWanted, Failure, PipelineAnswer, Problem, QueueThreshold,
+    SlotsState, ThreadCount, Wait, check_count, checked_query, parse,
 };
 
 pub(super) fn routes() -> Router<Proxy> {
@@ -34,10 +34,13 @@ pub(super) fn routes() -> Router<Proxy> {
         .route("/responses", get(responses))
         .route("/response_count", get(response_count))
         .route("/request_count", get(request_count))
+        .route("/credits", post(credits))
+        .route("/credits/release", post(release))
         .route("/slots", get(slots))
         .route("/events", get(listen))
         .route("/metrics", get(metrics))
-        .route("/readyz", get(|| async { "ready\n" }))
+        .route("/readyz", get(readyz))
+        .route("/v2/health/ready", get(readyz))
 }
 
 async fn complete(
@@ -60,23 +63,20 @@ async fn complete(
         let now = Instant::now();
         let mut inner = proxy.lock();
         inner.requests += 1;
-        let refusal = if proxy.0.end.is_cancelled() {
-            Some("the proxy is shutting down".to_owned())
-        } else if inner.slots.queued() >= proxy.0.options.queue_max {
-            Some(format!("the queue is full: {} activations wait", inner.slots.queued()))
+        let place = if proxy.0.end.is_cancelled() {
+            Err(Failure::unavailable("the proxy is shutting down"))
         } else {
-            None
+            let place = proxy.0.gate.redeem(now, envelope.credit, body.len());
+            place.map_err(|why| Failure::full(why, Proxy::wait_s(&inner)))
         };
-        if let Some(why) = refusal {
-            inner.refused += 1;
-            return Err(Failure::unavailable(why));
-        }
+        let place = place.inspect_err(|_| inner.refused += 1)?;
         let activation = Activation {
             envelope,
             epoch: inner.board.epoch(),
             slots: inner.slots.slots(),
             body,
             received: now,
+            place: Some(place),
             waiting: wait.then_some(sender),
         };
         inner.slots.push(now, activation);
@@ -88,6 +88,32 @@ async fn complete(
     let answer = receiver.await.map_err(|_| Failure::unavailable("the proxy ended before B answered"))?;
     let status = if answer.status == Status::Answered { StatusCode::OK } else { StatusCode::BAD_GATEWAY };
     Ok((status, Json(answer)).into_response())
+}
+
+async fn credits(
+    State(proxy): State<Proxy>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json<Credit>, Problem> {
+    let CreditWanted { bytes } = parse(body)?;
+    let promised = proxy.0.gate.promise(Instant::now(), bytes.min(ACTIVATION_BYTES_MAX));
+    let credit = promised.map_err(|why| Failure::full(why, Proxy::wait_s(&proxy.lock())))?;
+    Ok(Json(Credit { credit }))
+}
+
+async fn release(
+    State(proxy): State<Proxy>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<StatusCode, Problem> {
+    let Credit { credit } = parse(body)?;
+    proxy.0.gate.release(credit);
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn readyz(State(proxy): State<Proxy>) -> Result<&'static str, Problem> {
+    if proxy.0.stopping.is_cancelled() {
+        return Err(Failure::unavailable("it is shutting down").into());
+    }
+    Ok("ready\n")
 }
 
 async fn set_threads(
@@ -201,7 +227,7 @@ async fn metrics(State(proxy): State<Proxy>) -> String {
         "histogram",
         "Answered requests: arrival at A to B's answer at the proxy, the hop from A to the proxy left out.",
     )
-    .histogram(&inner.duration);
+    .histogram(&[], &inner.duration);
     text.metric("split_build_info", "gauge", "The version that runs.")
         .sample(&[("version", env!("CARGO_PKG_VERSION"))], 1.0);
     text.finish()

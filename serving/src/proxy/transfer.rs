@@ -7,6 +7,7 @@ use splitscale_spec::Status;
 use tokio::sync::oneshot;
 
 use super::ProxyOptions;
+use crate::admission::Admission;
 use crate::pod::wait_until;
 use crate::serve::explain;
 use crate::wire::envelope::Envelope;
@@ -20,6 +21,8 @@ pub(super) struct Activation {
     pub(super) slots: u32,
     pub(super) body: Bytes,
     pub(super) received: Instant,
+    /// Its place in the queue, given up when a slot takes it.
+    pub(super) place: Option<Admission>,
     pub(super) waiting: Option<oneshot::Sender<PipelineAnswer>>,
 }
 
@@ -33,10 +36,13 @@ impl Activation {
         options: &ProxyOptions,
         http: &reqwest::Client,
     ) -> Result<TailAnswer, String> {
+        if self.envelope.deadline.is_some_and(|deadline| deadline <= acquired) {
+            return Err(Failure::expired("a transfer slot").error);
+        }
         pause_until(acquired + options.emulated(self.body.len())).await;
         let sent = http
             .post(format!("{}/complete", options.b))
-            .headers(Envelope { stage_a: None, ..self.envelope.clone() }.headers())
+            .headers(Envelope { stage_a: None, credit: None, ..self.envelope.clone() }.headers())
             .timeout(options.b_timeout)
             .body(self.body.clone())
             .send()

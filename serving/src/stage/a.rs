@@ -1,26 +1,28 @@
 //! The routes of stage A: image in, activation on to B or the proxy.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
 use axum::extract::multipart::{Multipart, MultipartError, MultipartRejection};
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{DefaultBodyLimit, Query, State};
 use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
 
-use super::StageServer;
+use super::credit::HeldCredit;
+use super::{Asked, Next, StageServer};
+use crate::activation::elements;
 use crate::pod::{Output, Served, Work};
 use crate::serve::explain;
 use crate::wire::envelope::{Envelope, wanted_format};
-use crate::wire::format::{Compression, Container, Packed};
+use crate::wire::format::{Compression, Container, Format, Packed};
 use crate::wire::{
-    Failure, IMAGE_BYTES_MAX, PipelineAnswer, Prediction, StageTimes, TailAnswer, Wait, checked_query,
-    request_id,
+    Failure, IMAGE_BYTES_MAX, PipelineAnswer, Prediction, SERVER_TIMING, StageTimes, TailAnswer, Wait,
+    checked_query, deadline, request_id, server_timing,
 };
 
 /// Whom A sends an activation.
@@ -28,6 +30,14 @@ use crate::wire::{
 enum Towards {
     B,
     Proxy { wait: bool },
+}
+
+/// What came to A.
+struct Request {
+    id: String,
+    format: Format,
+    work: Work,
+    asked: Asked,
 }
 
 /// Counts a request while it lives, so that one on its way from a pod to the next server is seen too.
@@ -45,23 +55,31 @@ async fn predict(
     State(stage): State<StageServer>,
     headers: HeaderMap,
     form: Result<Multipart, MultipartRejection>,
-) -> Result<Json<Prediction>, Failure> {
-    let work = stage.work(form, &headers).await?;
-    let arrived = Instant::now();
-    let (times, status, body) = stage.forward(work, request_id(&headers), Towards::B).await?;
+) -> Result<impl IntoResponse, Failure> {
+    let request = stage.request(form, &headers).await?;
+    let arrived = request.asked.arrived;
+    let (times, status, body) = stage.forward(request, Towards::B).await?;
+    let total_time = arrived.elapsed().as_secs_f64();
     if !status.is_success() {
         return Err(relayed("stage B", status, &body));
     }
     let answer: TailAnswer = serde_json::from_slice(&body)
         .map_err(|e| Failure::bad_gateway(format!("stage B's answer is none: {e}")))?;
-    Ok(Json(Prediction {
+    let transfer_s = total_time - times.residence_s() - answer.stage_b.residence_s();
+    let phases =
+        [&times.phases_of_a()[..], &[("transfer", transfer_s)], &answer.stage_b.phases_of_b()].concat();
+    let answer = Prediction {
         class_id: answer.class_id,
         class_name: answer.class_name,
-        total_time: arrived.elapsed().as_secs_f64(),
+        total_time,
         inference_time_a: times.service_s(),
         inference_time_b: answer.inference_time_b,
         emulated: times.emulated || answer.stage_b.emulated,
-    }))
+        stage_a: times,
+        transfer_s,
+        stage_b: answer.stage_b,
+    };
+    Ok(([(SERVER_TIMING, server_timing(&phases))], Json(answer)))
 }
 
 async fn predict_proxy(
@@ -71,13 +89,21 @@ async fn predict_proxy(
     form: Result<Multipart, MultipartRejection>,
 ) -> Result<Response, Failure> {
     let Wait { wait } = checked_query(query)?;
-    let work = stage.work(form, &headers).await?;
-    let (_, status, body) = stage.forward(work, request_id(&headers), Towards::Proxy { wait }).await?;
+    let request = stage.request(form, &headers).await?;
+    let (times, status, body) = stage.forward(request, Towards::Proxy { wait }).await?;
     // A pipeline run that failed is passed on as the proxy tells it, with its phases.
-    if !status.is_success() && serde_json::from_slice::<PipelineAnswer>(&body).is_err() {
+    let run = serde_json::from_slice::<PipelineAnswer>(&body).ok();
+    if !status.is_success() && run.is_none() {
         return Err(relayed("the proxy", status, &body));
     }
-    Ok((status, [(CONTENT_TYPE, "application/json")], body).into_response())
+    let mut phases = times.phases_of_a().to_vec();
+    if let Some(run) = run {
+        phases.extend([("queue_proxy", run.queue_proxy_s), ("transfer", run.transfer_s)]);
+        phases.extend(run.stage_b.iter().flat_map(StageTimes::phases_of_b));
+    }
+    let timing = server_timing(&phases);
+    let headers = [(CONTENT_TYPE, HeaderValue::from_static("application/json")), (SERVER_TIMING, timing)];
+    Ok((status, headers, body).into_response())
 }
 
 impl<'a> Forwarding<'a> {
@@ -94,62 +120,95 @@ impl Drop for Forwarding<'_> {
 }
 
 impl StageServer {
-    /// What a form asks for: A's half on an image, or on the network's input.
-    async fn work(
+    /// What a form asks for, and a place in the queue for it.
+    async fn request(
         &self,
         form: Result<Multipart, MultipartRejection>,
         headers: &HeaderMap,
-    ) -> Result<Work, Failure> {
-        let next = self.next.as_ref().expect("A knows what comes next");
+    ) -> Result<Request, Failure> {
+        let next = self.next();
         let format = wanted_format(headers, next.downstream.format)?;
         let (media_type, file) = file(form).await?;
-        Ok(match Container::of_media_type(media_type.as_deref()) {
+        let arrived = Instant::now();
+        let asked = Asked {
+            arrived,
+            deadline: deadline(headers, arrived)?,
+            place: self.pool.admit(None, file.len())?,
+        };
+        let work = match Container::of_media_type(media_type.as_deref()) {
             Ok(container @ Container::Safetensors) => {
                 Work::Tensor(Packed { container, compression: Compression::None, body: file }, format)
             }
             _ => Work::Image(file, format),
-        })
+        };
+        Ok(Request { id: request_id(headers), format, work, asked })
     }
 
-    /// Runs A's half and posts the activation: A's times, and what the next server answered.
+    /// Takes a credit for the activation, runs A's half and posts it: A's times, and what the next server
+    /// answered.
     async fn forward(
         &self,
-        work: Work,
-        id: String,
+        request: Request,
         towards: Towards,
     ) -> Result<(StageTimes, StatusCode, Bytes), Failure> {
         let _forwarding = Forwarding::count(&self.pool.forwarding);
-        let (Work::Image(_, format) | Work::Tensor(_, format)) = work else {
-            return Err(Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "A has no other work"));
+        let Request { id, format, work, asked } = request;
+        let (next, deadline) = (self.next(), asked.deadline);
+        let server = match towards {
+            Towards::B => &next.downstream.b,
+            Towards::Proxy { .. } => &next.downstream.proxy,
         };
-        let Served { output: Output::Activation(packed), times } = self.compute(work).await? else {
+        let elements = elements(&self.about().shape) as u64;
+        let bytes = elements * format.encoding.bytes_per_element();
+        let mut credit = HeldCredit::take(next, server, bytes, deadline).await?;
+        let Served { output: Output::Activation(packed), times } = self.compute(work, asked).await? else {
             return Err(Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "the engine is not A's half"));
         };
-        let next = self.next.as_ref().expect("A knows what comes next");
         let url = match towards {
-            Towards::B => format!("{}/complete", next.downstream.b),
-            Towards::Proxy { wait } => format!("{}/complete?wait={wait}", next.downstream.proxy),
+            Towards::B => format!("{server}/complete"),
+            Towards::Proxy { wait } => format!("{server}/complete?wait={wait}"),
         };
-        let envelope = Envelope { id, cut: Some(self.about().cut.clone()), format, stage_a: Some(times) };
-        let request = next
-            .http
-            .post(&url)
-            .headers(envelope.headers())
-            .timeout(next.downstream.timeout)
-            .body(packed.body);
-        let answer = async {
-            let answer = request.send().await?;
-            Ok((times, answer.status(), answer.bytes().await?))
+        let cut = Some(self.about().cut.clone());
+        let envelope = Envelope { id, cut, format, stage_a: Some(times), deadline, credit: credit.use_up() };
+        let post = || async {
+            let limit =
+                left(deadline).map_or(next.downstream.timeout, |left| left.min(next.downstream.timeout));
+            let request = next.http.post(&url).headers(envelope.headers()).timeout(limit);
+            let answer = request.body(packed.body.clone()).send().await?;
+            Ok::<_, reqwest::Error>((times, answer.status(), answer.bytes().await?))
         };
-        answer.await.map_err(|e: reqwest::Error| Failure::bad_gateway(format!("no answer: {}", explain(&e))))
+        let answer = match post().await {
+            // A connection that broke before an answer: whoever had it is gone, another may be there.
+            Err(error) if !error.is_timeout() && matches!(towards, Towards::B) => post().await,
+            answer => answer,
+        };
+        answer.map_err(|e| match left(deadline) {
+            Some(left) if e.is_timeout() && left.is_zero() => Failure::expired("the next server"),
+            _ => Failure::bad_gateway(format!("no answer: {}", explain(&e))),
+        })
     }
+
+    fn next(&self) -> &Next {
+        self.next.as_ref().expect("A knows what comes next")
+    }
+}
+
+/// How long whoever asked still waits.
+fn left(deadline: Option<Instant>) -> Option<Duration> {
+    deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
 }
 
 /// What the next server would not do.
 fn relayed(name: &str, status: StatusCode, body: &[u8]) -> Failure {
     let said = serde_json::from_slice::<Failure>(body)
         .map_or_else(|_| String::from_utf8_lossy(body).into_owned(), |failure| failure.error);
-    Failure::bad_gateway(format!("{name} answered {status}: {said}"))
+    let said = format!("{name} answered {status}: {said}");
+    match status {
+        // Theirs to say: the client sent what they cannot take, or too much, or too late.
+        StatusCode::TOO_MANY_REQUESTS => Failure::full(said, 1.0),
+        StatusCode::GATEWAY_TIMEOUT | StatusCode::UNSUPPORTED_MEDIA_TYPE => Failure::new(status, said),
+        _ => Failure::bad_gateway(said),
+    }
 }
 
 /// The field `file`: its media type, where it says one, and its bytes.

@@ -5,10 +5,10 @@ use std::time::Instant;
 use splitscale_spec::{PodPhase, Stage};
 
 use crate::metrics::Exposition;
-use crate::pool::Meters;
+use crate::pool::{Meters, Refusal};
 use crate::wire::{PodState, PodsState};
 
-pub(super) fn expose(state: &PodsState, meters: &Meters) -> String {
+pub(super) fn expose(state: &PodsState, meters: &Meters, depth: f64) -> String {
     let now = Instant::now();
     let stage = if state.stage == Stage::A { "a" } else { "b" };
     let of_stage = [("stage", stage)];
@@ -18,20 +18,39 @@ pub(super) fn expose(state: &PodsState, meters: &Meters) -> String {
     text.metric(
         "split_answers_total",
         "counter",
-        "Requests that left the stage: answered, failed, refused before the queue, or abandoned by whoever waited.",
+        "Requests that left the stage: answered, failed, refused before the queue, expired in it, or abandoned by whoever waited.",
     );
     for (status, count) in [
         ("answered", meters.answered),
         ("failed", meters.failed),
-        ("refused", meters.refused),
+        ("refused", meters.refused.iter().sum()),
+        ("expired", meters.expired),
         ("abandoned", meters.abandoned),
     ] {
         text.sample(&[("stage", stage), ("status", status)], count as f64);
     }
+    text.metric("split_rejected_total", "counter", "Requests that no pod took, by reason.");
+    for (reason, count) in [
+        ("queue_full", meters.refused[Refusal::Full as usize]),
+        ("unavailable", meters.refused[Refusal::Unfit as usize]),
+        ("expired", meters.expired),
+    ] {
+        text.sample(&[("stage", stage), ("reason", reason)], count as f64);
+    }
+    text.metric("split_stage_duration_seconds", "histogram", "Phases of answered requests, by name.");
+    for (phase, histogram) in meters.phases.iter() {
+        text.histogram(&[("stage", stage), ("phase", phase)], histogram);
+    }
+    text.metric(
+        "split_inflight",
+        "gauge",
+        "Requests waiting for a pod, at a pod, or on their way to the next server.",
+    )
+    .sample(&of_stage, state.inflight() as f64);
     text.metric("split_queue_depth", "gauge", "Requests waiting for a pod.")
         .sample(&[("queue", stage)], state.queued as f64);
     text.metric("split_queue_depth_seconds_total", "counter", "Integral of the queue depth over time.")
-        .sample(&[("queue", stage)], meters.queue.total(now));
+        .sample(&[("queue", stage)], depth);
     text.metric("split_pods", "gauge", "Pods: asked for, used by the balancer, and by phase.");
     for (name, count) in [
         ("desired", state.desired),

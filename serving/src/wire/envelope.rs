@@ -1,11 +1,15 @@
 //! The headers around an activation.
 
+use std::time::Instant;
+
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use splitscale_spec::Encoding;
 
 use super::format::{Compression, Container, Format, encoding_name, encoding_of};
-use super::{CUT, ENCODING, Failure, REQUEST_ID, STAGE_A, StageTimes, header, request_id};
+use super::{
+    CREDIT, CUT, DEADLINE, ENCODING, Failure, REQUEST_ID, STAGE_A, StageTimes, deadline, header, request_id,
+};
 
 /// What the headers of an activation say; only `Content-Type` and `Content-Encoding` say how to read it.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,6 +22,10 @@ pub(crate) struct Envelope {
     pub(crate) format: Format,
     /// What A did.
     pub(crate) stage_a: Option<StageTimes>,
+    /// When the sender will no longer wait.
+    pub(crate) deadline: Option<Instant>,
+    /// The place that was promised for it.
+    pub(crate) credit: Option<u64>,
 }
 
 impl Envelope {
@@ -38,6 +46,8 @@ impl Envelope {
             cut: header(headers, &CUT).filter(|cut| !cut.is_empty()).map(str::to_owned),
             format,
             stage_a: stage_a.map_err(|e| Failure::bad(format!("{STAGE_A}: {e}")))?,
+            deadline: deadline(headers, Instant::now())?,
+            credit: header(headers, &CREDIT).and_then(|text| text.parse().ok()),
         })
     }
 
@@ -56,6 +66,13 @@ impl Envelope {
         }
         if let Some(times) = &self.stage_a {
             headers.insert(STAGE_A, text(&serde_json::to_string(times).expect("plain numbers")));
+        }
+        if let Some(deadline) = self.deadline {
+            let left = deadline.saturating_duration_since(Instant::now());
+            headers.insert(DEADLINE, text(&format!("{:.3}", left.as_secs_f64())));
+        }
+        if let Some(credit) = self.credit {
+            headers.insert(CREDIT, credit.into());
         }
         headers
     }

@@ -6,7 +6,6 @@ use std::sync::{Arc, Condvar, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
-use splitscale_serving::ServeError;
 use splitscale_serving::activation::Activation;
 use splitscale_serving::client::{Endpoints, PipelineClient};
 use splitscale_serving::engine::{About, Engine, EngineError, EngineFactory, Head, Input, Tail};
@@ -14,6 +13,7 @@ use splitscale_serving::load::Image;
 use splitscale_serving::proxy::{ProxyOptions, serve_proxy};
 use splitscale_serving::stage::{Downstream, StageOptions, serve_a, serve_b};
 use splitscale_serving::wire::format::{Compression, Container, Format};
+use splitscale_serving::{Ending, QueueBound, ServeError};
 use splitscale_spec::Encoding;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -26,6 +26,10 @@ pub(crate) const SHAPE: [usize; 2] = [8, 128];
 /// Bare values, so that a test can tell sizes.
 pub(crate) const BARE: Format =
     Format { encoding: Encoding::F32, container: Container::Raw, compression: Compression::None };
+/// More than any test but those of the bound itself lets wait.
+pub(crate) const QUEUE: QueueBound = QueueBound { requests: 1000, bytes: 1 << 30 };
+/// Stops at once, and finishes what it has.
+pub(crate) const ENDING: Ending = Ending { delay: Duration::ZERO, grace: LONG };
 /// Longest that any test waits for anything: far beyond what it takes.
 pub(crate) const LONG: Duration = Duration::from_secs(60);
 
@@ -181,7 +185,7 @@ pub(crate) fn images(tags: impl IntoIterator<Item = u8>) -> Vec<Image> {
 }
 
 pub(crate) fn stage_options(pods: u32) -> StageOptions {
-    StageOptions { pods, pods_max: 8, cpu_share: 1.0, queue_max: 1000, grace: LONG }
+    StageOptions { pods, pods_max: 8, cpu_share: 1.0, queue: QUEUE, ending: ENDING }
 }
 
 pub(crate) fn proxy_options(b: &str, slots: u32) -> ProxyOptions {
@@ -193,8 +197,8 @@ pub(crate) fn proxy_options(b: &str, slots: u32) -> ProxyOptions {
         rtt: Duration::ZERO,
         sleep: Duration::ZERO,
         b_timeout: LONG,
-        queue_max: 1000,
-        grace: LONG,
+        queue: QUEUE,
+        ending: ENDING,
     }
 }
 

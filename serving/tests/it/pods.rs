@@ -11,7 +11,9 @@ use splitscale_spec::Replicas;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::double::{Double, LONG, PAYLOAD, factory, line, port, stage_options, until};
+use splitscale_serving::{Ending, QueueBound};
+
+use crate::double::{Double, ENDING, LONG, PAYLOAD, QUEUE, factory, line, port, stage_options, until};
 
 /// A stage B on loopback.
 struct StageB {
@@ -79,7 +81,7 @@ async fn options_out_of_range_are_named() {
         (StageOptions { pods: 9, ..sound.clone() }, "pods"),
         (StageOptions { cpu_share: 0.0, ..sound.clone() }, "cpu_share"),
         (StageOptions { cpu_share: f64::NAN, ..sound.clone() }, "cpu_share"),
-        (StageOptions { queue_max: 0, ..sound.clone() }, "queue_max"),
+        (StageOptions { queue: QueueBound { requests: 0, bytes: 1 }, ..sound.clone() }, "queue.requests"),
     ] {
         let (listener, _) = port().await;
         let served =
@@ -212,13 +214,17 @@ fn pod_of((status, body): &(u16, String)) -> u32 {
 #[tokio::test]
 async fn a_full_queue_refuses() {
     let (double, gate) = Double::gated();
-    let stage = StageB::start(&double, StageOptions { queue_max: 1, ..stage_options(1) }).await;
+    let stage = StageB::start(
+        &double,
+        StageOptions { queue: QueueBound { requests: 1, ..QUEUE }, ..stage_options(1) },
+    )
+    .await;
     let first = tokio::spawn(stage.complete(1));
     until("one is at work", async || stage.pods().await.busy == 1).await;
     let second = tokio::spawn(stage.complete(2));
     until("one waits", async || stage.pods().await.queued == 1).await;
     let (status, body) = stage.complete(3).await;
-    assert_eq!(status, 503);
+    assert_eq!(status, 429);
     assert!(body.contains("queue is full"), "{body}");
     gate.let_through(2);
     assert_eq!((first.await.unwrap().0, second.await.unwrap().0), (200, 200));
@@ -246,8 +252,8 @@ async fn shutting_down_finishes_what_was_accepted() {
 #[tokio::test]
 async fn a_grace_that_is_over_leaves_what_waits_unserved_and_joins_the_pods() {
     let (double, gate) = Double::gated();
-    let grace = Duration::from_millis(50);
-    let stage = StageB::start(&double, StageOptions { grace, ..stage_options(1) }).await;
+    let ending = Ending { grace: Duration::from_millis(50), ..ENDING };
+    let stage = StageB::start(&double, StageOptions { ending, ..stage_options(1) }).await;
     let first = tokio::spawn(stage.complete(1));
     until("one is at work", async || stage.pods().await.busy == 1).await;
     let second = tokio::spawn(stage.complete(2));

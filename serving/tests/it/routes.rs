@@ -6,13 +6,14 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
 use serde_json::Value;
-use splitscale_serving::proxy::Proxy;
+use splitscale_serving::proxy::{Proxy, serve_proxy};
 use splitscale_serving::stage::{Downstream, StageServer};
 use splitscale_serving::wire::PodsState;
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use crate::double::{
-    BARE, Double, Gate, LONG, PAYLOAD, factory, images, proxy_options, stage_options, until,
+    BARE, Double, Gate, LONG, PAYLOAD, factory, images, port, proxy_options, stage_options, until,
 };
 
 fn stage_a(double: &Arc<Double>) -> StageServer {
@@ -35,12 +36,13 @@ async fn ask(app: &Router, request: Request<Body>) -> (StatusCode, String) {
     (status, String::from_utf8(to_bytes(answer.into_body(), usize::MAX).await.unwrap().to_vec()).unwrap())
 }
 
-/// Asks and expects an `{"error": ...}`; its text.
+/// Asks and expects an `{"error": ...}` or a problem document; its text.
 async fn refused(app: &Router, request: Request<Body>, expected: u16) -> String {
     let (status, body) = ask(app, request).await;
     assert_eq!(status.as_u16(), expected, "{body}");
     let json: Value = serde_json::from_str(&body).unwrap();
-    json["error"].as_str().unwrap_or_else(|| panic!("no error text in {body}")).to_owned()
+    let text = json["error"].as_str().or(json["detail"].as_str());
+    text.unwrap_or_else(|| panic!("no error text in {body}")).to_owned()
 }
 
 fn post(path: &str, body: impl Into<Body>) -> Request<Body> {
@@ -63,7 +65,12 @@ fn form(path: &str, field: &str, file: &[u8]) -> Request<Body> {
 
 #[tokio::test]
 async fn a_refuses_what_is_no_image() {
-    let stage = stage_a(&Double::sleeping(0));
+    // Somebody who gives credits, for A asks before it looks at the image.
+    let (listener, url) = port().await;
+    let options = proxy_options("http://127.0.0.1:9", 1);
+    let next = tokio::spawn(serve_proxy(listener, options, CancellationToken::new()));
+    let downstream = Downstream { b: url.clone(), proxy: url, timeout: LONG, format: BARE };
+    let stage = StageServer::a(stage_options(2), downstream, factory(&Double::sleeping(0))).unwrap();
     let app = stage.app();
     for path in ["/predict", "/predict-proxy", "/predict-proxy?wait=true"] {
         let text = refused(&app, form(path, "file", b"GIF89a"), 400).await;
@@ -79,10 +86,13 @@ async fn a_refuses_what_is_no_image() {
         refused(&app, form(path, "file", &vec![0; 11 << 20]), 413).await;
     }
     refused(&app, form("/predict-proxy?wait=maybe", "file", b"image1"), 400).await;
-    let text = refused(&app, form("/predict", "file", &images([1])[0].1), 502).await;
-    assert!(text.contains("127.0.0.1:9"), "{text}");
     refused(&app, get("/predict"), 405).await;
     refused(&app, get("/nowhere"), 404).await;
+    stage.close().await;
+    next.abort();
+    let stage = stage_a(&Double::sleeping(0));
+    let text = refused(&stage.app(), form("/predict", "file", &images([1])[0].1), 502).await;
+    assert!(text.contains("127.0.0.1:9"), "{text}");
     stage.close().await;
 }
 

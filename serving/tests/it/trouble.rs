@@ -16,8 +16,10 @@ use splitscale_serving::wire::{BoardState, Event, PipelineAnswer, SlotsState};
 use splitscale_spec::{Encoding, RequestRecord, Status};
 use tokio_util::sync::CancellationToken;
 
+use splitscale_serving::{Ending, QueueBound};
+
 use crate::double::{
-    BARE, Double, LONG, Line, PAYLOAD, images, line, line_with, nobody, port, proxy_options, until,
+    BARE, Double, ENDING, LONG, Line, PAYLOAD, images, line, line_with, nobody, port, proxy_options, until,
 };
 
 fn spec(size: u32) -> BurstSpec {
@@ -274,9 +276,9 @@ async fn servers_that_stop_under_a_closed_loop_leave_every_request_accounted_for
 #[tokio::test]
 async fn a_proxy_that_is_closed_fails_what_it_has_and_says_so() {
     let (b, gate) = Double::gated();
-    let grace = Duration::from_millis(50);
+    let ending = Ending { grace: Duration::from_millis(50), ..ENDING };
     let line =
-        line_with(&Double::sleeping(0), &b, 1, |b| ProxyOptions { grace, ..proxy_options(b, 1) }).await;
+        line_with(&Double::sleeping(0), &b, 1, |b| ProxyOptions { ending, ..proxy_options(b, 1) }).await;
     let mut next = listen(&line.endpoints.proxy).await;
     assert!(matches!(next().await, Event::Hello(_)));
     activation(&line, 1).await;
@@ -405,7 +407,7 @@ async fn options_of_the_proxy_out_of_range_are_named() {
         (ProxyOptions { slots: 17, ..sound.clone() }, "slots"),
         (ProxyOptions { slot_bandwidth_mbit_s: Some(0.0), ..sound.clone() }, "slot_bandwidth_mbit_s"),
         (ProxyOptions { slot_bandwidth_mbit_s: Some(f64::NAN), ..sound.clone() }, "slot_bandwidth_mbit_s"),
-        (ProxyOptions { queue_max: 0, ..sound.clone() }, "queue_max"),
+        (ProxyOptions { queue: QueueBound { requests: 0, bytes: 1 }, ..sound.clone() }, "queue.requests"),
     ] {
         let error = Proxy::new(options).err().unwrap().to_string();
         assert!(error.starts_with(field), "{error}");

@@ -1,0 +1,197 @@
+//! Who may wait: a bound on the number of requests and on their bytes, and credits on it.
+//!
+//! Whatever waits in a queue holds an [`Admission`] and gives it up when its turn comes. A credit is an
+//! admission that was promised to the stage before: A asks for it before its half runs, so that no activation
+//! is computed that would be turned away, and what waits for room waits as a small image. A credit that is
+//! not used within [`CREDIT_LIFE`] is void: whoever asked for it may be gone.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::metrics::Integral;
+
+/// How long a credit is kept for whoever asked for it.
+pub(crate) const CREDIT_LIFE: Duration = Duration::from_secs(60);
+
+/// Most that may wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QueueBound {
+    /// Requests.
+    pub requests: usize,
+    /// Bytes of their bodies.
+    pub bytes: usize,
+}
+
+/// The place before a queue; clones are the same one.
+#[derive(Debug, Clone)]
+pub(crate) struct Gate(Arc<Mutex<Held>>);
+
+#[derive(Debug)]
+struct Held {
+    bound: QueueBound,
+    requests: usize,
+    bytes: usize,
+    credits: BTreeMap<u64, (Instant, usize)>,
+    next_credit: u64,
+    /// Integral of those that wait, credits not counted: what they stand for is not here yet.
+    depth: Integral,
+}
+
+/// A place in the queue; dropping it gives it up.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    gate: Gate,
+    bytes: usize,
+}
+
+impl Gate {
+    pub(crate) fn new(bound: QueueBound) -> Gate {
+        let (credits, depth) = (BTreeMap::new(), Integral::new(Instant::now()));
+        Gate(Arc::new(Mutex::new(Held { bound, requests: 0, bytes: 0, credits, next_credit: 0, depth })))
+    }
+
+    /// A place for so many bytes, or why there is none.
+    pub(crate) fn admit(&self, now: Instant, bytes: usize) -> Result<Admission, String> {
+        let mut held = self.lock();
+        held.take(now, bytes)?;
+        held.note(now);
+        Ok(Admission { gate: self.clone(), bytes })
+    }
+
+    /// Promises a place for so many bytes; the promise's number, or why there is none.
+    pub(crate) fn promise(&self, now: Instant, bytes: usize) -> Result<u64, String> {
+        let mut held = self.lock();
+        held.take(now, bytes)?;
+        let number = held.next_credit;
+        held.next_credit += 1;
+        held.credits.insert(number, (now + CREDIT_LIFE, bytes));
+        Ok(number)
+    }
+
+    /// The place that was promised, now for what came; a place like any other where there is no such promise.
+    pub(crate) fn redeem(
+        &self,
+        now: Instant,
+        number: Option<u64>,
+        bytes: usize,
+    ) -> Result<Admission, String> {
+        let mut held = self.lock();
+        if let Some((_, promised)) = number.and_then(|number| held.credits.remove(&number)) {
+            held.bytes = held.bytes - promised + bytes;
+            held.note(now);
+            return Ok(Admission { gate: self.clone(), bytes });
+        }
+        drop(held);
+        self.admit(now, bytes)
+    }
+
+    /// Takes a promise back that will not be used.
+    pub(crate) fn release(&self, number: u64) {
+        self.lock().void(number);
+    }
+
+    /// How many wait.
+    pub(crate) fn waiting(&self) -> u64 {
+        self.lock().waiting()
+    }
+
+    /// Integral of those that waited.
+    pub(crate) fn depth(&self, now: Instant) -> f64 {
+        self.lock().depth.total(now)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Held> {
+        // No code under the lock leaves the state half changed when it panics.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Held {
+    fn take(&mut self, now: Instant, bytes: usize) -> Result<(), String> {
+        let QueueBound { requests, bytes: bytes_max } = self.bound;
+        let full = |held: &Held| {
+            // One that is larger than the bound may wait alone: the body's own limit holds for it.
+            held.requests >= requests || (held.requests > 0 && held.bytes + bytes > bytes_max)
+        };
+        if full(self) {
+            self.forget(now);
+        }
+        if full(self) {
+            return Err(format!(
+                "the queue is full: {} requests of {} bytes wait",
+                self.requests, self.bytes
+            ));
+        }
+        self.requests += 1;
+        self.bytes += bytes;
+        Ok(())
+    }
+
+    /// Takes back the credits that were not used in time.
+    fn forget(&mut self, now: Instant) {
+        let void: Vec<u64> =
+            self.credits.iter().filter(|(_, (end, _))| *end <= now).map(|(number, _)| *number).collect();
+        void.into_iter().for_each(|number| self.void(number));
+    }
+
+    fn void(&mut self, number: u64) {
+        if let Some((_, bytes)) = self.credits.remove(&number) {
+            self.requests -= 1;
+            self.bytes -= bytes;
+        }
+    }
+
+    fn waiting(&self) -> u64 {
+        (self.requests - self.credits.len()) as u64
+    }
+
+    fn note(&mut self, now: Instant) {
+        self.depth.set(now, self.waiting() as f64);
+    }
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        let mut held = self.gate.lock();
+        held.requests -= 1;
+        held.bytes -= self.bytes;
+        held.note(Instant::now());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_and_bytes_are_bounded_and_given_back() {
+        let now = Instant::now();
+        let gate = Gate::new(QueueBound { requests: 2, bytes: 100 });
+        let whole = gate.admit(now, 150).expect("one may be as large as it is");
+        assert!(gate.admit(now, 1).unwrap_err().contains("1 requests of 150 bytes"));
+        drop(whole);
+        let [_a, b] = [60, 40].map(|bytes| gate.admit(now, bytes).unwrap());
+        assert!(gate.admit(now, 0).is_err(), "two wait");
+        drop(b);
+        assert!(gate.admit(now, 41).is_err(), "101 bytes");
+        assert!(gate.admit(now, 40).is_ok());
+    }
+
+    #[test]
+    fn a_credit_holds_a_place_until_it_is_used_or_void() {
+        let now = Instant::now();
+        let gate = Gate::new(QueueBound { requests: 1, bytes: 100 });
+        let credit = gate.promise(now, 10).unwrap();
+        assert!(gate.admit(now, 1).is_err() && gate.promise(now, 1).is_err());
+        let place = gate.redeem(now, Some(credit), 30).expect("promised");
+        assert!(gate.redeem(now, Some(credit), 30).is_err(), "a credit is good once");
+        drop(place);
+        let credit = gate.promise(now, 10).unwrap();
+        gate.release(credit);
+        gate.promise(now, 10).expect("the other was given back");
+        assert_eq!(gate.waiting(), 0, "nothing came yet");
+        assert!(gate.admit(now + CREDIT_LIFE / 2, 1).is_err());
+        assert!(gate.admit(now + CREDIT_LIFE, 1).is_ok(), "nobody came for it");
+    }
+}
