@@ -18,6 +18,7 @@ pub mod weights;
 use std::path::PathBuf;
 
 use crate::activation::{Activation, VALUE_BYTES, elements};
+use crate::image::ImageError;
 
 /// The libtorch that the engines are built against.
 pub const LIBTORCH: &str = "2.11.0";
@@ -116,14 +117,25 @@ pub struct Tail {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EngineError {
     /// The client's fault: what it sent is no image, or one beyond the limits.
-    #[error("not a usable image: {0}")]
-    BadImage(String),
+    #[error("not a usable image: {why}")]
+    BadImage {
+        /// The HTTP status that says so.
+        status: u16,
+        /// What is wrong with it.
+        why: String,
+    },
     /// The client's fault: what it sent is not an activation of this cut.
     #[error("not a usable activation: {0}")]
     BadActivation(String),
     /// Ours: a missing or unfit weights file, no libtorch, a failed computation.
     #[error("{0}")]
     Failed(String),
+}
+
+impl From<ImageError> for EngineError {
+    fn from(error: ImageError) -> Self {
+        EngineError::BadImage { status: error.status(), why: error.to_string() }
+    }
 }
 
 /// Which side of the cut an engine computes. It holds the parameters of that side alone.

@@ -6,21 +6,12 @@
 //!
 //! `Resize` is Pillow's antialiased bilinear resampler (`src/libImaging/Resample.c`) in its own integer
 //! arithmetic: coefficients of 22 bits, a horizontal pass rounded to 8 bits, then a vertical one. Only the
-//! pixels of the crop are computed, so that a picture of 16384 x 1 costs no more than another. Decoders
-//! differ in how they upsample chroma; from equal pixels on, every value is equal to torchvision's.
-//! An EXIF orientation is ignored, as torchvision ignores it.
+//! pixels of the crop are computed, so that a picture of 16384 x 1 costs no more than another. From equal
+//! pixels on, every value is equal to torchvision's; `decode.rs` tells whose pixels are equal.
 
-use image::{DynamicImage, ImageDecoder, ImageReader, Limits};
-use std::io::Cursor;
+mod decode;
 
-/// Largest file that is decoded \[bytes\].
-pub const MAX_FILE_BYTES: usize = 20 << 20;
-/// Longest side of an image that is decoded \[pixels\].
-pub const MAX_SIDE: u32 = 16_384;
-/// Largest image that is decoded \[pixels\]: 120 MB of RGB.
-pub const MAX_PIXELS: u64 = 40_000_000;
-/// What the decoder may allocate, the image included \[bytes\].
-const MAX_ALLOC_BYTES: u64 = 512 << 20;
+pub use decode::{Decoder, ImageError, MAX_FILE_BYTES, MAX_PIXELS, MAX_SIDE};
 
 /// Side of the network's input \[pixels\].
 pub const CROP_SIDE: usize = 224;
@@ -50,20 +41,6 @@ pub struct Crop {
     rgb: Vec<u8>,
 }
 
-/// Why a file gives no image.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ImageError {
-    /// It is empty, or neither a JPEG nor a PNG.
-    #[error("{0}; send a JPEG or PNG file")]
-    NotAnImage(String),
-    /// It is, or declares itself, larger than we decode.
-    #[error("{0}")]
-    TooLarge(String),
-    /// Its content is damaged, or of a kind that we do not decode.
-    #[error("cannot decode it: {0}")]
-    Damaged(String),
-}
-
 impl Photo {
     /// A photo of these rows of RGB.
     ///
@@ -74,38 +51,9 @@ impl Photo {
         Photo { width, height, rgb }
     }
 
-    /// Decodes a JPEG or PNG file; the declared size is checked before any pixel is decoded.
-    ///
-    /// # Errors
-    /// The bytes are no image, too many, damaged, or declare a size beyond the limits.
-    pub fn decode(file: &[u8]) -> Result<Photo, ImageError> {
-        if file.is_empty() {
-            return Err(ImageError::NotAnImage("empty file".into()));
-        }
-        if file.len() > MAX_FILE_BYTES {
-            let why = format!("{} bytes, at most {MAX_FILE_BYTES} are decoded", file.len());
-            return Err(ImageError::TooLarge(why));
-        }
-        let mut limits = Limits::no_limits();
-        limits.max_alloc = Some(MAX_ALLOC_BYTES);
-        let mut reader = ImageReader::new(Cursor::new(file));
-        reader.limits(limits);
-        let reader = reader.with_guessed_format().map_err(|error| ImageError::Damaged(error.to_string()))?;
-        if reader.format().is_none() {
-            return Err(ImageError::NotAnImage("not the beginning of an image file".into()));
-        }
-        let decoder = reader.into_decoder().map_err(refused)?;
-        let (width, height) = decoder.dimensions();
-        if width > MAX_SIDE || height > MAX_SIDE || u64::from(width) * u64::from(height) > MAX_PIXELS {
-            return Err(ImageError::TooLarge(format!(
-                "{width} x {height} pixels, at most {MAX_SIDE} a side and {MAX_PIXELS} in all are decoded"
-            )));
-        }
-        let rgb = DynamicImage::from_decoder(decoder).map_err(refused)?.into_rgb8();
-        if rgb.is_empty() {
-            return Err(ImageError::Damaged("it has no pixels".into()));
-        }
-        Ok(Photo { width: width as usize, height: height as usize, rgb: rgb.into_raw() })
+    /// Columns and rows.
+    pub fn size(&self) -> (usize, usize) {
+        (self.width, self.height)
     }
 
     /// `Resize(256)` then `CenterCrop(224)`.
@@ -217,13 +165,6 @@ fn filters(input: usize, output: usize, begin: usize) -> Vec<Filter> {
         Filter { from, weights: (from..to).map(|x| fixed(triangle(x))).collect() }
     };
     (begin..begin + CROP_SIDE).map(filter).collect()
-}
-
-fn refused(error: image::ImageError) -> ImageError {
-    match error {
-        image::ImageError::Limits(error) => ImageError::TooLarge(error.to_string()),
-        error => ImageError::Damaged(error.to_string()),
-    }
 }
 
 #[cfg(test)]

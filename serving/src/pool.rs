@@ -327,7 +327,9 @@ impl Pool {
             member.busy = true;
             // A pod reads its inbox until it is removed from the list; were it gone, the job would be
             // dropped here and its receiver would learn it.
-            let _ = member.inbox.as_ref().map(|inbox| inbox.send((job, now)));
+            if let Some(inbox) = &member.inbox {
+                let _ = inbox.send((job, now));
+            }
         }
         let counts = roster.counts();
         let busy = roster.in_use().filter(|(_, m)| m.busy).count();

@@ -243,7 +243,10 @@ async fn until_unfit(
 impl From<EngineError> for Failure {
     fn from(error: EngineError) -> Self {
         let status = match error {
-            EngineError::BadImage(_) | EngineError::BadActivation(_) => StatusCode::BAD_REQUEST,
+            EngineError::BadImage { status, .. } => {
+                StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST)
+            }
+            EngineError::BadActivation(_) => StatusCode::BAD_REQUEST,
             EngineError::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Failure::new(status, error.to_string())

@@ -240,10 +240,10 @@ impl Engine for LibtorchEngine {
         let input = match input {
             Input::Image(_) if *self.input != IMAGE => {
                 let why = format!("this half takes tensors of {:?}, no images", self.input);
-                return Err(EngineError::BadImage(why));
+                return Err(EngineError::BadImage { status: 415, why });
             }
             Input::Image(file) => {
-                let photo = Photo::decode(file).map_err(|error| EngineError::BadImage(error.to_string()))?;
+                let photo = Photo::decode(file)?;
                 self::input(&photo.crop())?
             }
             Input::Tensor(tensor) => decode(&self.input, tensor)?,

@@ -100,7 +100,7 @@ impl HalfNetwork {
         for index in mine {
             let (layer, blocks, width) = LAYERS[index];
             // The stem halves the side twice, each layer but the first once more.
-            let side = CROP_SIDE / 4 >> index;
+            let side = (CROP_SIDE / 4) >> index;
             for block in 0..blocks {
                 let name = format!("{layer}.{block}");
                 let inputs = match (index, block) {

@@ -128,7 +128,10 @@ impl Engine for DoubleEngine {
             return Ok(Head { activation: Activation::zeros(&SHAPE), decode_s: 0.0, forward_s: 0.0 });
         }
         let tag = image.strip_prefix(b"image").and_then(<[u8]>::last);
-        let tag = *tag.ok_or_else(|| EngineError::BadImage("it does not begin with `image`".into()))?;
+        let tag = *tag.ok_or_else(|| EngineError::BadImage {
+            status: 400,
+            why: "it does not begin with `image`".into(),
+        })?;
         let forward_s = self.0.work(tag)?;
         Ok(Head {
             activation: Activation::new(SHAPE.to_vec(), vec![tag; PAYLOAD].into()),

@@ -161,9 +161,9 @@ mod libtorch {
     #[test]
     fn unusable_requests_are_the_clients_fault() {
         let mut a = open(&config(Half::A, Cut::Layer3)).unwrap().start().unwrap();
-        assert!(matches!(a.head(Input::Image(b"GIF89a, almost")), Err(EngineError::BadImage(_))));
+        assert!(matches!(a.head(Input::Image(b"GIF89a, almost")), Err(EngineError::BadImage { .. })));
         let whole = jpeg(64, 64);
-        assert!(matches!(a.head(Input::Image(&whole[..whole.len() / 8])), Err(EngineError::BadImage(_))));
+        assert!(matches!(a.head(Input::Image(&whole[..whole.len() / 8])), Err(EngineError::BadImage { .. })));
         assert!(matches!(a.tail(&Activation::zeros(&[1])), Err(EngineError::Failed(_))));
 
         let mut b = open(&config(Half::B, Cut::Layer3)).unwrap().start().unwrap();

@@ -5,6 +5,7 @@ mod double;
 mod endings;
 mod engine;
 mod golden;
+mod images;
 mod pipeline;
 mod pods;
 mod routes;

@@ -1,0 +1,113 @@
+//! Why a request was not answered, and how that is said.
+
+use axum::Json;
+use axum::extract::rejection::BytesRejection;
+use axum::http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+
+use super::format::{self, FormatError};
+
+/// An error on the wire: a status and `{"error": "..."}`, on the routes of the original.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Failure {
+    /// HTTP status.
+    #[serde(skip)]
+    pub status: StatusCode,
+    /// What is wrong and what to do.
+    #[serde(alias = "detail")]
+    pub error: String,
+    /// When to try again \[s\], from the rate that was measured.
+    #[serde(skip)]
+    pub retry_after_s: Option<u64>,
+}
+
+/// The same on all other routes: `application/problem+json` (RFC 9457).
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Problem(pub(crate) Failure);
+
+impl Failure {
+    pub(crate) fn new(status: StatusCode, error: impl Into<String>) -> Self {
+        Failure { status, error: error.into(), retry_after_s: None }
+    }
+
+    pub(crate) fn bad(error: impl Into<String>) -> Self {
+        Failure::new(StatusCode::BAD_REQUEST, error)
+    }
+
+    pub(crate) fn unavailable(error: impl Into<String>) -> Self {
+        Failure::new(StatusCode::SERVICE_UNAVAILABLE, error)
+    }
+
+    pub(crate) fn bad_gateway(error: impl Into<String>) -> Self {
+        Failure::new(StatusCode::BAD_GATEWAY, error)
+    }
+
+    /// The queue is full, and will have shrunk by one after so long.
+    pub(crate) fn full(error: impl Into<String>, retry_after_s: f64) -> Self {
+        let retry_after_s = Some(retry_after_s.clamp(1.0, 3600.0).ceil() as u64);
+        Failure { retry_after_s, ..Failure::new(StatusCode::TOO_MANY_REQUESTS, error) }
+    }
+
+    /// Whoever sent it no longer waits.
+    pub(crate) fn expired(place: &str) -> Self {
+        let error = format!("the request's time was up before {place} had a turn for it");
+        Failure::new(StatusCode::GATEWAY_TIMEOUT, error)
+    }
+
+    fn with_headers(&self, mut response: Response) -> Response {
+        if let Some(seconds) = self.retry_after_s {
+            response.headers_mut().insert(RETRY_AFTER, seconds.into());
+        }
+        if self.status == StatusCode::UNSUPPORTED_MEDIA_TYPE {
+            let headers = response.headers_mut();
+            headers.insert(ACCEPT, HeaderValue::from_static(format::ACCEPTED_TYPES));
+            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(format::ACCEPTED_COMPRESSIONS));
+        }
+        response
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        self.with_headers((self.status, Json(&self)).into_response())
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let Problem(failure) = self;
+        let body = serde_json::json!({
+            "type": "about:blank",
+            "title": failure.status.canonical_reason(),
+            "status": failure.status.as_u16(),
+            "detail": failure.error,
+        });
+        let media_type = [(CONTENT_TYPE, "application/problem+json")];
+        failure.with_headers((failure.status, media_type, body.to_string()).into_response())
+    }
+}
+
+impl<E: Into<Failure>> From<E> for Problem {
+    fn from(error: E) -> Self {
+        Problem(error.into())
+    }
+}
+
+impl From<FormatError> for Failure {
+    fn from(error: FormatError) -> Self {
+        let status = match error {
+            FormatError::Unsupported(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            FormatError::Damaged(_) => StatusCode::BAD_REQUEST,
+            FormatError::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        };
+        Failure::new(status, error.to_string())
+    }
+}
+
+impl From<BytesRejection> for Failure {
+    fn from(rejection: BytesRejection) -> Self {
+        Failure::new(rejection.status(), rejection.body_text())
+    }
+}
