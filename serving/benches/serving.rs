@@ -64,15 +64,15 @@ fn serving(criterion: &mut Criterion) {
     });
 
     let mut wire = criterion.benchmark_group("wire");
-    wire.bench_function("encode_f32_layer3", |b| {
-        b.iter(|| pack(&libtorch::encode(black_box(&activation)).unwrap(), Format::default()).unwrap())
-    });
-    let packed = pack(&sent, Format::default()).unwrap();
-    wire.bench_function("decode_f32_layer3", |b| {
+    // From A's tensor to bytes and back to B's tensor.
+    wire.bench_function("both_f32_layer3", |b| {
         let shape = Cut::Layer3.shape();
-        b.iter(|| libtorch::decode(&shape, &unpack(black_box(&packed), &[]).unwrap()).unwrap())
+        b.iter(|| {
+            let packed = pack(&libtorch::encode(black_box(&activation)).unwrap(), Format::default()).unwrap();
+            libtorch::decode(&shape, &unpack(&packed, &[]).unwrap()).unwrap()
+        })
     });
-    // Every way to travel, without libtorch's copy; the sizes are told once.
+    // Every way to travel, without libtorch; the sizes are told once.
     for encoding in [Encoding::F32, Encoding::Bf16, Encoding::U8] {
         for compression in Compression::ALL {
             let format = Format { encoding, compression, ..Format::default() };

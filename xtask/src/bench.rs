@@ -45,8 +45,8 @@ enum Unit {
 enum Target {
     /// A value in the row's unit.
     Absolute(f64),
-    /// This share of the limit's speed.
-    OfLimit(f64),
+    /// So many times as fast as the fastest peer.
+    OfPeer(f64),
 }
 
 /// Customers of a run of the M/M/1 benchmarks.
@@ -62,7 +62,10 @@ const fn row(area: &'static str, name: &'static str, unit: Unit, id: &'static st
     Row { area, name, unit, id, work: 1.0, peers: &[], limit: None, target: None }
 }
 
-const ROWS: [Row; 12] = [
+/// PyTorch's own way: the module as it is, batch norm and all.
+const EAGER: &[Peer] = &[Peer { name: "eager engine", id: "forward/reference_full" }];
+
+const ROWS: [Row; 13] = [
     Row {
         work: CUSTOMERS,
         peers: &[
@@ -99,19 +102,38 @@ const ROWS: [Row; 12] = [
         ..row("rl", "one training of 30 000 episodes", SECONDS, "train/original_30000")
     },
     row("calibration", "fit of eight curves", MILLISECONDS, "fit/eight_levels"),
-    row("serving", "ResNet-50, both halves", MILLISECONDS, "forward/full"),
-    row("serving", "A up to layer3", MILLISECONDS, "forward/head_layer3"),
-    row("serving", "B from layer3", MILLISECONDS, "forward/tail_layer3"),
-    row("serving", "JPEG of 500 x 375 to network input", MILLISECONDS, "image/decode_500x375"),
     Row {
-        limit: Some("wire/copy_layer3"),
-        target: Some(Target::OfLimit(0.5)),
-        ..row("serving", "activation of layer3 to bytes", MICROSECONDS, "wire/encode_f32_layer3")
+        peers: EAGER,
+        target: Some(Target::OfPeer(1.5)),
+        ..row("serving", "ResNet-50, f32", MILLISECONDS, "forward/f32_full")
+    },
+    Row {
+        peers: EAGER,
+        target: Some(Target::OfPeer(2.7)),
+        ..row("serving", "ResNet-50, bf16", MILLISECONDS, "forward/bf16_full")
+    },
+    Row {
+        target: Some(Target::Absolute(1.5)),
+        ..row("serving", "JPEG of 500 x 375 to network input", MILLISECONDS, "image/decode_500x375")
     },
     Row {
         limit: Some("wire/copy_layer3"),
-        target: Some(Target::OfLimit(0.5)),
-        ..row("serving", "bytes to activation of layer3", MICROSECONDS, "wire/decode_f32_layer3")
+        target: Some(Target::Absolute(50.0)),
+        ..row("serving", "layer3 to bytes and back, f32", MICROSECONDS, "wire/both_f32_layer3")
+    },
+    Row {
+        peers: &[Peer { name: "eager engine", id: "cpu/reference_layer2" }],
+        target: Some(Target::Absolute(60.0)),
+        ..row("serving", "CPU of a request, cut at layer2, f32", MILLISECONDS, "cpu/f32_layer2")
+    },
+    Row {
+        target: Some(Target::Absolute(1.0)),
+        ..row("serving", "CPU of a request beside compute", MILLISECONDS, "cpu/hop_layer2")
+    },
+    Row {
+        limit: Some("proxy/direct_layer3"),
+        target: Some(Target::Absolute(2000.0)),
+        ..row("serving", "proxy, 0.8 MB, 8 slots", Unit::Rate("transfers/s"), "proxy/transfer_layer3")
     },
 ];
 
@@ -135,7 +157,10 @@ pub(crate) fn run(area: &str) -> Result<(), Failure> {
             let mut bench = cargo::cargo(libtorch.as_deref());
             bench.args(["bench", "--package", &format!("splitscale-{area}"), "--bench", area]);
             match area {
-                "serving" => _ = bench.args(["--features", "torch"]),
+                "serving" => {
+                    let features = ["--bench", "pipeline", "--bench", "proxy", "--features", "torch"];
+                    bench.args(features);
+                }
                 "sim" => _ = bench.args(["--package", "splitscale-sim-peers", "--bench", "peers"]),
                 _ => {}
             }
@@ -206,10 +231,10 @@ impl Row {
         }
         // The fastest is the one we are least ahead of.
         let best = measured.iter().min_by(|a, b| ratio(a.1).total_cmp(&ratio(b.1)));
-        let target = match (&self.target, limit_value) {
+        let target = match (&self.target, best) {
             (Some(Target::Absolute(value)), _) => Some(*value),
-            (Some(Target::OfLimit(share)), Some(limit)) if faster_is_more => Some(limit * share),
-            (Some(Target::OfLimit(share)), Some(limit)) => Some(limit / share),
+            (Some(Target::OfPeer(times)), Some((_, peer))) if faster_is_more => Some(peer * times),
+            (Some(Target::OfPeer(times)), Some((_, peer))) => Some(peer / times),
             _ => None,
         };
         let met = target.map(|target| if faster_is_more { value >= target } else { value <= target });
@@ -311,18 +336,19 @@ mod tests {
         }
         assert_eq!(plain["peers"], json!([]));
 
+        const BARE: &[Peer] = &[Peer { name: "bare", id: "group/bare" }];
         let limited = |unit, target| {
             let limit = Some("group/bare");
-            let row =
-                Row { work: 100.0, limit, target: Some(target), ..row("sim", "limited", unit, "group/work") };
+            let sets = row("sim", "limited", unit, "group/work");
+            let row = Row { work: 100.0, peers: BARE, limit, target: Some(target), ..sets };
             let row = row.measured(&estimate).unwrap();
             (["value", "limit_value", "target"].map(|key| row[key].as_f64().unwrap()), row["met"].as_bool())
         };
         // A rate may be above its target, a time below it.
         let jobs = || Unit::Rate("jobs/s");
-        assert_eq!(limited(jobs(), Target::OfLimit(0.5)), ([50.0, 100.0, 50.0], Some(true)));
+        assert_eq!(limited(jobs(), Target::OfPeer(0.5)), ([50.0, 100.0, 50.0], Some(true)));
         assert_eq!(limited(jobs(), Target::Absolute(51.0)), ([50.0, 100.0, 51.0], Some(false)));
-        assert_eq!(limited(MILLISECONDS, Target::OfLimit(0.8)), ([20.0, 10.0, 12.5], Some(false)));
+        assert_eq!(limited(MILLISECONDS, Target::OfPeer(0.8)), ([20.0, 10.0, 12.5], Some(false)));
         assert_eq!(limited(MILLISECONDS, Target::Absolute(20.0)), ([20.0, 10.0, 20.0], Some(true)));
     }
 
