@@ -1,6 +1,7 @@
 //! What a request costs a pod: the forward passes, the image path, the bytes of an activation. One thread.
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use splitscale_serving::activation::Activation;
 use splitscale_serving::engine::libtorch::{self, Libtorch};
 use splitscale_serving::engine::{Choice, Cut, EngineConfig, Half};
 use splitscale_serving::image::Photo;
@@ -64,12 +65,14 @@ fn serving(criterion: &mut Criterion) {
     });
 
     let mut wire = criterion.benchmark_group("wire");
-    // From A's tensor to bytes and back to B's tensor.
-    wire.bench_function("both_f32_layer3", |b| {
+    // From A's activation to bytes and back to B's; and the same from and to libtorch's memory, which tch
+    // clears before it fills it.
+    let both = |activation: &Activation| unpack(&pack(activation, Format::default()).unwrap(), &[]).unwrap();
+    wire.bench_function("both_f32_layer3", |b| b.iter(|| both(black_box(&sent))));
+    wire.bench_function("tensors_f32_layer3", |b| {
         let shape = Cut::Layer3.shape();
         b.iter(|| {
-            let packed = pack(&libtorch::encode(black_box(&activation)).unwrap(), Format::default()).unwrap();
-            libtorch::decode(&shape, &unpack(&packed, &[]).unwrap()).unwrap()
+            libtorch::decode(&shape, &both(&libtorch::encode(black_box(&activation)).unwrap())).unwrap()
         })
     });
     // Every way to travel, without libtorch; the sizes are told once.

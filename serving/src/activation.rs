@@ -39,19 +39,25 @@ impl Activation {
 
     /// Whether all its values are finite.
     pub fn is_finite(&self) -> bool {
-        // Zero times a value is zero, or no number where the value is infinite or none. In eight lanes, so
-        // that the compiler makes vectors of it.
-        let (chunks, rest) = self.data.as_chunks::<{ 8 * VALUE_BYTES }>();
+        // Zero times a value is zero, or no number where the value is infinite or none.
+        self.fold(0.0, |sum, value| sum + value * 0.0) == 0.0
+    }
+
+    /// All its values in one, by an operation whose order does not matter: in sixteen lanes, so that the
+    /// compiler makes vectors of it.
+    pub(crate) fn fold(&self, start: f32, with: impl Fn(f32, f32) -> f32) -> f32 {
+        const LANES: usize = 16;
+        let (chunks, rest) = self.data.as_chunks::<{ LANES * VALUE_BYTES }>();
         let (rest, _) = rest.as_chunks::<VALUE_BYTES>();
-        let mut lanes = [0f32; 8];
+        let mut lanes = [start; LANES];
         for chunk in chunks {
             let (values, _) = chunk.as_chunks::<VALUE_BYTES>();
             for (lane, bytes) in lanes.iter_mut().zip(values) {
-                *lane += f32::from_le_bytes(*bytes) * 0.0;
+                *lane = with(*lane, f32::from_le_bytes(*bytes));
             }
         }
-        let rest = rest.iter().map(|bytes| f32::from_le_bytes(*bytes) * 0.0).sum::<f32>();
-        lanes.into_iter().sum::<f32>() + rest == 0.0
+        let rest = rest.iter().map(|bytes| f32::from_le_bytes(*bytes));
+        lanes.into_iter().chain(rest).fold(start, with)
     }
 
     /// Its values in order.

@@ -65,7 +65,7 @@ const fn row(area: &'static str, name: &'static str, unit: Unit, id: &'static st
 /// PyTorch's own way: the module as it is, batch norm and all.
 const EAGER: &[Peer] = &[Peer { name: "eager engine", id: "forward/reference_full" }];
 
-const ROWS: [Row; 13] = [
+const ROWS: [Row; 14] = [
     Row {
         work: CUSTOMERS,
         peers: &[
@@ -121,6 +121,7 @@ const ROWS: [Row; 13] = [
         target: Some(Target::Absolute(50.0)),
         ..row("serving", "layer3 to bytes and back, f32", MICROSECONDS, "wire/both_f32_layer3")
     },
+    row("serving", "  the same between tensors", MICROSECONDS, "wire/tensors_f32_layer3"),
     Row {
         peers: &[Peer { name: "eager engine", id: "cpu/reference_layer2" }],
         target: Some(Target::Absolute(60.0)),

@@ -200,9 +200,11 @@ pub fn pack(activation: &Activation, format: Format) -> Result<Packed, FormatErr
         }
         (Container::Safetensors, Encoding::U8) => {
             let (offset, scale) = affine(activation)?;
-            // The added half rounds; `as` saturates.
+            // The steps lie in 0..=255, give or take a rounding. Added to 2^23 they are rounded to the nearest
+            // and stand in the lowest byte: no cast that saturates, so the compiler makes vectors of it.
             let per = 1.0 / scale;
-            let narrow: Vec<u8> = activation.values().map(|v| ((v - offset) * per + 0.5) as u8).collect();
+            let step = |value: f32| ((value - offset) * per + 8_388_608.0).to_bits() as u8;
+            let narrow: Vec<u8> = activation.values().map(step).collect();
             file(activation, Dtype::U8, &narrow, Some((offset, scale)))
         }
     };
@@ -284,18 +286,10 @@ fn bf16(value: f32) -> u16 {
 
 /// Offset and scale that spread the values over 0..=255.
 fn affine(activation: &Activation) -> Result<(f32, f32), FormatError> {
-    let (mut least, mut most) = (f32::INFINITY, f32::NEG_INFINITY);
-    // Folded in lanes, so that the compiler makes vectors of it.
-    let mut lanes = [[f32::INFINITY, f32::NEG_INFINITY]; 16];
-    let values = activation.values();
-    for (at, value) in values.enumerate() {
-        let [low, high] = &mut lanes[at % 16];
-        *low = if value < *low { value } else { *low };
-        *high = if value > *high { value } else { *high };
-    }
-    for [low, high] in lanes {
-        (least, most) = (least.min(low), most.max(high));
-    }
+    let smaller = |a: f32, b: f32| if b < a { b } else { a };
+    let larger = |a: f32, b: f32| if b > a { b } else { a };
+    let least = activation.fold(f32::INFINITY, smaller);
+    let most = activation.fold(f32::NEG_INFINITY, larger);
     let scale = (most - least) / 255.0;
     if !activation.is_finite() || scale.is_infinite() {
         return Err(FormatError::Damaged(
