@@ -68,7 +68,7 @@ async fn start(halves: [Arc<dyn EngineFactory>; 2], stop: &CancellationToken) ->
     };
     tokio::spawn(serve_proxy(at_proxy, options, stop.clone()));
     let next = Downstream { b: b.clone(), proxy: proxy.clone(), format: Format::default(), timeout: LONG };
-    tokio::spawn(serve_a(at_a, STAGE, half_a, next, stop.clone()));
+    tokio::spawn(serve_a(at_a, STAGE, next, half_a, stop.clone()));
     for url in [&a, &proxy, &b] {
         while reqwest::get(format!("{url}/readyz")).await.map_or(true, |answer| !answer.status().is_success())
         {
