@@ -209,6 +209,13 @@ pub struct ServeProxy {
     /// Bandwidth of one slot [Mbit/s]; without it a transfer takes what the real network takes
     #[arg(long, value_name = "MBIT_S", value_parser = bandwidth)]
     pub slot_bandwidth: Option<f64>,
+    /// Bandwidth of the one link that all slots share [Mbit/s]
+    #[arg(long, value_name = "MBIT_S", value_parser = bandwidth, conflicts_with = "link_trace")]
+    pub link_bandwidth: Option<f64>,
+    /// A recorded bandwidth of that link, followed from the start on and repeated for ever: lines of two
+    /// numbers, the time [s] and the bandwidth from there on [Mbit/s], zero for an outage
+    #[arg(long, value_name = "FILE")]
+    pub link_trace: Option<PathBuf>,
     /// Round-trip time added to each transfer [s]
     #[arg(long, default_value_t = 0.0, value_name = "SECONDS", value_parser = seconds)]
     pub rtt: f64,

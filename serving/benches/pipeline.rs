@@ -60,6 +60,7 @@ async fn start(halves: [Arc<dyn EngineFactory>; 2], stop: &CancellationToken) ->
         slots: 8,
         slots_max: 8,
         slot_bandwidth_mbit_s: None,
+        link_bandwidth: None,
         rtt: Duration::ZERO,
         sleep: Duration::ZERO,
         b_timeout: LONG,

@@ -69,6 +69,7 @@ async fn start(stop: &CancellationToken) -> (String, String) {
         slots: AT_ONCE as u32,
         slots_max: AT_ONCE as u32,
         slot_bandwidth_mbit_s: None,
+        link_bandwidth: None,
         rtt: Duration::ZERO,
         sleep: Duration::ZERO,
         b_timeout: LONG,

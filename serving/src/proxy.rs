@@ -1,7 +1,7 @@
 //! The proxy: a queue, N transfer slots, the emulated link, and the responses.
 //!
 //! ```text
-//! A ─▶ queue ─▶ slot: sleep + bytes*8/bandwidth + RTT ─▶ POST B ─▶ B's answer ─▶ slot free
+//! A ─▶ queue ─▶ slot: sleep + RTT + bytes*8/bandwidth ─▶ POST B ─▶ B's answer ─▶ slot free
 //!                                                                     └─▶ /responses, /events, waiting A
 //! ```
 //!
@@ -9,11 +9,14 @@
 //! |---|---|
 //! | `POST /complete` | queues an activation; answers at once, with `?wait=true` when the pipeline has (502 where it failed) |
 //! | `POST /set_threads` | `{"thread_count": n}`: the number of slots, at once and without waiting |
+//! | `POST /set_bandwidth` | `{"slot_bandwidth_mbit_s": x, "link_bandwidth_mbit_s": y}`: either or both, at once; `null` for no bound |
 //! | `POST /set_queue_threshold`, `/clear_responses` | `{"queue_threshold": n}`; begin a new epoch |
 //! | `GET /responses`, `/response_count`, `/request_count` | responses since the clearing; how many; activations waiting for a slot |
 //! | `GET /events` | WebSocket of [`Event`](crate::wire::Event) |
 //! | `GET /slots`, `/metrics`, `/livez`, `/readyz` | |
 
+mod carrier;
+mod link;
 mod routes;
 mod transfer;
 
@@ -26,6 +29,8 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::carrier::Carrier;
+pub use self::link::BandwidthSteps;
 use self::transfer::Activation;
 use crate::admission::{Gate, QueueBound};
 use crate::events::Board;
@@ -45,6 +50,8 @@ pub struct ProxyOptions {
     pub slots_max: u32,
     /// Emulated bandwidth of a slot \[Mbit/s\]; none: as fast as the wire is.
     pub slot_bandwidth_mbit_s: Option<f64>,
+    /// Emulated bandwidth of the link that all slots share; none: as fast as the wire is.
+    pub link_bandwidth: Option<BandwidthSteps>,
     /// Fixed time added to every transfer.
     pub rtt: Duration,
     /// The original's SLEEP_TIME: a pause before every transfer, the slot being held.
@@ -63,6 +70,7 @@ pub struct Proxy(Arc<Shared>);
 
 struct Shared {
     options: ProxyOptions,
+    carrier: Carrier,
     http: reqwest::Client,
     /// Bounds what waits.
     gate: Gate,
@@ -132,16 +140,13 @@ impl ProxyOptions {
             let problem = format!("{mbit_s} is not a finite number above zero");
             return Err(Invalid::new("slot_bandwidth_mbit_s", problem));
         }
+        if let Some(steps) = &self.link_bandwidth {
+            steps.validate()?;
+        }
         if self.queue.requests == 0 {
             return Err(Invalid::new("queue.requests", "zero; it takes at least 1"));
         }
         Ok(())
-    }
-
-    /// How long a slot waits before it posts `bytes` to B.
-    fn emulated(&self, bytes: usize) -> Duration {
-        let wire_s = self.slot_bandwidth_mbit_s.map_or(0.0, |mbit_s| bytes as f64 * 8e-6 / mbit_s);
-        self.sleep + self.rtt + Duration::from_secs_f64(wire_s)
     }
 }
 
@@ -167,6 +172,7 @@ impl Proxy {
         };
         Ok(Proxy(Arc::new(Shared {
             gate: Gate::new(options.queue),
+            carrier: Carrier::new(options.slot_bandwidth_mbit_s, options.link_bandwidth.clone()),
             options,
             http: http_client()?,
             inner: Mutex::new(inner),
@@ -202,7 +208,7 @@ impl Proxy {
             let proxy = self.clone();
             self.0.transfers.spawn(async move {
                 let outcome = tokio::select! {
-                    outcome = activation.transfer(now, &proxy.0.options, &proxy.0.http) => outcome,
+                    outcome = activation.transfer(now, &proxy.0) => outcome,
                     () = proxy.0.end.cancelled() => Err("the proxy was shut down before B answered".to_owned()),
                 };
                 proxy.finish(activation, now, outcome);
@@ -222,7 +228,7 @@ impl Proxy {
         let now = Instant::now();
         let held_s = (now - acquired).as_secs_f64();
         let bytes = activation.body.len() as u64;
-        let answer = activation.answer(acquired, held_s, outcome, self.0.options.slot_bandwidth_mbit_s);
+        let answer = activation.answer(acquired, held_s, outcome);
         let mut inner = self.lock();
         inner.slots.release(now);
         match answer.total_time {
@@ -254,7 +260,8 @@ impl Proxy {
             slots: inner.slots.slots(),
             held: inner.slots.held(),
             queued,
-            bandwidth_mbit_s: self.0.options.slot_bandwidth_mbit_s,
+            bandwidth_mbit_s: self.0.carrier.slot_mbit_s(),
+            link_bandwidth_mbit_s: self.0.carrier.link_mbit_s(),
             board: inner.board.state(queued),
         }
     }

@@ -21,7 +21,7 @@ use axum::extract::Query;
 use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use splitscale_spec::{Encoding, PodPhase, Stage, Status};
 
 pub use self::failure::Failure;
@@ -174,7 +174,7 @@ pub struct PipelineAnswer {
     pub bytes: u64,
     /// Transfer slots when it came to the proxy.
     pub slots: u32,
-    /// Emulated bandwidth of a slot \[Mbit/s\].
+    /// Emulated bandwidth of a slot when it came to the proxy \[Mbit/s\].
     pub bandwidth_mbit_s: Option<f64>,
     /// Wait for a slot \[s\].
     pub queue_proxy_s: f64,
@@ -232,6 +232,8 @@ pub struct SlotsState {
     pub queued: u64,
     /// Emulated bandwidth of a slot \[Mbit/s\].
     pub bandwidth_mbit_s: Option<f64>,
+    /// Emulated bandwidth of all slots together, now \[Mbit/s\].
+    pub link_bandwidth_mbit_s: Option<f64>,
     /// How the responses stand.
     pub board: BoardState,
 }
@@ -319,6 +321,18 @@ pub struct ThreadCount {
     pub thread_count: u32,
 }
 
+/// Body of `/set_bandwidth`: what is absent stays, and null takes the bound away.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Bandwidths {
+    /// Of one slot \[Mbit/s\].
+    #[serde(default, deserialize_with = "given")]
+    pub(crate) slot_bandwidth_mbit_s: Option<Option<f64>>,
+    /// Of all slots together \[Mbit/s\].
+    #[serde(default, deserialize_with = "given")]
+    pub(crate) link_bandwidth_mbit_s: Option<Option<f64>>,
+}
+
 /// Query of `/predict-proxy` and of the proxy's `/complete`.
 #[derive(Debug, Clone, Copy, Deserialize)]
 pub(crate) struct Wait {
@@ -355,6 +369,32 @@ pub struct CreditWanted {
 pub struct Credit {
     /// To be sent as [`CREDIT`] with what it was asked for.
     pub credit: u64,
+}
+
+impl Bandwidths {
+    /// Refuses one that names none, or none that can be.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        let fields = [
+            ("slot_bandwidth_mbit_s", self.slot_bandwidth_mbit_s),
+            ("link_bandwidth_mbit_s", self.link_bandwidth_mbit_s),
+        ];
+        if fields.iter().all(|(_, given)| given.is_none()) {
+            let [(slot, _), (link, _)] = fields;
+            return Err(Failure::bad(format!("nothing to set; give {slot}, {link} or both")));
+        }
+        for (field, given) in fields {
+            if let Some(mbit_s) = given.flatten().filter(|mbit_s| !(1e-3..=1e6).contains(mbit_s)) {
+                let bounds = "give 0.001 to 1e6 Mbit/s, or null for no bound";
+                return Err(Failure::bad(format!("{field}: {mbit_s} is out of range; {bounds}")));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What is given, null too; what is absent is the default.
+fn given<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Option<f64>>, D::Error> {
+    Option::deserialize(value).map(Some)
 }
 
 /// Reads a small JSON body, whatever content type it claims.

@@ -1,17 +1,19 @@
 //! `splitscale serve a | proxy | b`: one server, until it is told to stop.
 
 use std::io::Read;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use splitscale_serving::engine::emulated::Emulated;
 use splitscale_serving::engine::{Choice, Cut, EngineConfig, EngineFactory, Half, Network, open};
-use splitscale_serving::proxy::{ProxyOptions, serve_proxy};
+use splitscale_serving::proxy::{BandwidthSteps, ProxyOptions, serve_proxy};
 use splitscale_serving::stage::{Downstream, StageOptions, serve_a, serve_b};
 use splitscale_serving::wire::format::{Container, Format, encoding_of};
 use splitscale_serving::{Ending, QueueBound};
 use splitscale_sim::Durations;
+use splitscale_sim::trace::BandwidthTrace;
 use splitscale_spec::{Calibration, ServiceLaw};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -64,6 +66,10 @@ async fn proxy(args: ServeProxy, stop: CancellationToken) -> Result<()> {
         slots: args.threads,
         slots_max: SLOTS_MAX,
         slot_bandwidth_mbit_s: args.slot_bandwidth,
+        link_bandwidth: match &args.link_trace {
+            Some(file) => Some(trace(file)?),
+            None => args.link_bandwidth.map(BandwidthSteps::constant),
+        },
         rtt: Duration::from_secs_f64(args.rtt),
         sleep: Duration::from_secs_f64(args.sleep_time),
         b_timeout: ANSWER_LIMIT,
@@ -72,6 +78,15 @@ async fn proxy(args: ServeProxy, stop: CancellationToken) -> Result<()> {
     };
     announce(&listener)?;
     Ok(serve_proxy(listener, options, stop).await?)
+}
+
+/// A recorded bandwidth, as the simulator reads and repeats it.
+fn trace(file: &Path) -> Result<BandwidthSteps> {
+    let name = file.display().to_string();
+    let BandwidthTrace { steps, period_ns, notes: _ } =
+        BandwidthTrace::from_text(&name, &files::read(file)?)?;
+    let steps = steps.into_iter().map(|(from_ns, mbit_s)| (Duration::from_nanos(from_ns), mbit_s)).collect();
+    Ok(BandwidthSteps { steps, period: Duration::from_nanos(period_ns) })
 }
 
 /// Binds, and watches standard input if asked to.

@@ -105,3 +105,25 @@ fn an_emulated_engine_says_what_it_lacks() {
     let said = refused(folder.path(), "serve a --port 0 --engine emulated --calibration c.json", 1);
     assert!(said.contains("c.json"), "{said}");
 }
+
+#[test]
+fn a_recorded_link_is_read_or_its_error_names_the_line_and_the_field() {
+    let folder = TempDir::new().unwrap();
+    let trace = |text: &str| fs::write(folder.path().join("link.txt"), text).unwrap();
+    for (text, says) in [
+        ("0 10\n1 -3\n", "link.txt:2: mbit_s"),
+        ("0 10\n\nx 3\n", "link.txt:3: time_s"),
+        ("0 10 5\n", "link.txt:1: row: 3 fields; write two"),
+        ("0 0\n1 0\n", "zero throughout"),
+        ("", "empty"),
+    ] {
+        trace(text);
+        let said = refused(folder.path(), "serve proxy --port 0 --link-trace link.txt", 1);
+        assert!(said.contains(says), "{said}");
+    }
+    let said = refused(folder.path(), "serve proxy --port 0 --link-trace no.txt", 1);
+    assert!(said.contains("no.txt"), "{said}");
+    refused(folder.path(), "serve proxy --link-bandwidth 5 --link-trace link.txt", 2);
+    trace("0 10\n0.5 0\n2 20\n");
+    drop(Server::start(folder.path(), "proxy --link-trace link.txt"));
+}

@@ -21,14 +21,15 @@ use crate::events;
 use crate::metrics::Exposition;
 use crate::wire::envelope::Envelope;
 use crate::wire::{
-    ACTIVATION_BYTES_MAX, CUT, Count, Credit, CreditWanted, Failure, PipelineAnswer, Problem, QueueThreshold,
-    SlotsState, ThreadCount, Wait, check_count, checked_query, parse,
+    ACTIVATION_BYTES_MAX, Bandwidths, CUT, Count, Credit, CreditWanted, Failure, PipelineAnswer, Problem,
+    QueueThreshold, SlotsState, ThreadCount, Wait, check_count, checked_query, parse,
 };
 
 pub(super) fn routes() -> Router<Proxy> {
     Router::new()
         .route("/complete", post(complete).layer(DefaultBodyLimit::max(ACTIVATION_BYTES_MAX)))
         .route("/set_threads", post(set_threads))
+        .route("/set_bandwidth", post(set_bandwidth))
         .route("/set_queue_threshold", post(set_queue_threshold))
         .route("/clear_responses", post(clear_responses))
         .route("/responses", get(responses))
@@ -74,6 +75,7 @@ async fn complete(
             envelope,
             epoch: inner.board.epoch(),
             slots: inner.slots.slots(),
+            bandwidth_mbit_s: proxy.0.carrier.slot_mbit_s(),
             body,
             received: now,
             place: Some(place),
@@ -126,6 +128,16 @@ async fn set_threads(
     inner.slots.resize(Instant::now(), slots);
     proxy.dispatch(&mut inner);
     Ok(message(&format!("transfer thread count set to {slots}")))
+}
+
+async fn set_bandwidth(
+    State(proxy): State<Proxy>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json<SlotsState>, Problem> {
+    let wanted: Bandwidths = parse(body)?;
+    wanted.check()?;
+    proxy.0.carrier.set(wanted.slot_bandwidth_mbit_s, wanted.link_bandwidth_mbit_s);
+    Ok(Json(proxy.state()))
 }
 
 async fn set_queue_threshold(
@@ -214,6 +226,20 @@ async fn metrics(State(proxy): State<Proxy>) -> String {
     .sample(&[], inner.slots.there.total(now));
     text.metric("split_transfer_slot_held_seconds_total", "counter", "Integral of the slots held.")
         .sample(&[], inner.slots.busy.total(now));
+    for (name, help, mbit_s) in [
+        ("split_slot_bandwidth_mbit_s", "Emulated bandwidth of one slot now.", proxy.0.carrier.slot_mbit_s()),
+        (
+            "split_link_bandwidth_mbit_s",
+            "Emulated bandwidth of all slots now.",
+            proxy.0.carrier.link_mbit_s(),
+        ),
+    ] {
+        text.metric(name, "gauge", help);
+        // Without a bound there is no sample: it is not zero.
+        if let Some(mbit_s) = mbit_s {
+            text.sample(&[], mbit_s);
+        }
+    }
     text.metric(
         "split_transfer_seconds_total",
         "counter",

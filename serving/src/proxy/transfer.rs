@@ -6,7 +6,7 @@ use axum::body::Bytes;
 use splitscale_spec::Status;
 use tokio::sync::oneshot;
 
-use super::ProxyOptions;
+use super::Shared;
 use crate::admission::Admission;
 use crate::pod::wait_until;
 use crate::serve::explain;
@@ -19,6 +19,8 @@ pub(super) struct Activation {
     pub(super) epoch: u64,
     /// Slots when it came.
     pub(super) slots: u32,
+    /// Emulated bandwidth of a slot when it came \[Mbit/s\].
+    pub(super) bandwidth_mbit_s: Option<f64>,
     pub(super) body: Bytes,
     pub(super) received: Instant,
     /// Its place in the queue, given up when a slot takes it.
@@ -30,17 +32,15 @@ pub(super) struct Activation {
 
 impl Activation {
     /// Holds the slot for the emulated transfer, then until B has answered.
-    pub(super) async fn transfer(
-        &self,
-        acquired: Instant,
-        options: &ProxyOptions,
-        http: &reqwest::Client,
-    ) -> Result<TailAnswer, String> {
+    pub(super) async fn transfer(&self, acquired: Instant, proxy: &Shared) -> Result<TailAnswer, String> {
         if self.envelope.deadline.is_some_and(|deadline| deadline <= acquired) {
             return Err(Failure::expired("a transfer slot").error);
         }
-        pause_until(acquired + options.emulated(self.body.len())).await;
-        let sent = http
+        let options = &proxy.options;
+        pause_until(acquired + options.sleep + options.rtt).await;
+        proxy.carrier.carry(self.body.len()).await;
+        let sent = proxy
+            .http
             .post(format!("{}/complete", options.b))
             .headers(Envelope { stage_a: None, credit: None, ..self.envelope.clone() }.headers())
             .timeout(options.b_timeout)
@@ -66,7 +66,6 @@ impl Activation {
         acquired: Instant,
         held_s: f64,
         outcome: Result<TailAnswer, String>,
-        bandwidth_mbit_s: Option<f64>,
     ) -> PipelineAnswer {
         let queue_proxy_s = (acquired - self.received).as_secs_f64();
         let (tail, error) = match outcome {
@@ -90,7 +89,7 @@ impl Activation {
             encoding: envelope.format.encoding,
             bytes: self.body.len() as u64,
             slots: self.slots,
-            bandwidth_mbit_s,
+            bandwidth_mbit_s: self.bandwidth_mbit_s,
             queue_proxy_s,
             transfer_s: held_s - stage_b.map_or(0.0, |b| b.residence_s()),
             stage_a: envelope.stage_a,

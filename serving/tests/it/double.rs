@@ -197,6 +197,7 @@ pub(crate) fn proxy_options(b: &str, slots: u32) -> ProxyOptions {
         slots,
         slots_max: 16,
         slot_bandwidth_mbit_s: None,
+        link_bandwidth: None,
         rtt: Duration::ZERO,
         sleep: Duration::ZERO,
         b_timeout: LONG,

@@ -8,7 +8,7 @@ use axum::http::{Request, StatusCode};
 use serde_json::Value;
 use splitscale_serving::proxy::{Proxy, serve_proxy};
 use splitscale_serving::stage::{Downstream, StageServer};
-use splitscale_serving::wire::PodsState;
+use splitscale_serving::wire::{PodsState, SlotsState};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
@@ -147,6 +147,11 @@ async fn the_proxy_refuses_zero_and_what_it_cannot_pass_on() {
     for (path, body, says) in [
         ("/set_threads", r#"{"thread_count": 0}"#, "zero"),
         ("/set_threads", r#"{"thread_count": 17}"#, "above the most"),
+        ("/set_bandwidth", "{}", "slot_bandwidth_mbit_s, link_bandwidth_mbit_s or both"),
+        ("/set_bandwidth", r#"{"slot_bandwidth_mbit_s": 0}"#, "slot_bandwidth_mbit_s: 0 is out of range"),
+        ("/set_bandwidth", r#"{"link_bandwidth_mbit_s": -1}"#, "link_bandwidth_mbit_s: -1 is out of range"),
+        ("/set_bandwidth", r#"{"link_mbit_s": 1}"#, "link_mbit_s"),
+        ("/set_bandwidth", r#"{"slot_bandwidth_mbit_s": 1, "link_bandwidth_mbit_s": "x"}"#, "invalid type"),
         ("/set_queue_threshold", r#"{"queue_threshold": 0}"#, "zero"),
         ("/set_queue_threshold", "{}", "queue_threshold"),
         ("/complete", "", "empty"),
@@ -160,6 +165,34 @@ async fn the_proxy_refuses_zero_and_what_it_cannot_pass_on() {
         assert_eq!(ask(&app, get(path)).await, (StatusCode::OK, r#"{"count":0}"#.into()));
     }
     assert_eq!(ask(&app, get("/responses")).await, (StatusCode::OK, "[]".into()));
+    let state: SlotsState = serde_json::from_str(&ask(&app, get("/slots")).await.1).unwrap();
+    assert_eq!(
+        (state.bandwidth_mbit_s, state.link_bandwidth_mbit_s),
+        (None, None),
+        "nothing refused was set"
+    );
+}
+
+#[tokio::test]
+async fn bandwidths_are_set_one_by_one_and_taken_away() {
+    let app = proxy();
+    let set = async |body: &'static str| {
+        let (status, said) = ask(&app, post("/set_bandwidth", body)).await;
+        assert_eq!(status, 200, "{said}");
+        let state: SlotsState = serde_json::from_str(&said).unwrap();
+        let metrics = ask(&app, get("/metrics")).await.1;
+        for (name, mbit_s) in [("slot", state.bandwidth_mbit_s), ("link", state.link_bandwidth_mbit_s)] {
+            let series = format!("split_{name}_bandwidth_mbit_s ");
+            let sample = metrics.lines().find_map(|line| line.strip_prefix(&series));
+            assert_eq!(sample.map(|value| value.parse::<f64>().unwrap()), mbit_s, "{metrics}");
+        }
+        (state.bandwidth_mbit_s, state.link_bandwidth_mbit_s)
+    };
+    assert_eq!(set(r#"{"slot_bandwidth_mbit_s": 50}"#).await, (Some(50.0), None));
+    assert_eq!(set(r#"{"link_bandwidth_mbit_s": 100.5}"#).await, (Some(50.0), Some(100.5)));
+    assert_eq!(set(r#"{"slot_bandwidth_mbit_s": null}"#).await, (None, Some(100.5)));
+    let both = r#"{"slot_bandwidth_mbit_s": 2, "link_bandwidth_mbit_s": null}"#;
+    assert_eq!(set(both).await, (Some(2.0), None));
 }
 
 #[tokio::test]

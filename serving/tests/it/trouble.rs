@@ -11,7 +11,7 @@ use axum::routing::{get, post};
 use futures_util::StreamExt;
 use splitscale_serving::client::{Endpoints, PipelineClient};
 use splitscale_serving::load::{BurstSpec, ClosedSpec, burst, closed_loop};
-use splitscale_serving::proxy::{Proxy, ProxyOptions};
+use splitscale_serving::proxy::{BandwidthSteps, Proxy, ProxyOptions};
 use splitscale_serving::wire::{BoardState, Event, PipelineAnswer, SlotsState};
 use splitscale_spec::{Encoding, RequestRecord, Status};
 use tokio_util::sync::CancellationToken;
@@ -91,6 +91,78 @@ async fn a_change_of_slots_under_backlog_does_not_stop_a_burst() {
     };
     let (records, ()) = tokio::join!(fire, change);
     assert_eq!(count(&records.unwrap(), Status::Answered), 30);
+    line.stop().await;
+}
+
+#[tokio::test]
+async fn a_hundred_changes_of_slots_under_load_answer_all_and_hold_no_more_than_the_largest() {
+    const MOST: u32 = 12;
+    let line = line(&Double::sleeping(0), &Double::sleeping(1), 4, 1).await;
+    let (done, stop) = (CancellationToken::new(), CancellationToken::new());
+    let spec = ClosedSpec { run_id: 0, clients: 24, timeout: LONG, origin: Instant::now() };
+    let (images, mut records) = (images(1..=5), Vec::new());
+    let load = closed_loop(&line.client, &images, &spec, stop.clone(), |record| records.push(record));
+    let watch = async {
+        let mut most = 0;
+        while !done.is_cancelled() {
+            most = most.max(proxy_state(&line).await.held);
+        }
+        most
+    };
+    let change = async {
+        for turn in 0..100 {
+            // Up, down and to the ends, in no even order.
+            let slots = 1 + turn * 7 % MOST;
+            line.client.set_threads(slots).await.unwrap();
+            assert_eq!(proxy_state(&line).await.slots, slots);
+        }
+        done.cancel();
+        stop.cancel();
+    };
+    let (sent, most, ()) = tokio::join!(load, watch, change);
+    assert_eq!(sent.unwrap() as usize, records.len());
+    assert_eq!(count(&records, Status::Answered), records.len());
+    assert!((1..=MOST).contains(&most), "{most} slots were held");
+    let board = proxy_state(&line).await.board;
+    assert_eq!((board.request_count, board.response_count), (0, records.len() as u64));
+    line.stop().await;
+}
+
+#[tokio::test]
+async fn slots_share_the_link_and_a_new_bandwidth_acts_on_what_is_under_way() {
+    let mbit_s = PAYLOAD as f64 * 8e-6;
+    // One payload a second for all, of which eight slots have an eighth each.
+    let proxy = |b: &str| ProxyOptions {
+        link_bandwidth: Some(BandwidthSteps::constant(mbit_s)),
+        ..proxy_options(b, 8)
+    };
+    let line = line_with(&Double::sleeping(0), &Double::sleeping(0), 8, proxy).await;
+    let http = reqwest::Client::new();
+    for tag in 1..=8 {
+        activation(&line, tag).await;
+    }
+    let set = async |field: &str, mbit_s: f64| {
+        let url = format!("{}/set_bandwidth", line.endpoints.proxy);
+        let answer = http.post(url).body(format!("{{\"{field}\": {mbit_s}}}")).send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+    };
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(proxy_state(&line).await.held, 8, "the first cannot be through before 8 s");
+    set("link_bandwidth_mbit_s", 1e4).await;
+    line.client.wait_idle(LONG).await.unwrap();
+    let url = format!("{}/responses", line.endpoints.proxy);
+    let listed: Vec<PipelineAnswer> = http.get(url).send().await.unwrap().json().await.unwrap();
+    let held: Vec<f64> = listed.iter().map(|answer| answer.transfer_s).collect();
+    assert!(held.iter().all(|s| (0.25..8.0).contains(s)), "{held:?}");
+    // A slot's own bandwidth holds beside it: a transfer of half a second.
+    set("slot_bandwidth_mbit_s", 2.0 * mbit_s).await;
+    activation(&line, 9).await;
+    line.client.wait_idle(LONG).await.unwrap();
+    let url = format!("{}/responses", line.endpoints.proxy);
+    let last: Vec<PipelineAnswer> = http.get(url).send().await.unwrap().json().await.unwrap();
+    let last = last.last().unwrap();
+    assert_eq!(last.bandwidth_mbit_s, Some(2.0 * mbit_s));
+    assert!(last.transfer_s >= 0.5, "{}", last.transfer_s);
     line.stop().await;
 }
 
@@ -302,7 +374,14 @@ async fn false_proxy(answers: bool, pushes: bool) -> String {
         threshold: None,
         threshold_reached: false,
     };
-    let state = SlotsState { slots: 1, held: 0, queued: 0, bandwidth_mbit_s: None, board: board.clone() };
+    let state = SlotsState {
+        slots: 1,
+        held: 0,
+        queued: 0,
+        bandwidth_mbit_s: None,
+        link_bandwidth_mbit_s: None,
+        board: board.clone(),
+    };
     let takes = {
         let known = Arc::clone(&known);
         async move |headers: HeaderMap, body: Bytes| {
@@ -407,6 +486,10 @@ async fn options_of_the_proxy_out_of_range_are_named() {
         (ProxyOptions { slots: 17, ..sound.clone() }, "slots"),
         (ProxyOptions { slot_bandwidth_mbit_s: Some(0.0), ..sound.clone() }, "slot_bandwidth_mbit_s"),
         (ProxyOptions { slot_bandwidth_mbit_s: Some(f64::NAN), ..sound.clone() }, "slot_bandwidth_mbit_s"),
+        (
+            ProxyOptions { link_bandwidth: Some(BandwidthSteps::constant(0.0)), ..sound.clone() },
+            "link_bandwidth",
+        ),
         (ProxyOptions { queue: QueueBound { requests: 0, bytes: 1 }, ..sound.clone() }, "queue.requests"),
     ] {
         let error = Proxy::new(options).err().unwrap().to_string();
