@@ -193,6 +193,19 @@ pub struct ServeB {
     pub pods: Pods,
 }
 
+/// How activations are spread over several B.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum BalanceName {
+    /// What no B has a free pod for waits in the proxy, in the order of arrival
+    OneQueue,
+    /// Each B in turn
+    RoundRobin,
+    /// Any B
+    Random,
+    /// The B with the fewest under way
+    LeastOutstanding,
+}
+
 /// `serve proxy`
 #[derive(Debug, Args)]
 pub struct ServeProxy {
@@ -203,6 +216,19 @@ pub struct ServeProxy {
     pub listen: Listen,
     #[command(flatten)]
     pub b: ToB,
+    /// The B to spread activations over, in place of the one above: http://HOST:PORT, or dns://HOST:PORT for
+    /// all addresses that a name has, resolved every few seconds; repeated, or separated by commas
+    #[arg(long, value_name = "URL", value_delimiter = ',')]
+    pub next: Vec<String>,
+    /// How they are spread
+    #[arg(long, value_enum, default_value_t = BalanceName::OneQueue, value_name = "BALANCE")]
+    pub balance: BalanceName,
+    /// Most activations under way to one B with one queue; without it as many as it has pods in use
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub next_limit: Option<u32>,
+    /// Seed of the random balance
+    #[arg(long, default_value_t = 1)]
+    pub balance_seed: u64,
     /// Transfer slots ("threads"): few emulate heavy traffic, many light
     #[arg(long, default_value_t = 8, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub threads: u32,

@@ -13,7 +13,7 @@ use rustix::time::{ClockId, clock_gettime};
 use splitscale_serving::engine::emulated::Emulated;
 use splitscale_serving::engine::libtorch::{self, Libtorch};
 use splitscale_serving::engine::{Choice, Cut, EngineConfig, EngineFactory, Half};
-use splitscale_serving::proxy::{ProxyOptions, serve_proxy};
+use splitscale_serving::proxy::{Balance, ProxyOptions, serve_proxy};
 use splitscale_serving::stage::{Downstream, StageOptions, serve_a, serve_b};
 use splitscale_serving::wire::format::Format;
 use splitscale_serving::{Ending, QueueBound};
@@ -56,7 +56,10 @@ async fn start(halves: [Arc<dyn EngineFactory>; 2], stop: &CancellationToken) ->
     let [half_a, half_b] = halves;
     tokio::spawn(serve_b(at_b, STAGE, half_b, stop.clone()));
     let options = ProxyOptions {
-        b: b.clone(),
+        b: vec![b.clone()],
+        balance: Balance::OneQueue,
+        b_limit: None,
+        balance_seed: 1,
         slots: 8,
         slots_max: 8,
         slot_bandwidth_mbit_s: None,

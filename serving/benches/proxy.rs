@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use splitscale_serving::activation::Activation;
 use splitscale_serving::engine::{About, Cut, Engine, EngineError, EngineFactory, Head, Input, Tail};
-use splitscale_serving::proxy::{ProxyOptions, serve_proxy};
+use splitscale_serving::proxy::{Balance, ProxyOptions, serve_proxy};
 use splitscale_serving::stage::{StageOptions, serve_b};
 use splitscale_serving::{Ending, QueueBound};
 use tokio::net::TcpListener;
@@ -65,7 +65,10 @@ async fn start(stop: &CancellationToken) -> (String, String) {
     };
     tokio::spawn(serve_b(listener_b, stage, Arc::new(Nothing(about)), stop.clone()));
     let options = ProxyOptions {
-        b: b.clone(),
+        b: vec![b.clone()],
+        balance: Balance::OneQueue,
+        b_limit: None,
+        balance_seed: 1,
         slots: AT_ONCE as u32,
         slots_max: AT_ONCE as u32,
         slot_bandwidth_mbit_s: None,

@@ -7,19 +7,23 @@
 //!
 //! | route | |
 //! |---|---|
-//! | `POST /complete` | queues an activation; answers at once, with `?wait=true` when the pipeline has (502 where it failed) |
+//! | `POST /complete` | queues an activation; answers at once, with `?wait=true` when the pipeline has (502 where it failed, 504 where its time was up) |
 //! | `POST /set_threads` | `{"thread_count": n}`: the number of slots, at once and without waiting |
 //! | `POST /set_bandwidth` | `{"slot_bandwidth_mbit_s": x, "link_bandwidth_mbit_s": y}`: either or both, at once; `null` for no bound |
 //! | `POST /set_queue_threshold`, `/clear_responses` | `{"queue_threshold": n}`; begin a new epoch |
+//! | `POST /set_b` | `{"b": ["http://HOST:PORT", ...]}`: the B there are from now on |
 //! | `GET /responses`, `/response_count`, `/request_count` | responses since the clearing; how many; activations waiting for a slot |
 //! | `GET /events` | WebSocket of [`Event`](crate::wire::Event) |
 //! | `GET /slots`, `/metrics`, `/livez`, `/readyz` | |
 
+mod balance;
 mod carrier;
 mod link;
 mod routes;
 mod transfer;
+mod upstream;
 
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -29,21 +33,31 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use self::balance::Balance;
+use self::balance::Target;
 use self::carrier::Carrier;
 pub use self::link::BandwidthSteps;
 use self::transfer::Activation;
+use self::upstream::Upstream;
 use crate::admission::{Gate, QueueBound};
 use crate::events::Board;
 use crate::metrics::Histogram;
 use crate::serve::{Ending, ServeError, finish_routes, http_client, serve, within_grace};
 use crate::slots::Slots;
-use crate::wire::{SlotsState, TailAnswer};
+use crate::wire::{BState, Failure, SlotsState, TailAnswer};
 
 /// How the proxy transfers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ProxyOptions {
-    /// B's base URL.
-    pub b: String,
+    /// Where B are: `http://HOST:PORT`, or `dns://HOST:PORT` for all addresses of a name, resolved every few
+    /// seconds.
+    pub b: Vec<String>,
+    /// How activations are spread over them.
+    pub balance: Balance,
+    /// Most activations under way to one B where the balance is one queue; none: as many as it has pods in use.
+    pub b_limit: Option<u32>,
+    /// Seed of the random balance.
+    pub balance_seed: u64,
     /// Transfer slots to start with.
     pub slots: u32,
     /// Most slots that may be asked for.
@@ -71,6 +85,9 @@ pub struct Proxy(Arc<Shared>);
 struct Shared {
     options: ProxyOptions,
     carrier: Carrier,
+    upstream: Arc<Upstream>,
+    /// Activations that were sent a second time.
+    retries: AtomicU64,
     http: reqwest::Client,
     /// Bounds what waits.
     gate: Gate,
@@ -115,6 +132,7 @@ pub async fn serve_proxy(
         stopped.cancelled().await;
         stopping.cancel();
     });
+    let follow = tokio::spawn(Arc::clone(&proxy.0.upstream).follow());
     let serving = async {
         let served = serve(listener, proxy.app(), shutdown.clone(), ending.delay).await;
         // No new activation can come any more: the tracker is empty once the backlog is through.
@@ -124,6 +142,7 @@ pub async fn serve_proxy(
     };
     let served = within_grace(serving, shutdown.clone(), ending).await;
     proxy.close().await;
+    follow.abort();
     Ok(served.unwrap_or(Ok(()))?)
 }
 
@@ -139,6 +158,9 @@ impl ProxyOptions {
         {
             let problem = format!("{mbit_s} is not a finite number above zero");
             return Err(Invalid::new("slot_bandwidth_mbit_s", problem));
+        }
+        if self.b_limit == Some(0) {
+            return Err(Invalid::new("b_limit", "zero; it takes at least 1"));
         }
         if let Some(steps) = &self.link_bandwidth {
             steps.validate()?;
@@ -159,6 +181,7 @@ impl Proxy {
     /// Options out of range.
     pub fn new(options: ProxyOptions) -> Result<Self, ServeError> {
         options.validate()?;
+        let upstream = Upstream::new(&options.b, options.balance, options.b_limit, options.balance_seed)?;
         let inner = Inner {
             slots: Slots::new(Instant::now(), options.slots),
             board: Board::new(),
@@ -173,6 +196,8 @@ impl Proxy {
         Ok(Proxy(Arc::new(Shared {
             gate: Gate::new(options.queue),
             carrier: Carrier::new(options.slot_bandwidth_mbit_s, options.link_bandwidth.clone()),
+            upstream,
+            retries: AtomicU64::new(0),
             options,
             http: http_client()?,
             inner: Mutex::new(inner),
@@ -209,7 +234,7 @@ impl Proxy {
             self.0.transfers.spawn(async move {
                 let outcome = tokio::select! {
                     outcome = activation.transfer(now, &proxy.0) => outcome,
-                    () = proxy.0.end.cancelled() => Err("the proxy was shut down before B answered".to_owned()),
+                    () = proxy.0.end.cancelled() => Err(Failure::unavailable("the proxy was shut down before B answered")),
                 };
                 proxy.finish(activation, now, outcome);
             });
@@ -224,10 +249,11 @@ impl Proxy {
     }
 
     /// Enters the outcome, tells whoever waits, and passes the slot on.
-    fn finish(&self, activation: Activation, acquired: Instant, outcome: Result<TailAnswer, String>) {
+    fn finish(&self, activation: Activation, acquired: Instant, outcome: Result<TailAnswer, Failure>) {
         let now = Instant::now();
         let held_s = (now - acquired).as_secs_f64();
         let bytes = activation.body.len() as u64;
+        let failure = outcome.as_ref().err().cloned();
         let answer = activation.answer(acquired, held_s, outcome);
         let mut inner = self.lock();
         inner.slots.release(now);
@@ -243,7 +269,7 @@ impl Proxy {
         inner.board.enter(answer.clone());
         if let Some(waiting) = activation.waiting {
             // Whoever waited may have left.
-            let _ = waiting.send(answer);
+            let _ = waiting.send((answer, failure));
         }
         self.dispatch(&mut inner);
     }
@@ -251,6 +277,17 @@ impl Proxy {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // No code under the lock leaves the state half changed when it panics.
         self.0.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn b_states(&self) -> Vec<BState> {
+        let now = Instant::now();
+        let state = |target: Target| BState {
+            ejected: target.is_ejected(now),
+            url: target.url.to_string(),
+            outstanding: target.outstanding,
+            pods: target.pods,
+        };
+        self.0.upstream.all().0.into_iter().map(state).collect()
     }
 
     fn state(&self) -> SlotsState {
@@ -261,6 +298,7 @@ impl Proxy {
             held: inner.slots.held(),
             queued,
             bandwidth_mbit_s: self.0.carrier.slot_mbit_s(),
+            b: self.b_states(),
             link_bandwidth_mbit_s: self.0.carrier.link_mbit_s(),
             board: inner.board.state(queued),
         }

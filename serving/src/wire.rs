@@ -234,8 +234,24 @@ pub struct SlotsState {
     pub bandwidth_mbit_s: Option<f64>,
     /// Emulated bandwidth of all slots together, now \[Mbit/s\].
     pub link_bandwidth_mbit_s: Option<f64>,
+    /// Each B there is.
+    #[serde(default)]
+    pub b: Vec<BState>,
     /// How the responses stand.
     pub board: BoardState,
+}
+
+/// One B of `GET /slots`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BState {
+    /// Its base URL.
+    pub url: String,
+    /// Activations sent to it and not answered.
+    pub outstanding: u32,
+    /// Pods in use when it last answered; 1 before.
+    pub pods: u32,
+    /// Whether its connection broke a moment ago, so that others are asked.
+    pub ejected: bool,
 }
 
 /// `GET /pods` of a stage.
@@ -319,6 +335,14 @@ pub struct PodCount {
 pub struct ThreadCount {
     /// Transfer slots.
     pub thread_count: u32,
+}
+
+/// Body of `/set_b`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BWanted {
+    /// `http://HOST:PORT` or `dns://HOST:PORT`, each.
+    pub b: Vec<String>,
 }
 
 /// Body of `/set_bandwidth`: what is absent stays, and null takes the bound away.

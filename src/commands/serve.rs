@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use splitscale_serving::engine::emulated::Emulated;
 use splitscale_serving::engine::{Choice, Cut, EngineConfig, EngineFactory, Half, Network, open};
-use splitscale_serving::proxy::{BandwidthSteps, ProxyOptions, serve_proxy};
+use splitscale_serving::proxy::{Balance, BandwidthSteps, ProxyOptions, serve_proxy};
 use splitscale_serving::stage::{Downstream, StageOptions, serve_a, serve_b};
 use splitscale_serving::wire::format::{Container, Format, encoding_of};
 use splitscale_serving::{Ending, QueueBound};
@@ -18,7 +18,7 @@ use splitscale_spec::{Calibration, ServiceLaw};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::{EngineName, Listen, Pods, Serve, ServeA, ServeB, ServeProxy};
+use crate::cli::{BalanceName, EngineName, Listen, Pods, Serve, ServeA, ServeB, ServeProxy};
 use crate::{files, interrupt};
 
 /// Longest that an answer of the next server may take.
@@ -62,7 +62,18 @@ async fn b(args: ServeB, stop: CancellationToken) -> Result<()> {
 async fn proxy(args: ServeProxy, stop: CancellationToken) -> Result<()> {
     let listener = listen(&args.listen, args.port, &stop).await?;
     let options = ProxyOptions {
-        b: format!("http://{}:{}", args.b.container_b_host, args.b.container_b_port),
+        b: match args.next.is_empty() {
+            true => vec![format!("http://{}:{}", args.b.container_b_host, args.b.container_b_port)],
+            false => args.next,
+        },
+        balance: match args.balance {
+            BalanceName::OneQueue => Balance::OneQueue,
+            BalanceName::RoundRobin => Balance::RoundRobin,
+            BalanceName::Random => Balance::Random,
+            BalanceName::LeastOutstanding => Balance::LeastOutstanding,
+        },
+        b_limit: args.next_limit,
+        balance_seed: args.balance_seed,
         slots: args.threads,
         slots_max: SLOTS_MAX,
         slot_bandwidth_mbit_s: args.slot_bandwidth,

@@ -204,7 +204,9 @@ mod tests {
         assert!(link.begin(at(start, 1.0), 8 * MBIT, 'b').is_empty());
         assert_eq!(run(&mut link, start), [('a', 1.4), ('b', 2.4)]);
         let mut slots = Link::new(start, Some(2.0), None);
-        ['a', 'b'].map(|name| slots.begin(start, MBIT, name));
+        for name in ['a', 'b'] {
+            slots.begin(start, MBIT, name);
+        }
         assert_eq!(
             run(&mut slots, start),
             [('a', 0.5), ('b', 0.5)],

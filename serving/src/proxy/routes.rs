@@ -1,5 +1,6 @@
 //! The proxy's routes, and what `/metrics` says.
 
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use axum::body::Bytes;
@@ -12,7 +13,6 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde_json::{Value, json};
-use splitscale_spec::Status;
 use tokio::sync::oneshot;
 
 use super::Proxy;
@@ -21,8 +21,8 @@ use crate::events;
 use crate::metrics::Exposition;
 use crate::wire::envelope::Envelope;
 use crate::wire::{
-    ACTIVATION_BYTES_MAX, Bandwidths, CUT, Count, Credit, CreditWanted, Failure, PipelineAnswer, Problem,
-    QueueThreshold, SlotsState, ThreadCount, Wait, check_count, checked_query, parse,
+    ACTIVATION_BYTES_MAX, BWanted, Bandwidths, CUT, Count, Credit, CreditWanted, Failure, PipelineAnswer,
+    Problem, QueueThreshold, SlotsState, ThreadCount, Wait, check_count, checked_query, parse,
 };
 
 pub(super) fn routes() -> Router<Proxy> {
@@ -30,6 +30,7 @@ pub(super) fn routes() -> Router<Proxy> {
         .route("/complete", post(complete).layer(DefaultBodyLimit::max(ACTIVATION_BYTES_MAX)))
         .route("/set_threads", post(set_threads))
         .route("/set_bandwidth", post(set_bandwidth))
+        .route("/set_b", post(set_b))
         .route("/set_queue_threshold", post(set_queue_threshold))
         .route("/clear_responses", post(clear_responses))
         .route("/responses", get(responses))
@@ -87,9 +88,12 @@ async fn complete(
     if !wait {
         return Ok(message("data received and added to the transfer queue").into_response());
     }
-    let answer = receiver.await.map_err(|_| Failure::unavailable("the proxy ended before B answered"))?;
-    let status = if answer.status == Status::Answered { StatusCode::OK } else { StatusCode::BAD_GATEWAY };
-    Ok((status, Json(answer)).into_response())
+    let (answer, failure) =
+        receiver.await.map_err(|_| Failure::unavailable("the proxy ended before B answered"))?;
+    Ok(match failure {
+        None => Json(answer).into_response(),
+        Some(failure) => failure.with_headers((failure.status, Json(answer)).into_response()),
+    })
 }
 
 async fn credits(
@@ -137,6 +141,15 @@ async fn set_bandwidth(
     let wanted: Bandwidths = parse(body)?;
     wanted.check()?;
     proxy.0.carrier.set(wanted.slot_bandwidth_mbit_s, wanted.link_bandwidth_mbit_s);
+    Ok(Json(proxy.state()))
+}
+
+async fn set_b(
+    State(proxy): State<Proxy>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json<SlotsState>, Problem> {
+    let BWanted { b } = parse(body)?;
+    proxy.0.upstream.set(&b).map_err(|e| Failure::bad(e.to_string()))?;
     Ok(Json(proxy.state()))
 }
 
@@ -240,6 +253,19 @@ async fn metrics(State(proxy): State<Proxy>) -> String {
             text.sample(&[], mbit_s);
         }
     }
+    let (targets, waiting) = proxy.0.upstream.all();
+    text.metric("split_b_waiting", "gauge", "Activations that hold a slot and wait for a B with room.")
+        .sample(&[], waiting as f64);
+    text.metric("split_b_outstanding", "gauge", "Activations sent to a B and not answered.");
+    for target in &targets {
+        text.sample(&[("b", &target.url)], f64::from(target.outstanding));
+    }
+    text.metric("split_b_ejected", "gauge", "1 where a B's connection broke and it is passed over.");
+    for target in &targets {
+        text.sample(&[("b", &target.url)], f64::from(u8::from(target.is_ejected(now))));
+    }
+    text.metric("split_retries_total", "counter", "Activations sent once more: a B was gone or going.")
+        .sample(&[], proxy.0.retries.load(Ordering::Relaxed) as f64);
     text.metric(
         "split_transfer_seconds_total",
         "counter",

@@ -1,8 +1,10 @@
 //! One activation through one slot: the emulated link, the post to B, and what came of it.
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
+use axum::http::StatusCode;
 use splitscale_spec::Status;
 use tokio::sync::oneshot;
 
@@ -25,38 +27,93 @@ pub(super) struct Activation {
     pub(super) received: Instant,
     /// Its place in the queue, given up when a slot takes it.
     pub(super) place: Option<Admission>,
-    pub(super) waiting: Option<oneshot::Sender<PipelineAnswer>>,
+    pub(super) waiting: Option<oneshot::Sender<(PipelineAnswer, Option<Failure>)>>,
+}
+
+/// Why one attempt at a B came to nothing.
+struct Miss {
+    failure: Failure,
+    /// Whether it may be tried elsewhere: that B is gone or going, and what it was asked for changes nothing.
+    elsewhere: bool,
+    /// Whether the connection broke.
+    broke: bool,
 }
 
 // === impl Activation ===
 
 impl Activation {
-    /// Holds the slot for the emulated transfer, then until B has answered.
-    pub(super) async fn transfer(&self, acquired: Instant, proxy: &Shared) -> Result<TailAnswer, String> {
-        if self.envelope.deadline.is_some_and(|deadline| deadline <= acquired) {
-            return Err(Failure::expired("a transfer slot").error);
-        }
+    /// Holds the slot for the emulated transfer, then until B has answered. What a B took with it as it went is
+    /// sent once more, to another if there is one.
+    pub(super) async fn transfer(&self, acquired: Instant, proxy: &Shared) -> Result<TailAnswer, Failure> {
+        self.in_time(acquired)?;
         let options = &proxy.options;
         pause_until(acquired + options.sleep + options.rtt).await;
         proxy.carrier.carry(self.body.len()).await;
+        let (mut waited, mut gone) = (Duration::ZERO, None);
+        loop {
+            let asked = Instant::now();
+            let leased = tokio::time::timeout(options.b_timeout, proxy.upstream.lease(gone.clone())).await;
+            let lease = leased.ok().flatten().ok_or_else(|| {
+                Failure::bad_gateway("no stage B had room in time, or none is known".to_owned())
+            })?;
+            waited += asked.elapsed();
+            self.in_time(Instant::now())?;
+            match self.post(lease.url(), proxy).await {
+                Ok(mut answer) => {
+                    lease.answered(answer.stage_b.pods_in_use);
+                    // The one queue before several B is B's queue, wherever it stands.
+                    answer.stage_b.queue_s += waited.as_secs_f64();
+                    return Ok(answer);
+                }
+                Err(miss) => {
+                    if miss.broke {
+                        lease.eject();
+                    }
+                    if !miss.elsewhere || gone.is_some() {
+                        return Err(miss.failure);
+                    }
+                    tracing::warn!("{}: {}; it is sent once more", lease.url(), miss.failure.error);
+                    proxy.retries.fetch_add(1, Ordering::Relaxed);
+                    gone = Some(lease.url().clone());
+                }
+            }
+        }
+    }
+
+    /// One attempt at the B at `url`.
+    async fn post(&self, url: &str, proxy: &Shared) -> Result<TailAnswer, Miss> {
+        let never = |failure| Miss { failure, elsewhere: false, broke: false };
+        let lost = |what: &str, error: reqwest::Error| {
+            let broke = !error.is_timeout() || error.is_connect();
+            let failure = Failure::bad_gateway(format!("{what}: {}", explain(&error)));
+            Miss { failure, elsewhere: broke, broke }
+        };
         let sent = proxy
             .http
-            .post(format!("{}/complete", options.b))
+            .post(format!("{url}/complete"))
             .headers(Envelope { stage_a: None, credit: None, ..self.envelope.clone() }.headers())
-            .timeout(options.b_timeout)
+            .timeout(proxy.options.b_timeout)
             .body(self.body.clone())
             .send()
             .await;
-        let answer = sent.map_err(|e| format!("stage B did not answer: {}", explain(&e)))?;
+        let answer = sent.map_err(|error| lost("stage B did not answer", error))?;
         let status = answer.status();
-        let body =
-            answer.bytes().await.map_err(|e| format!("stage B's answer broke off: {}", explain(&e)))?;
+        let body = answer.bytes().await.map_err(|error| lost("stage B's answer broke off", error))?;
         if !status.is_success() {
-            let said = String::from_utf8_lossy(&body).into_owned();
-            let said = serde_json::from_slice::<Failure>(&body).map_or(said, |failure| failure.error);
-            return Err(format!("stage B answered {status}: {said}"));
+            let elsewhere = matches!(status, StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE);
+            let failure = Failure::relayed("stage B", status, &body);
+            return Err(Miss { failure, elsewhere, broke: false });
         }
-        serde_json::from_slice(&body).map_err(|e| format!("stage B's answer is none: {e}"))
+        serde_json::from_slice(&body)
+            .map_err(|e| never(Failure::bad_gateway(format!("stage B's answer is none: {e}"))))
+    }
+
+    /// Refuses what nobody waits for any more.
+    fn in_time(&self, now: Instant) -> Result<(), Failure> {
+        match self.envelope.deadline {
+            Some(deadline) if deadline <= now => Err(Failure::expired("a transfer slot")),
+            _ => Ok(()),
+        }
     }
 
     /// The request as the pipeline leaves it. Of a slot's time, what B says it had is B's, and the rest is
@@ -65,12 +122,12 @@ impl Activation {
         &self,
         acquired: Instant,
         held_s: f64,
-        outcome: Result<TailAnswer, String>,
+        outcome: Result<TailAnswer, Failure>,
     ) -> PipelineAnswer {
         let queue_proxy_s = (acquired - self.received).as_secs_f64();
         let (tail, error) = match outcome {
             Ok(tail) => (Some(tail), None),
-            Err(error) => (None, Some(error)),
+            Err(failure) => (None, Some(failure.error)),
         };
         let stage_b = tail.as_ref().map(|tail| tail.stage_b);
         let envelope = &self.envelope;

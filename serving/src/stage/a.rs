@@ -61,7 +61,7 @@ async fn predict(
     let (times, status, body) = stage.forward(request, Towards::B).await?;
     let total_time = arrived.elapsed().as_secs_f64();
     if !status.is_success() {
-        return Err(relayed("stage B", status, &body));
+        return Err(Failure::relayed("stage B", status, &body));
     }
     let answer: TailAnswer = serde_json::from_slice(&body)
         .map_err(|e| Failure::bad_gateway(format!("stage B's answer is none: {e}")))?;
@@ -94,7 +94,7 @@ async fn predict_proxy(
     // A pipeline run that failed is passed on as the proxy tells it, with its phases.
     let run = serde_json::from_slice::<PipelineAnswer>(&body).ok();
     if !status.is_success() && run.is_none() {
-        return Err(relayed("the proxy", status, &body));
+        return Err(Failure::relayed("the proxy", status, &body));
     }
     let mut phases = times.phases_of_a().to_vec();
     if let Some(run) = run {
@@ -196,19 +196,6 @@ impl StageServer {
 /// How long whoever asked still waits.
 fn left(deadline: Option<Instant>) -> Option<Duration> {
     deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
-}
-
-/// What the next server would not do.
-fn relayed(name: &str, status: StatusCode, body: &[u8]) -> Failure {
-    let said = serde_json::from_slice::<Failure>(body)
-        .map_or_else(|_| String::from_utf8_lossy(body).into_owned(), |failure| failure.error);
-    let said = format!("{name} answered {status}: {said}");
-    match status {
-        // Theirs to say: the client sent what they cannot take, or too much, or too late.
-        StatusCode::TOO_MANY_REQUESTS => Failure::full(said, 1.0),
-        StatusCode::GATEWAY_TIMEOUT | StatusCode::UNSUPPORTED_MEDIA_TYPE => Failure::new(status, said),
-        _ => Failure::bad_gateway(said),
-    }
 }
 
 /// The field `file`: its media type, where it says one, and its bytes.

@@ -56,7 +56,21 @@ impl Failure {
         Failure::new(StatusCode::GATEWAY_TIMEOUT, error)
     }
 
-    fn with_headers(&self, mut response: Response) -> Response {
+    /// What the next server would not do.
+    pub(crate) fn relayed(name: &str, status: StatusCode, body: &[u8]) -> Self {
+        let said = serde_json::from_slice::<Failure>(body)
+            .map_or_else(|_| String::from_utf8_lossy(body).into_owned(), |failure| failure.error);
+        let said = format!("{name} answered {status}: {said}");
+        match status {
+            // Theirs to say: the client sent what they cannot take, or too much, or too late.
+            StatusCode::TOO_MANY_REQUESTS => Failure::full(said, 1.0),
+            StatusCode::GATEWAY_TIMEOUT | StatusCode::UNSUPPORTED_MEDIA_TYPE => Failure::new(status, said),
+            _ => Failure::bad_gateway(said),
+        }
+    }
+
+    /// An answer with the headers that belong to the failure.
+    pub(crate) fn with_headers(&self, mut response: Response) -> Response {
         if let Some(seconds) = self.retry_after_s {
             response.headers_mut().insert(RETRY_AFTER, seconds.into());
         }

@@ -10,7 +10,7 @@ use splitscale_serving::activation::Activation;
 use splitscale_serving::client::{Endpoints, PipelineClient};
 use splitscale_serving::engine::{About, Engine, EngineError, EngineFactory, Head, Input, Tail};
 use splitscale_serving::load::Image;
-use splitscale_serving::proxy::{ProxyOptions, serve_proxy};
+use splitscale_serving::proxy::{Balance, ProxyOptions, serve_proxy};
 use splitscale_serving::stage::{Downstream, StageOptions, serve_a, serve_b};
 use splitscale_serving::wire::format::{Compression, Container, Format};
 use splitscale_serving::{Ending, QueueBound, ServeError};
@@ -193,7 +193,10 @@ pub(crate) fn stage_options(pods: u32) -> StageOptions {
 
 pub(crate) fn proxy_options(b: &str, slots: u32) -> ProxyOptions {
     ProxyOptions {
-        b: b.into(),
+        b: vec![b.into()],
+        balance: Balance::OneQueue,
+        b_limit: None,
+        balance_seed: 1,
         slots,
         slots_max: 16,
         slot_bandwidth_mbit_s: None,

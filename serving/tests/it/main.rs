@@ -9,4 +9,5 @@ mod images;
 mod pipeline;
 mod pods;
 mod routes;
+mod several;
 mod trouble;

@@ -380,6 +380,7 @@ async fn false_proxy(answers: bool, pushes: bool) -> String {
         queued: 0,
         bandwidth_mbit_s: None,
         link_bandwidth_mbit_s: None,
+        b: Vec::new(),
         board: board.clone(),
     };
     let takes = {
@@ -486,6 +487,10 @@ async fn options_of_the_proxy_out_of_range_are_named() {
         (ProxyOptions { slots: 17, ..sound.clone() }, "slots"),
         (ProxyOptions { slot_bandwidth_mbit_s: Some(0.0), ..sound.clone() }, "slot_bandwidth_mbit_s"),
         (ProxyOptions { slot_bandwidth_mbit_s: Some(f64::NAN), ..sound.clone() }, "slot_bandwidth_mbit_s"),
+        (ProxyOptions { b_limit: Some(0), ..sound.clone() }, "b_limit"),
+        (ProxyOptions { b: vec![], ..sound.clone() }, "b: no B at all"),
+        (ProxyOptions { b: vec!["b:5001".into()], ..sound.clone() }, "b: \"b:5001\" is neither"),
+        (ProxyOptions { b: vec!["dns://b".into()], ..sound.clone() }, "b: \"dns://b\" is neither"),
         (
             ProxyOptions { link_bandwidth: Some(BandwidthSteps::constant(0.0)), ..sound.clone() },
             "link_bandwidth",
