@@ -440,7 +440,7 @@ pub struct Demo {
     /// Folder of JPEG and PNG files to send; without it a few that the program draws itself
     #[arg(long, value_name = "DIR")]
     pub images: Option<PathBuf>,
-    /// A torchvision ResNet-50 checkpoint (safetensors)
+    /// A torchvision ResNet-50 checkpoint (safetensors, or .pth as torch.save writes it)
     #[arg(long, value_name = "FILE")]
     pub weights: Option<PathBuf>,
     /// Seed of everything that is drawn

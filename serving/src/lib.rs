@@ -19,6 +19,7 @@ mod metrics;
 mod pod;
 mod pool;
 pub mod proxy;
+pub mod saved;
 mod serve;
 mod slots;
 pub mod stage;

@@ -12,7 +12,9 @@
 //! generators", 2014), all integers modulo 2^64; scale and offset depend on the kind of parameter
 //! (He-uniform for convolutions), so that activations neither vanish nor explode over the 53 layers.
 
-use safetensors::{Dtype, SafeTensors, tensor::Metadata};
+use crate::saved::{Saved, Stored};
+use safetensors::SafeTensors;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// The parameters of a ResNet-50, under torchvision's names.
@@ -20,18 +22,16 @@ use std::path::{Path, PathBuf};
 pub enum Weights {
     /// The formula weights.
     Formula,
-    /// A checkpoint in safetensors.
+    /// A checkpoint.
     Checkpoint(Checkpoint),
 }
 
-/// A safetensors file, read and its header checked.
+/// A file of safetensors or of `torch.save`, read, and where its tensors are.
 #[derive(Debug)]
 pub struct Checkpoint {
     path: PathBuf,
     bytes: Vec<u8>,
-    /// Where the tensors begin in `bytes`.
-    start: usize,
-    metadata: Metadata,
+    tensors: BTreeMap<String, Stored>,
 }
 
 /// What is wrong with a weights file.
@@ -45,12 +45,12 @@ pub enum WeightsError {
         /// Why not.
         source: std::io::Error,
     },
-    /// It is not a whole safetensors file.
-    #[error("the weights {} are not a whole safetensors file: {why}", path.display())]
+    /// It is no whole file of a format that is read here.
+    #[error("the weights {}: {why}", path.display())]
     Format {
         /// The file.
         path: PathBuf,
-        /// What its header breaks.
+        /// What it breaks.
         why: String,
     },
     /// A parameter is missing, or not what torchvision's ResNet-50 has under that name.
@@ -69,7 +69,7 @@ impl Weights {
     /// The checkpoint at `path`, or the formula weights without one.
     ///
     /// # Errors
-    /// The file cannot be read, or is not a whole safetensors file.
+    /// The file cannot be read, or is no whole file of safetensors or `torch.save`.
     pub fn open(path: Option<&Path>) -> Result<Weights, WeightsError> {
         let Some(path) = path else { return Ok(Weights::Formula) };
         let path = path.to_path_buf();
@@ -77,12 +77,11 @@ impl Weights {
             Ok(bytes) => bytes,
             Err(source) => return Err(WeightsError::Unreadable { path, source }),
         };
-        match SafeTensors::read_metadata(&bytes) {
-            // 8 bytes of header length, the header, the tensors.
-            Ok((header, metadata)) => {
-                Ok(Weights::Checkpoint(Checkpoint { path, bytes, start: 8 + header, metadata }))
-            }
-            Err(error) => Err(WeightsError::Format { path, why: error.to_string() }),
+        // What a file is shows in its first bytes, whatever its name.
+        let tensors = if Saved::begins(&bytes) { pth(&bytes) } else { safetensors(&bytes) };
+        match tensors {
+            Ok(tensors) => Ok(Weights::Checkpoint(Checkpoint { path, bytes, tensors })),
+            Err(why) => Err(WeightsError::Format { path, why }),
         }
     }
 
@@ -104,21 +103,36 @@ impl Weights {
 
 impl Checkpoint {
     fn parameter(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, String> {
-        let info = self.metadata.info(name).ok_or("missing; torchvision's ResNet-50 has it")?;
-        if info.dtype != Dtype::F32 {
-            return Err(format!("has type {:?}; save it as float32", info.dtype));
+        let stored = self.tensors.get(name).ok_or("missing; torchvision's ResNet-50 has it")?;
+        if stored.shape != shape {
+            return Err(format!("has shape {:?}, expected {shape:?}", stored.shape));
         }
-        if info.shape != shape {
-            return Err(format!("has shape {:?}, expected {shape:?}", info.shape));
-        }
-        let (from, to) = info.data_offsets;
-        let (elements, _) = self.bytes[self.start + from..self.start + to].as_chunks::<4>();
-        let values: Vec<f32> = elements.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+        let values = stored.values(&self.bytes)?;
         match values.iter().position(|value| !value.is_finite()) {
             Some(index) => Err(format!("element {index} is {}", values[index])),
             None => Ok(values),
         }
     }
+}
+
+/// The tensors of a file of `torch.save`.
+fn pth(file: &[u8]) -> Result<BTreeMap<String, Stored>, String> {
+    match Saved::read(file).map_err(|error| error.to_string())? {
+        Saved::Tensors(tensors) => Ok(tensors),
+        Saved::Tensor(_) => Err("it is one tensor, no state dict".into()),
+    }
+}
+
+/// The tensors of a safetensors file: 8 bytes of header length, the header, the values.
+fn safetensors(file: &[u8]) -> Result<BTreeMap<String, Stored>, String> {
+    let (header, metadata) = SafeTensors::read_metadata(file)
+        .map_err(|error| format!("neither torch.save nor a whole safetensors file: {error}"))?;
+    let start = 8 + header;
+    let stored = metadata.tensors().into_iter().map(|(name, info)| {
+        let (from, to) = info.data_offsets;
+        (name, Stored::dense(info.dtype, info.shape.clone(), start + from..start + to))
+    });
+    Ok(stored.collect())
 }
 
 /// The formula weights of one parameter, row-major.

@@ -5,24 +5,53 @@ use splitscale_serving::engine::weights::{Weights, WeightsError, formula};
 use std::path::{Path, PathBuf};
 
 /// Writes a checkpoint of (name, type, shape, bytes).
-fn write(path: &Path, tensors: &[(String, Dtype, Vec<usize>, Vec<u8>)]) {
+pub(crate) fn write(path: &Path, tensors: &[(String, Dtype, Vec<usize>, Vec<u8>)]) {
     let views = tensors
         .iter()
         .map(|(name, dtype, shape, bytes)| (name, TensorView::new(*dtype, shape.clone(), bytes).unwrap()));
     std::fs::write(path, serialize(views, None).unwrap()).unwrap();
 }
 
-fn float32(name: &str, shape: &[usize]) -> (String, Dtype, Vec<usize>, Vec<u8>) {
+pub(crate) fn float32(name: &str, shape: &[usize]) -> (String, Dtype, Vec<usize>, Vec<u8>) {
     let bytes = formula(name, shape).into_iter().flat_map(f32::to_le_bytes).collect();
     (name.into(), Dtype::F32, shape.to_vec(), bytes)
+}
+
+/// Names and shapes of all parameters of ResNet-50.
+#[cfg(feature = "torch")]
+pub(crate) fn parameters() -> Vec<(String, Vec<usize>)> {
+    let mut list = Vec::new();
+    let mut conv = |conv: String, norm: String, shape: [usize; 4]| {
+        list.push((format!("{conv}.weight"), shape.to_vec()));
+        for kind in ["weight", "bias", "running_mean", "running_var"] {
+            list.push((format!("{norm}.{kind}"), vec![shape[0]]));
+        }
+    };
+    conv("conv1".into(), "bn1".into(), [64, 3, 7, 7]);
+    let mut inputs = 64;
+    for (layer, blocks, width) in [(1, 3, 64), (2, 4, 128), (3, 6, 256), (4, 3, 512)] {
+        for block in 0..blocks {
+            let name = |part: &str| format!("layer{layer}.{block}.{part}");
+            conv(name("conv1"), name("bn1"), [width, inputs, 1, 1]);
+            conv(name("conv2"), name("bn2"), [width, width, 3, 3]);
+            conv(name("conv3"), name("bn3"), [4 * width, width, 1, 1]);
+            if block == 0 {
+                conv(name("downsample.0"), name("downsample.1"), [4 * width, inputs, 1, 1]);
+            }
+            inputs = 4 * width;
+        }
+    }
+    list.extend([("fc.weight".into(), vec![1000, 2048]), ("fc.bias".into(), vec![1000])]);
+    list
 }
 
 fn checkpoint(folder: &Path) -> PathBuf {
     let path = folder.join("checkpoint.safetensors");
     let mut infinite = float32("bn1.bias", &[64]);
     infinite.3[4..8].copy_from_slice(&f32::INFINITY.to_le_bytes());
-    let half = ("fc.bias".to_string(), Dtype::F16, vec![1000], vec![0; 2000]);
-    write(&path, &[float32("conv1.weight", &[64, 3, 7, 7]), infinite, half]);
+    let flags = ("fc.bias".to_string(), Dtype::BOOL, vec![1000], vec![0; 1000]);
+    let half = ("bn1.weight".to_string(), Dtype::F16, vec![64], [0x00, 0x3e].repeat(64));
+    write(&path, &[float32("conv1.weight", &[64, 3, 7, 7]), infinite, half, flags]);
     path
 }
 
@@ -32,6 +61,7 @@ fn a_checkpoint_gives_back_what_was_saved() {
     let weights = Weights::open(Some(&checkpoint(folder.path()))).unwrap();
     let shape = [64, 3, 7, 7];
     assert_eq!(weights.parameter("conv1.weight", &shape).unwrap(), formula("conv1.weight", &shape));
+    assert_eq!(weights.parameter("bn1.weight", &[64]).unwrap(), [1.5; 64]);
 }
 
 #[test]
@@ -46,7 +76,7 @@ fn unfit_checkpoints_name_the_file_and_the_parameter() {
     };
     assert!(refused("layer1.0.conv1.weight", &[64, 64, 1, 1]).contains("missing"));
     assert!(refused("conv1.weight", &[64, 3, 3, 3]).contains("shape [64, 3, 7, 7], expected [64, 3, 3, 3]"));
-    assert!(refused("fc.bias", &[1000]).contains("F16"));
+    assert!(refused("fc.bias", &[1000]).contains("BOOL"));
     assert!(refused("bn1.bias", &[64]).contains("element 1 is inf"));
 
     let bytes = std::fs::read(&path).unwrap();
@@ -88,35 +118,16 @@ mod libtorch {
         file
     }
 
-    /// Names and shapes of everything that A holds when the cut follows layer1.
-    fn parameters_of_a() -> Vec<(String, Vec<usize>)> {
-        let mut list = Vec::new();
-        let mut conv = |conv: String, norm: String, shape: [usize; 4]| {
-            list.push((format!("{conv}.weight"), shape.to_vec()));
-            for kind in ["weight", "bias", "running_mean", "running_var"] {
-                list.push((format!("{norm}.{kind}"), vec![shape[0]]));
-            }
-        };
-        conv("conv1".into(), "bn1".into(), [64, 3, 7, 7]);
-        for block in 0..3 {
-            let name = |part: &str| format!("layer1.{block}.{part}");
-            let inputs = if block == 0 { 64 } else { 256 };
-            conv(name("conv1"), name("bn1"), [64, inputs, 1, 1]);
-            conv(name("conv2"), name("bn2"), [64, 64, 3, 3]);
-            conv(name("conv3"), name("bn3"), [256, 64, 1, 1]);
-            if block == 0 {
-                conv(name("downsample.0"), name("downsample.1"), [256, 64, 1, 1]);
-            }
-        }
-        list
-    }
-
     #[test]
     fn a_checkpoint_computes_as_its_parameters_say() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("half.safetensors");
-        let mut tensors: Vec<_> =
-            parameters_of_a().iter().map(|(name, shape)| float32(name, shape)).collect();
+        let of_a = |name: &str| ["conv1", "bn1", "layer1"].contains(&name.split('.').next().unwrap());
+        let mut tensors: Vec<_> = parameters()
+            .iter()
+            .filter(|(name, _)| of_a(name))
+            .map(|(name, shape)| float32(name, shape))
+            .collect();
         let from_file = EngineConfig {
             network: Network::Resnet50 { cut: Cut::Layer1, weights: Some(path.clone()) },
             ..config(Half::A, Cut::Layer1)

@@ -111,8 +111,10 @@ fn photos_become_the_golden_crops() {
 #[cfg(feature = "torch")]
 mod network {
     use super::*;
+    use crate::engine::{float32, parameters, write};
+    use crate::pth;
     use splitscale_serving::engine::libtorch::{self, Libtorch};
-    use splitscale_serving::engine::{Choice, Cut, Engine, EngineConfig, Half};
+    use splitscale_serving::engine::{Choice, Cut, Engine, EngineConfig, Half, Network};
     use splitscale_serving::wire::format::{Format, pack, unpack};
 
     /// The bound on the relative difference.
@@ -163,6 +165,35 @@ mod network {
                     (f64::from(answer.logit) - theirs[top as usize]).abs() < BOUND * theirs[top as usize]
                 );
             }
+        }
+    }
+
+    #[test]
+    fn a_checkpoint_gives_the_same_logits_in_every_format() {
+        let Some(folder) = shared("golden") else { return };
+        let (photo, crop) = PHOTOS[0];
+        let input = libtorch::input(&golden_crop(&folder, crop)).unwrap();
+        // Neither name nor ending says what a file is.
+        let scratch = tempfile::tempdir().unwrap();
+        let file = scratch.path().join("resnet50");
+        let logits = || {
+            let of = |half| {
+                let network = Network::Resnet50 { cut: Cut::Layer2, weights: Some(file.clone()) };
+                let config = EngineConfig { network, ..EngineConfig::resnet50(half, Cut::Layer2) };
+                Libtorch::load(&config).unwrap().engine()
+            };
+            libtorch::values(&of(Half::B).forward(&of(Half::A).forward(&input).unwrap()).unwrap()).unwrap()
+        };
+        let tensors: Vec<_> = parameters().iter().map(|(name, shape)| float32(name, shape)).collect();
+        write(&file, &tensors);
+        let safetensors = logits();
+        let wide: Vec<f64> = safetensors.iter().map(|v| f64::from(*v)).collect();
+        assert!(relative(&wide, &floats(&golden(&folder)["images"][photo]["logits"])) < BOUND);
+        let tensors: Vec<_> =
+            tensors.into_iter().map(|(name, _, shape, bytes)| (name, shape, bytes)).collect();
+        for legacy in [false, true] {
+            std::fs::write(&file, pth::state_dict(&tensors, legacy)).unwrap();
+            assert!(logits() == safetensors, "legacy: {legacy}");
         }
     }
 

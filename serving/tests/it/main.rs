@@ -8,6 +8,8 @@ mod golden;
 mod images;
 mod pipeline;
 mod pods;
+mod pth;
 mod routes;
 mod several;
+mod saved;
 mod trouble;
