@@ -69,15 +69,16 @@ impl Libtorch {
             }
         };
         // One pass tells what comes out, and that the input fits.
-        let out = tch::no_grad(|| layers.forward(&decode(&input, &Activation::zeros(&input))?))?;
-        let [1, shape @ ..] = &out.size()[..] else {
-            let why = format!(
-                "one input of {input:?} gives {:?}, not one output; trace it with a batch of 1",
-                out.size()
-            );
-            return Err(EngineError::Failed(why));
-        };
-        let out: Vec<usize> = shape.iter().map(|size| *size as usize).collect();
+        let out = tch::no_grad(|| layers.forward(&decode(&input, &Activation::zeros(&input))?))
+            .and_then(|out| outcome(config.half, &out))
+            .map_err(|error| match &config.network {
+                Network::Module { file, .. } => EngineError::Failed(format!(
+                    "{}, as half {:?} on one input of {input:?}: {error}",
+                    file.display(),
+                    config.half
+                )),
+                Network::Resnet50 { .. } => error,
+            })?;
         if let (Half::B, Some(labels)) = (config.half, &config.labels)
             && out != [labels.len()]
         {
@@ -130,13 +131,12 @@ impl Layers {
                     let why = "a module computes as it was saved; leave the engine at auto";
                     return Err(EngineError::Failed(why.into()));
                 }
-                let module = CModule::load_on_device(file, device).and_then(|mut module| {
-                    module.f_set_eval()?;
-                    Ok(module)
-                });
-                let module = module.map_err(|error| {
-                    EngineError::Failed(format!("{}: not a TorchScript module: {error}", file.display()))
+                let mut module = CModule::load_on_device(file, device).map_err(|error| {
+                    let why = failed(error);
+                    EngineError::Failed(format!("{}: not a TorchScript module: {why}", file.display()))
                 })?;
+                // A frozen module knows no modes any more, and was frozen in this one.
+                let _ = module.f_set_eval();
                 return Ok(("module", Layers::Module(Arc::new(module), device)));
             }
         };
@@ -326,6 +326,21 @@ pub fn values(tensor: &Tensor) -> Result<Vec<f32>, EngineError> {
     Ok(values)
 }
 
+/// What one input gives, the batch left out: an activation, or the logits.
+fn outcome(half: Half, output: &Tensor) -> Result<Vec<usize>, EngineError> {
+    let (size, kind) = (output.size(), output.kind());
+    let refused = |why: String| Err(EngineError::Failed(why));
+    match &size[..] {
+        [1, ..] if kind != Kind::Float => refused(format!("it gives {kind:?}s, and Floats travel")),
+        [1, classes] if half == Half::B && *classes > 0 => Ok(vec![*classes as usize]),
+        [1, ..] if half == Half::B => {
+            refused(format!("it gives {size:?}, not one logit a class, [1, CLASSES]"))
+        }
+        [1, shape @ ..] => Ok(shape.iter().map(|size| *size as usize).collect()),
+        _ => refused(format!("it gives {size:?}, and the batch of 1 must come first")),
+    }
+}
+
 /// Index and value of the largest logit, the first of equals.
 fn largest(logits: &[f32]) -> (usize, f32) {
     logits.iter().copied().enumerate().fold(
@@ -346,6 +361,8 @@ fn compute_alone() {
     tch::set_num_threads(1);
 }
 
+/// libtorch's words without its stack.
 pub(super) fn failed(error: TchError) -> EngineError {
-    EngineError::Failed(format!("libtorch: {error}"))
+    let text = error.to_string();
+    EngineError::Failed(format!("libtorch: {}", text.lines().next().unwrap_or_default()))
 }

@@ -6,6 +6,8 @@ mod endings;
 mod engine;
 mod golden;
 mod images;
+#[cfg(feature = "torch")]
+mod modules;
 mod pipeline;
 mod pods;
 mod pth;
