@@ -3,8 +3,13 @@
 //! Levels are published as their integral over time beside the level itself: the difference of two
 //! scrapes over the time between them is the exact mean over that window, however short the peaks were.
 
+mod http;
+mod process;
+
 use std::fmt::Write;
 use std::time::Instant;
+
+pub(crate) use self::http::HttpMeters;
 
 /// A level over time, and the integral of it \[level * s\].
 #[derive(Debug)]
@@ -61,6 +66,11 @@ impl Histogram {
     /// Few buckets, from 100 us to 100 s, each twice the one before: for what only shall be seen.
     pub(crate) fn short() -> Self {
         Histogram::from(std::iter::successors(Some(1e-4), |s| (*s < 100.0).then_some(s * 2.0)).collect())
+    }
+
+    /// The buckets that OpenTelemetry asks of an HTTP server (semantic conventions 1.23 and later).
+    pub(crate) fn http() -> Self {
+        Histogram::from(vec![0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0])
     }
 
     fn from(upper_s: Vec<f64>) -> Self {

@@ -211,7 +211,8 @@ impl Proxy {
 
     /// The proxy's routes.
     pub fn app(&self) -> Router {
-        finish_routes(routes::routes().with_state(self.clone()))
+        let proxy = self.clone();
+        finish_routes(routes::routes().with_state(self.clone()), move |text| routes::expose(text, &proxy))
     }
 
     /// Ends every transfer, the waiting ones too, as failed, and every listener when it has heard so.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
+use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::Response;
@@ -18,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower_http::timeout::RequestBodyTimeoutLayer;
 
+use crate::metrics::{Exposition, HttpMeters};
 use crate::wire::{Failure, Problem, REQUEST_ID, request_id};
 
 /// Longest that a client may take over the head of a request, and a connection may idle.
@@ -29,6 +31,9 @@ const BODY_PAUSE_LIMIT: Duration = Duration::from_secs(30);
 const IDLE_LIMIT: Duration = Duration::from_secs(20);
 /// Pause after a connection that could not be accepted, as where there are no more file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Media type of what `/metrics` says.
+const EXPOSITION_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Why a server could not start, or ended otherwise than asked.
 #[derive(Debug, thiserror::Error)]
@@ -57,9 +62,23 @@ pub struct Ending {
     pub grace: Duration,
 }
 
-/// Routes and answers that all servers share.
-pub(crate) fn finish_routes(routes: Router) -> Router {
+/// Routes and answers that all servers share; `expose` says what this one counts.
+pub(crate) fn finish_routes(
+    routes: Router,
+    expose: impl Fn(&mut Exposition) + Clone + Send + Sync + 'static,
+) -> Router {
+    let meters = HttpMeters::default();
+    let metrics = {
+        let meters = meters.clone();
+        async move || {
+            let mut text = Exposition::default();
+            expose(&mut text);
+            meters.expose(&mut text);
+            ([(CONTENT_TYPE, EXPOSITION_TYPE)], text.finish())
+        }
+    };
     routes
+        .route("/metrics", get(metrics))
         .route("/livez", get(|| async { "ok\n" }))
         .route("/v2/health/live", get(|| async { "ok\n" }))
         .fallback(|| async { Problem(Failure::new(StatusCode::NOT_FOUND, "no such route")) })
@@ -68,6 +87,7 @@ pub(crate) fn finish_routes(routes: Router) -> Router {
         })
         .layer(RequestBodyTimeoutLayer::new(BODY_PAUSE_LIMIT))
         .layer(middleware::from_fn(name))
+        .layer(middleware::from_fn_with_state(meters, HttpMeters::time))
 }
 
 /// Gives a request its name where it has none, and the answer the same.

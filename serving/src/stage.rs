@@ -171,10 +171,13 @@ impl StageServer {
             .route("/set_pods", post(set_pods))
             .route("/use_pods", post(use_pods))
             .route("/pods", get(pods))
-            .route("/metrics", get(metrics))
             .route("/readyz", get(readyz))
             .route("/v2/health/ready", get(readyz));
-        finish_routes(routes.with_state(self.clone()))
+        let pool = Arc::clone(&self.pool);
+        finish_routes(routes.with_state(self.clone()), move |text| {
+            let depth = pool.depth(Instant::now());
+            pool.read(|state, meters| exposition::expose(text, state, meters, depth));
+        })
     }
 
     /// Waits until a pod is ready.
@@ -287,9 +290,4 @@ async fn readyz(State(stage): State<StageServer>) -> Result<&'static str, Proble
     }
     let why = stage.pool.last_error().unwrap_or_else(|| format!("{} are starting", counts.starting));
     Err(Failure::unavailable(format!("no pod is ready: {why}")).into())
-}
-
-async fn metrics(State(stage): State<StageServer>) -> String {
-    let depth = stage.pool.depth(Instant::now());
-    stage.pool.read(|state, meters| exposition::expose(state, meters, depth))
 }

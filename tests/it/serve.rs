@@ -62,6 +62,16 @@ pub(crate) fn line(folder: &Path, stages: &str, proxy: &str, a: &str) -> [Server
     [b, proxy, a]
 }
 
+/// Posts an image, which an emulated engine does not look at, as a form.
+pub(crate) async fn send_image(url: &str, headers: &[(&'static str, &str)]) -> reqwest::Response {
+    let form = reqwest::multipart::Form::new().part("file", reqwest::multipart::Part::bytes(&b"image"[..]));
+    let mut request = reqwest::Client::new().post(url).multipart(form);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    request.send().await.expect("an answer")
+}
+
 #[test]
 fn an_emulated_pipeline_is_measured_as_a_real_one_and_says_what_it_is() {
     let folder = TempDir::new().unwrap();

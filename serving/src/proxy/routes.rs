@@ -40,7 +40,6 @@ pub(super) fn routes() -> Router<Proxy> {
         .route("/credits/release", post(release))
         .route("/slots", get(slots))
         .route("/events", get(listen))
-        .route("/metrics", get(metrics))
         .route("/readyz", get(readyz))
         .route("/v2/health/ready", get(readyz))
 }
@@ -207,12 +206,12 @@ fn message(text: &str) -> Json<Value> {
     Json(json!({ "message": text }))
 }
 
-async fn metrics(State(proxy): State<Proxy>) -> String {
+/// Adds what the proxy counts.
+pub(super) fn expose(text: &mut Exposition, proxy: &Proxy) {
     let inner = proxy.lock();
     let now = Instant::now();
     let of_stage = [("stage", "proxy")];
     let of_queue = [("queue", "proxy")];
-    let mut text = Exposition::default();
     text.metric("split_requests_total", "counter", "Activations that came to the proxy.")
         .sample(&of_stage, inner.requests as f64);
     text.metric(
@@ -282,5 +281,4 @@ async fn metrics(State(proxy): State<Proxy>) -> String {
     .histogram(&[], &inner.duration);
     text.metric("split_build_info", "gauge", "The version that runs.")
         .sample(&[("version", env!("CARGO_PKG_VERSION"))], 1.0);
-    text.finish()
 }

@@ -8,11 +8,10 @@ use crate::metrics::Exposition;
 use crate::pool::{Meters, Refusal};
 use crate::wire::{PodState, PodsState};
 
-pub(super) fn expose(state: &PodsState, meters: &Meters, depth: f64) -> String {
+pub(super) fn expose(text: &mut Exposition, state: &PodsState, meters: &Meters, depth: f64) {
     let now = Instant::now();
     let stage = if state.stage == Stage::A { "a" } else { "b" };
     let of_stage = [("stage", stage)];
-    let mut text = Exposition::default();
     text.metric("split_requests_total", "counter", "Requests that came to the stage.")
         .sample(&of_stage, meters.requests as f64);
     text.metric(
@@ -73,7 +72,7 @@ pub(super) fn expose(state: &PodsState, meters: &Meters, depth: f64) -> String {
     for (pod, cpu_s) in &meters.cpu_s {
         text.sample(&[("stage", stage), ("pod", &pod.to_string())], *cpu_s);
     }
-    expose_pods(&mut text, stage, state);
+    expose_pods(text, stage, state);
     text.metric(
         "split_build_info",
         "gauge",
@@ -90,7 +89,6 @@ pub(super) fn expose(state: &PodsState, meters: &Meters, depth: f64) -> String {
         ],
         1.0,
     );
-    text.finish()
 }
 
 /// One series a pod that there is; those of pods that have ended are gone.

@@ -1,0 +1,69 @@
+//! What the process itself takes, under the names that every Prometheus client gives it.
+
+use std::fs;
+use std::time::Duration;
+
+use rustix::param::{clock_ticks_per_second, page_size};
+use rustix::time::{ClockId, clock_gettime};
+
+use super::Exposition;
+
+/// Adds what the system tells; where there is no `/proc`, the CPU time alone.
+pub(super) fn expose(text: &mut Exposition) {
+    let clock = |id| Duration::try_from(clock_gettime(id)).unwrap_or_default().as_secs_f64();
+    text.metric("process_cpu_seconds_total", "counter", "CPU time of the process, user and system.")
+        .sample(&[], clock(ClockId::ProcessCPUTime));
+    if let Ok(descriptors) = fs::read_dir("/proc/self/fd") {
+        // One of them is that of the reading.
+        text.metric("process_open_fds", "gauge", "Open file descriptors.")
+            .sample(&[], descriptors.count().saturating_sub(1) as f64);
+    }
+    if let Some(Stat { start_ticks, resident_pages }) = Stat::read() {
+        text.metric("process_resident_memory_bytes", "gauge", "Memory of the process that is in RAM.")
+            .sample(&[], resident_pages as f64 * page_size() as f64);
+        if let Some(uptime_s) = uptime_s() {
+            let age_s = uptime_s - start_ticks as f64 / clock_ticks_per_second() as f64;
+            text.metric("process_start_time_seconds", "gauge", "Unix time at which the process started.")
+                .sample(&[], clock(ClockId::Realtime) - age_s);
+        }
+    }
+}
+
+/// Time since the machine started.
+fn uptime_s() -> Option<f64> {
+    fs::read_to_string("/proc/uptime").ok()?.split_whitespace().next()?.parse().ok()
+}
+
+/// What is wanted of `/proc/self/stat`.
+#[derive(Debug, PartialEq, Eq)]
+struct Stat {
+    /// Since the machine started.
+    start_ticks: u64,
+    resident_pages: u64,
+}
+
+impl Stat {
+    fn read() -> Option<Stat> {
+        Stat::parse(&fs::read_to_string("/proc/self/stat").ok()?)
+    }
+
+    /// Fields 22 and 24, counted from 1 (proc_pid_stat(5)); field 2, the name, may hold anything.
+    fn parse(text: &str) -> Option<Stat> {
+        let (_, after_name) = text.rsplit_once(')')?;
+        let field = |number: usize| after_name.split_whitespace().nth(number - 3)?.parse().ok();
+        Some(Stat { start_ticks: field(22)?, resident_pages: field(24)? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stat_line_is_read_whatever_the_process_is_called() {
+        let line =
+            "7 (a) b (c) S 1 7 7 0 -1 4194304 5 6 7 8 9 10 11 12 20 0 3 0 2211 999 1234 18446744073709551615";
+        assert_eq!(Stat::parse(line), Some(Stat { start_ticks: 2211, resident_pages: 1234 }));
+        assert_eq!(Stat::parse("7 (a) S 1"), None);
+    }
+}
