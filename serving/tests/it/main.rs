@@ -12,6 +12,6 @@ mod pipeline;
 mod pods;
 mod pth;
 mod routes;
-mod several;
 mod saved;
+mod several;
 mod trouble;
