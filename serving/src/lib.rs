@@ -16,6 +16,7 @@ pub mod collect;
 mod events;
 pub mod load;
 mod metrics;
+mod openapi;
 mod pod;
 mod pool;
 pub mod proxy;

@@ -14,7 +14,7 @@
 //! | `POST /set_b` | `{"b": ["http://HOST:PORT", ...]}`: the B there are from now on |
 //! | `GET /responses`, `/response_count`, `/request_count` | responses since the clearing; how many; activations waiting for a slot |
 //! | `GET /events` | WebSocket of [`Event`](crate::wire::Event) |
-//! | `GET /slots`, `/metrics`, `/livez`, `/readyz` | |
+//! | `GET /slots`, `/metrics`, `/livez`, `/readyz`, `/docs`, `/openapi.json` | |
 
 mod balance;
 mod carrier;
@@ -211,8 +211,7 @@ impl Proxy {
 
     /// The proxy's routes.
     pub fn app(&self) -> Router {
-        let proxy = self.clone();
-        finish_routes(routes::routes().with_state(self.clone()), move |text| routes::expose(text, &proxy))
+        finish_routes(routes::routes(), self.clone())
     }
 
     /// Ends every transfer, the waiting ones too, as failed, and every listener when it has heard so.

@@ -4,12 +4,11 @@ use std::future::Future;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::Response;
-use axum::routing::get;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -20,6 +19,7 @@ use tokio_util::task::TaskTracker;
 use tower_http::timeout::RequestBodyTimeoutLayer;
 
 use crate::metrics::{Exposition, HttpMeters};
+use crate::openapi::{Api, does};
 use crate::wire::{Failure, Problem, REQUEST_ID, request_id};
 
 /// Longest that a client may take over the head of a request, and a connection may idle.
@@ -62,25 +62,48 @@ pub struct Ending {
     pub grace: Duration,
 }
 
-/// Routes and answers that all servers share; `expose` says what this one counts.
-pub(crate) fn finish_routes(
-    routes: Router,
-    expose: impl Fn(&mut Exposition) + Clone + Send + Sync + 'static,
-) -> Router {
+/// What every server says of itself.
+pub(crate) trait Server: Clone + Send + Sync + 'static {
+    /// Fails where it should get no requests.
+    fn ready(&self) -> Result<(), Failure>;
+
+    /// Adds what it counts.
+    fn expose(&self, text: &mut Exposition);
+}
+
+/// Adds the routes and answers that all servers share.
+pub(crate) fn finish_routes<S: Server>(api: Api<S>, server: S) -> Router {
     let meters = HttpMeters::default();
     let metrics = {
         let meters = meters.clone();
-        async move || {
+        async move |State(server): State<S>| {
             let mut text = Exposition::default();
-            expose(&mut text);
+            server.expose(&mut text);
             meters.expose(&mut text);
             ([(CONTENT_TYPE, EXPOSITION_TYPE)], text.finish())
         }
     };
+    let live = async || "ok\n";
+    let ready = async |State(server): State<S>| server.ready().map(|()| "ready\n").map_err(Problem);
+    let lives = || does("Tell whether the process lives.").gives_text("text/plain", "It does.");
+    let readies = || {
+        let it = does("Tell whether it takes requests; a full queue does not matter.");
+        it.gives_text("text/plain", "It does.").problems(&[503])
+    };
+    let exposes = does("Tell what was counted and measured, in the Prometheus text format 0.0.4.");
+    let routes = api
+        .get(
+            "/metrics",
+            metrics,
+            exposes.gives_text("text/plain", "The metrics; docs/metrics.md defines them."),
+        )
+        .get("/livez", live, lives())
+        .get("/readyz", ready, readies())
+        .get("/v2/health/live", live, lives())
+        .get("/v2/health/ready", ready, readies())
+        .finish();
     routes
-        .route("/metrics", get(metrics))
-        .route("/livez", get(|| async { "ok\n" }))
-        .route("/v2/health/live", get(|| async { "ok\n" }))
+        .with_state(server)
         .fallback(|| async { Problem(Failure::new(StatusCode::NOT_FOUND, "no such route")) })
         .method_not_allowed_fallback(|| async {
             Problem(Failure::new(StatusCode::METHOD_NOT_ALLOWED, "this route does not take this method"))

@@ -7,7 +7,7 @@
 //! | `POST /complete` | | activation in, class out |
 //! | `POST /set_pods`, `/use_pods` | start or drain pods; use only so many of the ready ones, until the next `/set_pods` | same |
 //! | `POST /credits` | | a place in the queue for what will come |
-//! | `GET /pods`, `/metrics`, `/livez`, `/readyz`, `/v2/health/live`, `/v2/health/ready` | | same |
+//! | `GET /pods`, `/metrics`, `/livez`, `/readyz`, `/v2/health/live`, `/v2/health/ready`, `/docs`, `/openapi.json` | | same |
 
 mod a;
 mod b;
@@ -22,7 +22,6 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
 use axum::http::StatusCode;
-use axum::routing::{get, post};
 use axum::{Json, Router};
 use splitscale_spec::{Invalid, Stage};
 use tokio::net::TcpListener;
@@ -31,9 +30,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admission::{Admission, QueueBound};
 use crate::engine::{About, EngineError, EngineFactory};
+use crate::metrics::Exposition;
+use crate::openapi::does;
 use crate::pod::{Job, Served, Work};
 use crate::pool::Pool;
-use crate::serve::{Ending, ServeError, finish_routes, http_client, serve, within_grace};
+use crate::serve::{Ending, ServeError, Server, finish_routes, http_client, serve, within_grace};
 use crate::wire::format::Format;
 use crate::wire::{Failure, PodCount, PodsState, Problem, check_count, parse};
 
@@ -163,21 +164,22 @@ impl StageServer {
 
     /// The stage's routes.
     pub fn app(&self) -> Router {
-        let routes = match self.pool.stage {
+        let api = match self.pool.stage {
             Stage::A => a::routes(),
             Stage::B => b::routes(),
         };
-        let routes = routes
-            .route("/set_pods", post(set_pods))
-            .route("/use_pods", post(use_pods))
-            .route("/pods", get(pods))
-            .route("/readyz", get(readyz))
-            .route("/v2/health/ready", get(readyz));
-        let pool = Arc::clone(&self.pool);
-        finish_routes(routes.with_state(self.clone()), move |text| {
-            let depth = pool.depth(Instant::now());
-            pool.read(|state, meters| exposition::expose(text, state, meters, depth));
-        })
+        let [sets, uses] =
+            ["Start or drain pods.", "Use only so many of the ready pods, until the next /set_pods."].map(
+                |summary| {
+                    does(summary).takes::<PodCount>().gives::<PodsState>("The pods.").problems(&[400, 413])
+                },
+            );
+        let api = api.post("/set_pods", set_pods, sets).post("/use_pods", use_pods, uses).get(
+            "/pods",
+            pods,
+            does("Tell the pods.").gives::<PodsState>("The pods."),
+        );
+        finish_routes(api, self.clone())
     }
 
     /// Waits until a pod is ready.
@@ -220,6 +222,25 @@ impl StageServer {
 
     fn about(&self) -> &About {
         self.pool.factory.about()
+    }
+}
+
+impl Server for StageServer {
+    fn ready(&self) -> Result<(), Failure> {
+        if self.stopping.is_cancelled() {
+            return Err(Failure::unavailable("it is shutting down"));
+        }
+        let counts = *self.pool.counts().borrow();
+        if counts.ready > 0 {
+            return Ok(());
+        }
+        let why = self.pool.last_error().unwrap_or_else(|| format!("{} are starting", counts.starting));
+        Err(Failure::unavailable(format!("no pod is ready: {why}")))
+    }
+
+    fn expose(&self, text: &mut Exposition) {
+        let depth = self.pool.depth(Instant::now());
+        self.pool.read(|state, meters| exposition::expose(text, state, meters, depth));
     }
 }
 
@@ -278,16 +299,4 @@ async fn use_pods(
 
 async fn pods(State(stage): State<StageServer>) -> Json<PodsState> {
     Json(stage.pool.read(|state, _| state.clone()))
-}
-
-async fn readyz(State(stage): State<StageServer>) -> Result<&'static str, Problem> {
-    if stage.stopping.is_cancelled() {
-        return Err(Failure::unavailable("it is shutting down").into());
-    }
-    let counts = *stage.pool.counts().borrow();
-    if counts.ready > 0 {
-        return Ok("ready\n");
-    }
-    let why = stage.pool.last_error().unwrap_or_else(|| format!("{} are starting", counts.starting));
-    Err(Failure::unavailable(format!("no pod is ready: {why}")).into())
 }

@@ -12,6 +12,7 @@
 pub(crate) mod envelope;
 mod failure;
 pub mod format;
+mod names;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -20,12 +21,13 @@ use axum::body::Bytes;
 use axum::extract::Query;
 use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 use splitscale_spec::{Encoding, PodPhase, Stage, Status};
 
 pub use self::failure::Failure;
-pub(crate) use self::failure::Problem;
+pub(crate) use self::failure::{Problem, ProblemDocument};
 
 /// Name of a request, kept from end to end; A makes one up where the client gave none.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -52,7 +54,7 @@ pub const ACTIVATION_BYTES_MAX: usize = 64 << 20;
 
 /// One request's time in one stage. The phases are differences of consecutive instants of one monotonic
 /// clock, so they sum to the residence in the stage exactly.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct StageTimes {
     /// Which pod served it.
     pub pod: u32,
@@ -107,7 +109,7 @@ impl StageTimes {
 }
 
 /// What B answers to an activation.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TailAnswer {
     /// Index of the most likely class.
     pub class_id: u32,
@@ -122,7 +124,7 @@ pub struct TailAnswer {
 }
 
 /// What A answers to `/predict`, in the original's fields.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Prediction {
     /// Index of the most likely class.
     pub class_id: u32,
@@ -146,13 +148,14 @@ pub struct Prediction {
 }
 
 /// How one request went through the whole pipeline; `/responses` lists these and `/events` pushes them.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PipelineAnswer {
     /// Name of the request.
     pub request_id: String,
     /// Which clearing of the responses it belongs to: the one in force when it came to the proxy.
     pub epoch: u64,
     /// `answered` or `failed`.
+    #[schemars(schema_with = "names::statuses")]
     pub status: Status,
     /// What went wrong.
     pub error: Option<String>,
@@ -169,6 +172,7 @@ pub struct PipelineAnswer {
     /// Where the network was cut.
     pub cut: String,
     /// Encoding of the activation.
+    #[schemars(schema_with = "names::encodings")]
     pub encoding: Encoding,
     /// Size of the activation as it travelled \[bytes\].
     pub bytes: u64,
@@ -187,7 +191,7 @@ pub struct PipelineAnswer {
 }
 
 /// One message of the proxy's `/events`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "event", content = "data", rename_all = "snake_case")]
 pub enum Event {
     /// First message of every connection: how things stand.
@@ -207,7 +211,7 @@ pub enum Event {
 }
 
 /// How the proxy's responses stand.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BoardState {
     /// Number of clearings so far.
     pub epoch: u64,
@@ -222,7 +226,7 @@ pub struct BoardState {
 }
 
 /// `GET /slots` of the proxy.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SlotsState {
     /// Transfer slots.
     pub slots: u32,
@@ -242,7 +246,7 @@ pub struct SlotsState {
 }
 
 /// One B of `GET /slots`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BState {
     /// Its base URL.
     pub url: String,
@@ -255,9 +259,10 @@ pub struct BState {
 }
 
 /// `GET /pods` of a stage.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PodsState {
     /// Which stage.
+    #[schemars(schema_with = "names::stages")]
     pub stage: Stage,
     /// Its engine, such as `reference`.
     pub engine: String,
@@ -307,11 +312,12 @@ impl PodsState {
 }
 
 /// One pod of `GET /pods`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PodState {
     /// Number within the stage.
     pub pod: u32,
     /// Where it is in its life.
+    #[schemars(schema_with = "names::phases")]
     pub phase: PodPhase,
     /// Whether it has a request.
     pub busy: bool,
@@ -322,23 +328,25 @@ pub struct PodState {
 }
 
 /// Body of `/set_pods` and `/use_pods`.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PodCount {
     /// Pods.
+    #[schemars(range(min = 1))]
     pub pod_count: u32,
 }
 
 /// Body of `/set_threads`.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ThreadCount {
     /// Transfer slots.
+    #[schemars(range(min = 1))]
     pub thread_count: u32,
 }
 
 /// Body of `/set_b`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BWanted {
     /// `http://HOST:PORT` or `dns://HOST:PORT`, each.
@@ -346,7 +354,7 @@ pub struct BWanted {
 }
 
 /// Body of `/set_bandwidth`: what is absent stays, and null takes the bound away.
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Bandwidths {
     /// Of one slot \[Mbit/s\].
@@ -366,22 +374,30 @@ pub(crate) struct Wait {
 }
 
 /// Body of `/set_queue_threshold`.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct QueueThreshold {
     /// Responses.
+    #[schemars(range(min = 1))]
     pub queue_threshold: u64,
 }
 
+/// What a route of the original answers that has nothing else to say.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Message {
+    /// What was done.
+    pub message: String,
+}
+
 /// Answer of `/response_count` and `/request_count`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Count {
     /// How many.
     pub count: u64,
 }
 
 /// Body of `/credits`: a place is wanted for so many bytes.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreditWanted {
     /// Size of what will come \[bytes\].
@@ -389,7 +405,7 @@ pub struct CreditWanted {
 }
 
 /// Answer of `/credits`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Credit {
     /// To be sent as [`CREDIT`] with what it was asked for.
     pub credit: u64,

@@ -3,45 +3,88 @@
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::{DefaultBodyLimit, Query, State};
+use axum::handler::Handler;
+use axum::http::header::CONTENT_ENCODING;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use axum::{Json, Router};
-use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
-use super::Proxy;
 use super::transfer::Activation;
+use super::{Inner, Proxy};
 use crate::events;
 use crate::metrics::Exposition;
+use crate::openapi::{Api, does, gives_credit, takes_credit_back};
+use crate::serve::Server;
 use crate::wire::envelope::Envelope;
 use crate::wire::{
-    ACTIVATION_BYTES_MAX, BWanted, Bandwidths, CUT, Count, Credit, CreditWanted, Failure, PipelineAnswer,
-    Problem, QueueThreshold, SlotsState, ThreadCount, Wait, check_count, checked_query, parse,
+    ACTIVATION_BYTES_MAX, BWanted, Bandwidths, CREDIT, CUT, Count, Credit, CreditWanted, DEADLINE, ENCODING,
+    Event, Failure, Message, PipelineAnswer, Problem, QueueThreshold, STAGE_A, SlotsState, ThreadCount, Wait,
+    check_count, checked_query, parse,
 };
 
-pub(super) fn routes() -> Router<Proxy> {
-    Router::new()
-        .route("/complete", post(complete).layer(DefaultBodyLimit::max(ACTIVATION_BYTES_MAX)))
-        .route("/set_threads", post(set_threads))
-        .route("/set_bandwidth", post(set_bandwidth))
-        .route("/set_b", post(set_b))
-        .route("/set_queue_threshold", post(set_queue_threshold))
-        .route("/clear_responses", post(clear_responses))
-        .route("/responses", get(responses))
-        .route("/response_count", get(response_count))
-        .route("/request_count", get(request_count))
-        .route("/credits", post(credits))
-        .route("/credits/release", post(release))
-        .route("/slots", get(slots))
-        .route("/events", get(listen))
-        .route("/readyz", get(readyz))
-        .route("/v2/health/ready", get(readyz))
+pub(super) fn routes() -> Api<Proxy> {
+    let completes = does("Queue an activation for a transfer slot; answer at once.")
+        .reads(&[CUT, ENCODING, CONTENT_ENCODING, STAGE_A, DEADLINE, CREDIT])
+        .waits()
+        .takes_activation()
+        .gives_either::<Message, PipelineAnswer>(200, "It is queued; with ?wait=true, how it went.")
+        .fails(&[400, 413, 415, 429, 503])
+        .gives_either::<PipelineAnswer, PipelineAnswer>(502, "With ?wait=true, how it failed.");
+    let counts = |summary| does(summary).gives::<Count>("How many.");
+    let does_so = |summary| does(summary).gives::<Message>("It is done.");
+    let sets_slots = does_so("Set the number of transfer slots, at once and without waiting.");
+    let sets_threshold = does_so("Set at how many responses `queue_threshold_reached` is pushed.");
+    let listens = does("Listen to the events: a WebSocket whose text messages are each an Event.")
+        .gives_status(101, "The WebSocket.")
+        .fails(&[400, 426]);
+    Api::new("splitscale, proxy: a queue, transfer slots, and the responses")
+        .post("/complete", complete.layer(DefaultBodyLimit::max(ACTIVATION_BYTES_MAX)), completes)
+        .post("/set_threads", set_threads, sets_slots.takes::<ThreadCount>().fails(&[400, 413]))
+        .post(
+            "/set_queue_threshold",
+            set_queue_threshold,
+            sets_threshold.takes::<QueueThreshold>().fails(&[400, 413]),
+        )
+        .post(
+            "/set_bandwidth",
+            set_bandwidth,
+            does("Set the bandwidth of a slot, of the link, or of both; null takes a bound away.")
+                .takes::<Bandwidths>()
+                .gives::<SlotsState>("How they stand.")
+                .fails(&[400, 413]),
+        )
+        .post(
+            "/set_b",
+            set_b,
+            does("Set the B that activations go to.")
+                .takes::<BWanted>()
+                .gives::<SlotsState>("How they stand.")
+                .fails(&[400, 413]),
+        )
+        .post("/clear_responses", clear_responses, does_so("Begin a new epoch of responses."))
+        .get(
+            "/responses",
+            responses,
+            does("List the responses since the last clearing, 10 000 at most.")
+                .gives::<Vec<PipelineAnswer>>("The responses."),
+        )
+        .get("/response_count", response_count, counts("Count the responses since the last clearing."))
+        .get("/request_count", request_count, counts("Count the activations that wait for a slot."))
+        .post("/credits", credits, gives_credit())
+        .post("/credits/release", release, takes_credit_back())
+        .get(
+            "/slots",
+            slots,
+            does("Tell the slots, the queue and the responses.").gives::<SlotsState>("How they stand."),
+        )
+        .get("/events", listen, listens)
+        .knows::<Event>()
 }
 
 async fn complete(
@@ -114,17 +157,10 @@ async fn release(
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn readyz(State(proxy): State<Proxy>) -> Result<&'static str, Problem> {
-    if proxy.0.stopping.is_cancelled() {
-        return Err(Failure::unavailable("it is shutting down").into());
-    }
-    Ok("ready\n")
-}
-
 async fn set_threads(
     State(proxy): State<Proxy>,
     body: Result<Bytes, BytesRejection>,
-) -> Result<Json<Value>, Failure> {
+) -> Result<Json<Message>, Failure> {
     let ThreadCount { thread_count } = parse(body)?;
     let slots = check_count("thread_count", thread_count, proxy.0.options.slots_max)?;
     let mut inner = proxy.lock();
@@ -155,7 +191,7 @@ async fn set_b(
 async fn set_queue_threshold(
     State(proxy): State<Proxy>,
     body: Result<Bytes, BytesRejection>,
-) -> Result<Json<Value>, Failure> {
+) -> Result<Json<Message>, Failure> {
     let QueueThreshold { queue_threshold } = parse(body)?;
     if queue_threshold == 0 {
         return Err(Failure::bad("queue_threshold: zero; it takes at least 1"));
@@ -164,7 +200,7 @@ async fn set_queue_threshold(
     Ok(message(&format!("queue threshold set to {queue_threshold}")))
 }
 
-async fn clear_responses(State(proxy): State<Proxy>) -> Json<Value> {
+async fn clear_responses(State(proxy): State<Proxy>) -> Json<Message> {
     proxy.lock().board.clear();
     message("responses cleared")
 }
@@ -202,13 +238,24 @@ async fn listen(
     }))
 }
 
-fn message(text: &str) -> Json<Value> {
-    Json(json!({ "message": text }))
+fn message(text: &str) -> Json<Message> {
+    Json(Message { message: text.to_owned() })
 }
 
-/// Adds what the proxy counts.
-pub(super) fn expose(text: &mut Exposition, proxy: &Proxy) {
-    let inner = proxy.lock();
+impl Server for Proxy {
+    fn ready(&self) -> Result<(), Failure> {
+        if self.0.stopping.is_cancelled() {
+            return Err(Failure::unavailable("it is shutting down"));
+        }
+        Ok(())
+    }
+
+    fn expose(&self, text: &mut Exposition) {
+        expose(text, self, &self.lock());
+    }
+}
+
+fn expose(text: &mut Exposition, proxy: &Proxy, inner: &Inner) {
     let now = Instant::now();
     let of_stage = [("stage", "proxy")];
     let of_queue = [("queue", "proxy")];

@@ -3,26 +3,27 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use axum::Json;
 use axum::body::Bytes;
 use axum::extract::multipart::{Multipart, MultipartError, MultipartRejection};
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{DefaultBodyLimit, Query, State};
+use axum::handler::Handler;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
-use axum::{Json, Router};
 
 use super::credit::HeldCredit;
 use super::{Asked, Next, StageServer};
 use crate::activation::elements;
+use crate::openapi::{Api, does};
 use crate::pod::{Output, Served, Work};
 use crate::serve::explain;
 use crate::wire::envelope::{Envelope, wanted_format};
 use crate::wire::format::{Compression, Container, Format, Packed};
 use crate::wire::{
-    Failure, IMAGE_BYTES_MAX, PipelineAnswer, Prediction, SERVER_TIMING, StageTimes, TailAnswer, Wait,
-    checked_query, deadline, request_id, server_timing,
+    COMPRESSION, DEADLINE, ENCODING, Failure, IMAGE_BYTES_MAX, Message, PipelineAnswer, Prediction,
+    SERVER_TIMING, StageTimes, TailAnswer, Wait, checked_query, deadline, request_id, server_timing,
 };
 
 /// Whom A sends an activation.
@@ -43,12 +44,25 @@ struct Request {
 /// Counts a request while it lives, so that one on its way from a pod to the next server is seen too.
 struct Forwarding<'a>(&'a AtomicU64);
 
-pub(super) fn routes() -> Router<StageServer> {
-    Router::new()
-        .route("/predict", post(predict))
-        .route("/predict-proxy", post(predict_proxy))
-        // The form around the image takes some bytes too; the file itself is checked below.
-        .layer(DefaultBodyLimit::max(IMAGE_BYTES_MAX + 64 * 1024))
+pub(super) fn routes() -> Api<StageServer> {
+    // The form around the image takes some bytes too; the file itself is checked below.
+    let limit = DefaultBodyLimit::max(IMAGE_BYTES_MAX + 64 * 1024);
+    let classifies = |summary| {
+        let it = does(summary).takes_file().reads(&[DEADLINE, ENCODING, COMPRESSION]).timed();
+        it.fails(&[400, 413, 415, 422, 429, 500, 503, 504])
+    };
+    let direct =
+        classifies("Classify an image, asking B directly.").gives::<Prediction>("The class.").fails(&[502]);
+    let piped = classifies("Classify an image through the proxy; answer once it is queued there.")
+        .waits()
+        .gives_either::<Message, PipelineAnswer>(200, "It is queued; with ?wait=true, how it went.")
+        .gives_either::<Failure, PipelineAnswer>(
+            502,
+            "The next server did not answer; with ?wait=true, how it failed.",
+        );
+    Api::new("splitscale, stage A: image in, activation on")
+        .post("/predict", predict.layer(limit), direct)
+        .post("/predict-proxy", predict_proxy.layer(limit), piped)
 }
 
 async fn predict(

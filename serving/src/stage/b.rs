@@ -2,29 +2,36 @@
 
 use std::time::Instant;
 
+use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, State};
+use axum::handler::Handler;
+use axum::http::header::CONTENT_ENCODING;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
-use axum::routing::post;
-use axum::{Json, Router};
 
 use super::{Asked, StageServer};
+use crate::openapi::{Api, does, gives_credit, takes_credit_back};
 use crate::pod::{Output, Served, Work};
 use crate::wire::envelope::Envelope;
 use crate::wire::format::Packed;
 use crate::wire::{
-    ACTIVATION_BYTES_MAX, Credit, CreditWanted, Failure, Problem, SERVER_TIMING, TailAnswer, parse,
-    server_timing,
+    ACTIVATION_BYTES_MAX, CREDIT, CUT, Credit, CreditWanted, DEADLINE, Failure, Problem, SERVER_TIMING,
+    TailAnswer, parse, server_timing,
 };
 
-pub(super) fn routes() -> Router<StageServer> {
-    Router::new()
-        .route("/complete", post(complete))
-        .layer(DefaultBodyLimit::max(ACTIVATION_BYTES_MAX))
-        .route("/credits", post(credits))
-        .route("/credits/release", post(release))
+pub(super) fn routes() -> Api<StageServer> {
+    let completes = does("Classify an activation.")
+        .reads(&[CUT, CONTENT_ENCODING, DEADLINE, CREDIT])
+        .takes_activation()
+        .gives::<TailAnswer>("The class.")
+        .timed()
+        .fails(&[400, 413, 415, 429, 500, 503, 504]);
+    Api::new("splitscale, stage B: activation in, class out")
+        .post("/complete", complete.layer(DefaultBodyLimit::max(ACTIVATION_BYTES_MAX)), completes)
+        .post("/credits", credits, gives_credit().problems(&[503]))
+        .post("/credits/release", release, takes_credit_back())
 }
 
 async fn complete(

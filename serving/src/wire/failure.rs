@@ -5,12 +5,13 @@ use axum::extract::rejection::BytesRejection;
 use axum::http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::format::{self, FormatError};
 
 /// An error on the wire: a status and `{"error": "..."}`, on the routes of the original.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Failure {
     /// HTTP status.
     #[serde(skip)]
@@ -26,6 +27,19 @@ pub struct Failure {
 /// The same on all other routes: `application/problem+json` (RFC 9457).
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Problem(pub(crate) Failure);
+
+/// A problem document (RFC 9457).
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct ProblemDocument {
+    /// Always `about:blank`: the status says what kind of problem it is.
+    r#type: &'static str,
+    /// The status in words.
+    title: Option<&'static str>,
+    /// HTTP status.
+    status: u16,
+    /// What is wrong and what to do.
+    detail: String,
+}
 
 impl Failure {
     pub(crate) fn new(status: StatusCode, error: impl Into<String>) -> Self {
@@ -92,14 +106,14 @@ impl IntoResponse for Failure {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let Problem(failure) = self;
-        let body = serde_json::json!({
-            "type": "about:blank",
-            "title": failure.status.canonical_reason(),
-            "status": failure.status.as_u16(),
-            "detail": failure.error,
+        let body = Json(ProblemDocument {
+            r#type: "about:blank",
+            title: failure.status.canonical_reason(),
+            status: failure.status.as_u16(),
+            detail: failure.error.clone(),
         });
         let media_type = [(CONTENT_TYPE, "application/problem+json")];
-        failure.with_headers((failure.status, media_type, body.to_string()).into_response())
+        failure.with_headers((failure.status, media_type, body).into_response())
     }
 }
 

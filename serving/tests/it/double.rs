@@ -127,6 +127,9 @@ impl Engine for DoubleEngine {
             // The warm-up.
             return Ok(Head { activation: Activation::zeros(&SHAPE), decode_s: 0.0, forward_s: 0.0 });
         }
+        if image == b"torn" {
+            return Err(EngineError::BadImage { status: 422, why: "it is torn".into() });
+        }
         let tag = image.strip_prefix(b"image").and_then(<[u8]>::last);
         let tag = *tag.ok_or_else(|| EngineError::BadImage {
             status: 400,

@@ -8,6 +8,7 @@ mod golden;
 mod images;
 #[cfg(feature = "torch")]
 mod modules;
+mod openapi;
 mod pipeline;
 mod pods;
 mod pth;
