@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Instant;
 
+use axum::http::StatusCode;
 use splitscale_spec::{PodPhase, Stage};
 use tokio::sync::watch;
 
@@ -25,6 +26,10 @@ use crate::engine::EngineFactory;
 use crate::pod::{Job, Pod, Run};
 use crate::stage::StageOptions;
 use crate::wire::{Failure, PodState, PodsState};
+
+/// A request that has its place and waits for something else before it waits for a pod; one that is dropped
+/// meanwhile counts as abandoned.
+pub(crate) struct Unqueued<'a>(Option<&'a Pool>);
 
 /// The pods of one stage.
 pub(crate) struct Pool {
@@ -71,6 +76,11 @@ impl Pool {
             roster.meters.refused[reason as usize] += 1;
             failure
         })
+    }
+
+    /// Notes that a request with a place is not in the queue yet.
+    pub(crate) fn unqueued(&self) -> Unqueued<'_> {
+        Unqueued(Some(self))
     }
 
     /// A credit on such a place.
@@ -341,5 +351,32 @@ impl Pool {
     fn lock(&self) -> MutexGuard<'_, Roster> {
         // No code under the lock leaves the state half changed when it panics.
         self.roster.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Unqueued<'_> {
+    /// It goes on to the queue.
+    pub(crate) fn queued(mut self) {
+        self.0 = None;
+    }
+
+    /// It goes no further, and counts as expired or failed.
+    pub(crate) fn failed(mut self, failure: Failure) -> Failure {
+        if let Some(pool) = self.0.take() {
+            let mut roster = pool.lock();
+            match failure.status {
+                StatusCode::GATEWAY_TIMEOUT => roster.meters.expired += 1,
+                _ => roster.meters.failed += 1,
+            }
+        }
+        failure
+    }
+}
+
+impl Drop for Unqueued<'_> {
+    fn drop(&mut self) {
+        if let Some(pool) = self.0 {
+            pool.lock().meters.abandoned += 1;
+        }
     }
 }

@@ -174,7 +174,12 @@ impl StageServer {
         };
         let elements = elements(&self.about().shape) as u64;
         let bytes = elements * format.encoding.bytes_per_element();
-        let mut credit = HeldCredit::take(next, server, bytes, deadline).await?;
+        let unqueued = self.pool.unqueued();
+        let mut credit = match HeldCredit::take(next, server, bytes, deadline).await {
+            Ok(credit) => credit,
+            Err(failure) => return Err(unqueued.failed(failure)),
+        };
+        unqueued.queued();
         let Served { output: Output::Activation(packed), times } = self.compute(work, asked).await? else {
             return Err(Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "the engine is not A's half"));
         };
