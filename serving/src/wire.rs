@@ -13,6 +13,7 @@ pub(crate) mod envelope;
 mod failure;
 pub mod format;
 mod names;
+mod original;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};

@@ -9,6 +9,7 @@
 //! |---|---|---|
 //! | [`Container::Safetensors`] | `application/vnd.safetensors` | one tensor, `activation`; a u8 one has `affine = "OFFSET SCALE"` in the metadata |
 //! | [`Container::Raw`] | `application/octet-stream` | float32, nothing else; its shape is the one that the receiver expects |
+//! | [`Container::Json`] | `application/json` | what the original's stage A sends (`original.rs`); read, not written |
 //!
 //! A u8 value stands for `offset + scale * value`, offset the least value and scale 1/255 of the range: the
 //! error is at most half a scale. bf16 rounds to nearest even and keeps 8 bits of precision.
@@ -22,6 +23,7 @@ use axum::body::Bytes;
 use safetensors::{Dtype, SafeTensors, serialize, tensor::TensorView};
 use splitscale_spec::Encoding;
 
+use super::original;
 use crate::activation::{Activation, VALUE_BYTES, elements};
 
 /// Name of the tensor in its container.
@@ -52,6 +54,8 @@ pub enum Container {
     Safetensors,
     /// The bare values, float32.
     Raw,
+    /// The original's JSON around a tensor of `torch.save`.
+    Json,
 }
 
 /// How the container is compressed.
@@ -97,6 +101,7 @@ impl Container {
         match self {
             Container::Safetensors => "application/vnd.safetensors",
             Container::Raw => "application/octet-stream",
+            Container::Json => "application/json",
         }
     }
 
@@ -107,7 +112,7 @@ impl Container {
     pub fn of_media_type(text: Option<&str>) -> Result<Container, FormatError> {
         let Some(text) = text else { return Ok(Container::Raw) };
         let media_type = text.split(';').next().unwrap_or_default().trim();
-        [Container::Safetensors, Container::Raw]
+        [Container::Safetensors, Container::Raw, Container::Json]
             .into_iter()
             .find(|container| container.media_type().eq_ignore_ascii_case(media_type))
             .ok_or_else(|| {
@@ -119,7 +124,7 @@ impl Container {
 }
 
 /// What may be sent, for messages and for `Accept`.
-pub const ACCEPTED_TYPES: &str = "application/vnd.safetensors, application/octet-stream";
+pub const ACCEPTED_TYPES: &str = "application/vnd.safetensors, application/octet-stream, application/json";
 /// The same for `Accept-Encoding`.
 pub const ACCEPTED_COMPRESSIONS: &str = "identity, lz4, zstd";
 
@@ -180,7 +185,7 @@ pub fn encoding_of(text: &str) -> Result<Encoding, FormatError> {
 /// Makes an activation ready to be sent.
 ///
 /// # Errors
-/// [`FormatError::Unsupported`] for bare values of another type than float32, [`FormatError::Damaged`] for
+/// [`FormatError::Unsupported`] for bare values of another type than float32 and for JSON, [`FormatError::Damaged`] for
 /// values that are not finite and are to become u8.
 pub fn pack(activation: &Activation, format: Format) -> Result<Packed, FormatError> {
     let Format { encoding, container, compression } = format;
@@ -192,6 +197,9 @@ pub fn pack(activation: &Activation, format: Format) -> Result<Packed, FormatErr
                 encoding_name(other),
                 Container::Safetensors.media_type()
             )));
+        }
+        (Container::Json, _) => {
+            return Err(FormatError::Unsupported("the original's JSON is read here, not written".into()));
         }
         (Container::Safetensors, Encoding::F32) => file(activation, Dtype::F32, activation.data(), None),
         (Container::Safetensors, Encoding::Bf16) => {
@@ -228,6 +236,7 @@ pub fn unpack(packed: &Packed, expected: &[usize]) -> Result<Activation, FormatE
             Ok(Activation::new(expected.to_vec(), body))
         }
         Container::Safetensors => tensor(&body),
+        Container::Json => original::activation(&body),
     }
 }
 

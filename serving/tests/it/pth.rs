@@ -74,6 +74,15 @@ pub(crate) fn state_dict(tensors: &[(String, Vec<usize>, Vec<u8>)], legacy: bool
     file
 }
 
+/// One tensor, as the original sends its activations.
+pub(crate) fn tensor(shape: &[u32], strides: &[u32], values: &[u8]) -> Vec<u8> {
+    let dict = pickle(&[("", values.len() as u32 / 4, 0, shape, strides)]);
+    // What stands between the key and the end of the dict.
+    let begin = b"\x80\x02ccollections\nOrderedDict\n)R(X\0\0\0\0".len();
+    let bare = [b"\x80\x02", &dict[begin..dict.len() - 2], b"."].concat();
+    zip(&bare, &[values])
+}
+
 /// The first three pickles of a legacy file, and this one.
 pub(crate) fn legacy_of(pickle: &[u8]) -> Vec<u8> {
     let magic = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.".as_slice();

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use splitscale_serving::proxy::{Proxy, serve_proxy};
 use splitscale_serving::stage::{Downstream, StageServer};
@@ -15,6 +17,7 @@ use tower::ServiceExt;
 use crate::double::{
     BARE, Double, Gate, LONG, PAYLOAD, factory, images, port, proxy_options, stage_options, until,
 };
+use crate::pth;
 
 fn stage_a(double: &Arc<Double>) -> StageServer {
     let nowhere = "http://127.0.0.1:9".to_owned();
@@ -114,6 +117,35 @@ async fn b_refuses_what_is_no_activation_of_its_cut() {
     let answer: Value = serde_json::from_str(&body).unwrap();
     assert_eq!((&answer["class_id"], &answer["class_name"]), (&7.into(), &"class_7".into()));
     assert!(answer["inference_time_b"].as_f64().unwrap() >= 0.0);
+    stage.close().await;
+}
+
+#[tokio::test]
+async fn b_takes_the_originals_json() {
+    let stage = stage_b(&Double::sleeping(0));
+    let app = stage.app();
+    let json = |data: &str| {
+        let body = format!(r#"{{"data": "{data}", "start_time": 1726000000.5}}"#);
+        let request = Request::post("/complete").header("content-type", "application/json");
+        request.body(Body::from(body)).unwrap()
+    };
+    let tensor = |shape: &[u32], strides: &[u32]| STANDARD.encode(pth::tensor(shape, strides, &[7; PAYLOAD]));
+    let (status, body) = ask(&app, json(&tensor(&[1, 8, 128], &[1024, 128, 1]))).await;
+    assert_eq!(status, 200, "{body}");
+    assert_eq!(serde_json::from_str::<Value>(&body).unwrap()["class_id"], 7);
+    for (data, says) in [
+        (tensor(&[2, 4, 128], &[512, 128, 1]), "a batch of 1 comes first"),
+        (tensor(&[1, 4, 256], &[1024, 256, 1]), "its shape is [4, 256]"),
+        (
+            STANDARD.encode(pth::zip(&pth::pickle(&[("w", 1, 0, &[1], &[1])]), &[&[0; 4]])),
+            "a dict of tensors",
+        ),
+        (STANDARD.encode(b"tensor"), "a zip that is cut short"),
+        ("tensor!".into(), "base64"),
+    ] {
+        let text = refused(&app, json(&data), 400).await;
+        assert!(text.contains(says), "{text}");
+    }
     stage.close().await;
 }
 
