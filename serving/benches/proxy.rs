@@ -1,71 +1,98 @@
-//! What the proxy costs: activations of 0.8 MB through it to a B that takes no time, eight under way at
-//! once, against the same activations posted to B directly.
+//! What the proxy costs: activations of 0.8 MB through it to an emulated B that takes no time, eight under way
+//! at once, against the same activations sent to that B directly.
+//!
+//! Client and B share the cores with the proxy, so they do as little as they can over real sockets: the client
+//! writes requests made before, B reads every byte and keeps none.
 
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use splitscale_serving::activation::Activation;
-use splitscale_serving::engine::{About, Cut, Engine, EngineError, EngineFactory, Head, Input, Tail};
+use splitscale_serving::engine::Cut;
 use splitscale_serving::proxy::{Balance, ProxyOptions, serve_proxy};
-use splitscale_serving::stage::{StageOptions, serve_b};
+use splitscale_serving::wire::{StageTimes, TailAnswer};
 use splitscale_serving::{Ending, QueueBound};
-use tokio::net::TcpListener;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-const QUEUE: QueueBound = QueueBound { requests: 1000, bytes: 1 << 30 };
-const ENDING: Ending = Ending { delay: Duration::ZERO, grace: LONG };
 const AT_ONCE: usize = 8;
 const LONG: Duration = Duration::from_secs(60);
+/// What is read at once: it stays in the cache.
+const SCRATCH: usize = 256 << 10;
 
-/// B's half that computes nothing.
-struct Nothing(About);
-
-impl Engine for Nothing {
-    fn head(&mut self, _: Input<'_>) -> Result<Head, EngineError> {
-        Err(EngineError::Failed("this is B's half".into()))
+/// Reads one message from `socket` to its end, and drops it.
+async fn drain(socket: &mut TcpStream, scratch: &mut [u8]) -> std::io::Result<()> {
+    let mut filled = 0;
+    let end = loop {
+        filled += match socket.read(&mut scratch[filled..]).await? {
+            0 => return Err(std::io::ErrorKind::UnexpectedEof.into()),
+            n => n,
+        };
+        let end = scratch[..filled.min(4096)].windows(4).position(|four| four == b"\r\n\r\n");
+        if let Some(end) = end {
+            break end + 4;
+        }
+    };
+    let head = std::str::from_utf8(&scratch[..end]).expect("heads are ASCII").to_ascii_lowercase();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length:"));
+    let length: usize = length.expect("a length").trim().parse().expect("a number");
+    let mut left = end + length - filled;
+    while left > 0 {
+        let most = left.min(scratch.len());
+        left -= match socket.read(&mut scratch[..most]).await? {
+            0 => return Err(std::io::ErrorKind::UnexpectedEof.into()),
+            n => n,
+        };
     }
-
-    fn tail(&mut self, activation: &Activation) -> Result<Tail, EngineError> {
-        let class_id = u32::from(black_box(activation).data()[0]);
-        Ok(Tail { class_id, class_name: "nothing".into(), logit: 0.0, forward_s: 0.0 })
-    }
+    Ok(())
 }
 
-impl EngineFactory for Nothing {
-    fn about(&self) -> &About {
-        &self.0
-    }
-
-    fn start(&self) -> Result<Box<dyn Engine>, EngineError> {
-        Ok(Box::new(Nothing(self.0.clone())))
+/// B's side of the wire.
+async fn emulated_b(listener: TcpListener) {
+    let stage_b = StageTimes {
+        pod: 1,
+        pods_in_use: 1,
+        queue_s: 0.0,
+        decode_s: 0.0,
+        forward_s: 0.0,
+        encode_s: 0.0,
+        rest_s: 0.0,
+        emulated: true,
+    };
+    let answer =
+        TailAnswer { class_id: 1, class_name: "nothing".into(), logit: 0.0, inference_time_b: 0.0, stage_b };
+    let answer = serde_json::to_string(&answer).unwrap();
+    let answer = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{answer}",
+        answer.len()
+    );
+    while let Ok((mut socket, _)) = listener.accept().await {
+        let answer = answer.clone();
+        tokio::spawn(async move {
+            socket.set_nodelay(true).unwrap();
+            let mut scratch = vec![0; SCRATCH];
+            while drain(&mut socket, &mut scratch).await.is_ok() {
+                socket.write_all(answer.as_bytes()).await.unwrap();
+            }
+        });
     }
 }
 
 async fn port() -> (TcpListener, String) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    (listener, url)
+    let address = listener.local_addr().unwrap().to_string();
+    (listener, address)
 }
 
-/// Starts B and the proxy; their base URLs.
+/// Starts B and the proxy; their addresses.
 async fn start(stop: &CancellationToken) -> (String, String) {
     let ((listener_b, b), (listener_proxy, proxy)) = (port().await, port().await);
-    let stage = StageOptions { pods: 1, pods_max: 1, cpu_share: 1.0, queue: QUEUE, ending: ENDING };
-    let about = About {
-        engine: "nothing".into(),
-        device: "cpu".into(),
-        model: "nothing".into(),
-        cut: Cut::Layer3.name().into(),
-        input: None,
-        shape: Cut::Layer3.shape().to_vec(),
-        emulated: true,
-    };
-    tokio::spawn(serve_b(listener_b, stage, Arc::new(Nothing(about)), stop.clone()));
+    tokio::spawn(emulated_b(listener_b));
     let options = ProxyOptions {
-        b: vec![b.clone()],
+        b: vec![format!("http://{b}")],
         balance: Balance::OneQueue,
         b_limit: None,
         balance_seed: 1,
@@ -76,28 +103,32 @@ async fn start(stop: &CancellationToken) -> (String, String) {
         rtt: Duration::ZERO,
         sleep: Duration::ZERO,
         b_timeout: LONG,
-        queue: QUEUE,
-        ending: ENDING,
+        queue: QueueBound { requests: 1000, bytes: 1 << 30 },
+        ending: Ending { delay: Duration::ZERO, grace: LONG },
     };
     tokio::spawn(serve_proxy(listener_proxy, options, stop.clone()));
-    while reqwest::get(format!("{b}/readyz")).await.map_or(true, |answer| !answer.status().is_success()) {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
     (b, proxy)
 }
 
 /// Posts `count` activations, eight at once, and waits for all answers.
-async fn transfer(http: &reqwest::Client, url: &str, count: u64) -> Duration {
-    let body = axum::body::Bytes::from(vec![1; Cut::Layer3.payload_bytes() as usize]);
+async fn transfer(address: &str, path: &str, count: u64) -> Duration {
+    let length = Cut::Layer3.payload_bytes() as usize;
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nHost: {address}\r\nX-Cut: layer3\r\nContent-Length: {length}\r\n\r\n"
+    );
+    let request: Arc<[u8]> = [head.as_bytes(), &vec![1; length]].concat().into();
     let begin = Instant::now();
     let mut clients = JoinSet::new();
     for client in 0..AT_ONCE as u64 {
-        let (http, url, body) = (http.clone(), url.to_owned(), body.clone());
+        let mut socket = TcpStream::connect(address).await.unwrap();
+        socket.set_nodelay(true).unwrap();
+        let request = Arc::clone(&request);
         clients.spawn(async move {
+            let mut scratch = vec![0; 4096];
             for _ in (client..count).step_by(AT_ONCE) {
-                let request = http.post(&url).header("x-cut", "layer3").body(body.clone());
-                let answer = request.send().await.unwrap().error_for_status().unwrap();
-                black_box(answer.bytes().await.unwrap());
+                socket.write_all(&request).await.unwrap();
+                drain(&mut socket, &mut scratch).await.unwrap();
+                assert!(black_box(&scratch).starts_with(b"HTTP/1.1 200"));
             }
         });
     }
@@ -106,18 +137,16 @@ async fn transfer(http: &reqwest::Client, url: &str, count: u64) -> Duration {
 }
 
 fn proxy(criterion: &mut Criterion) {
-    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let stop = CancellationToken::new();
     let (b, proxy) = runtime.block_on(start(&stop));
-    let http = reqwest::Client::new();
     let mut group = criterion.benchmark_group("proxy");
     group.throughput(Throughput::Elements(1));
-    for (name, url) in [
-        ("transfer_layer3", format!("{proxy}/complete?wait=true")),
-        ("direct_layer3", format!("{b}/complete")),
-    ] {
+    for (name, address, path) in
+        [("transfer_layer3", &proxy, "/complete?wait=true"), ("direct_layer3", &b, "/complete")]
+    {
         group.bench_function(name, |bencher| {
-            bencher.iter_custom(|count| runtime.block_on(transfer(&http, &url, count)));
+            bencher.iter_custom(|count| runtime.block_on(transfer(address, path, count)));
         });
     }
     group.finish();

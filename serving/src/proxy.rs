@@ -17,6 +17,7 @@
 //! | `GET /slots`, `/metrics`, `/livez`, `/readyz`, `/docs`, `/openapi.json` | |
 
 mod balance;
+mod bodies;
 mod carrier;
 mod link;
 mod routes;
@@ -35,6 +36,7 @@ use tokio_util::task::TaskTracker;
 
 pub use self::balance::Balance;
 use self::balance::Target;
+use self::bodies::Bodies;
 use self::carrier::Carrier;
 pub use self::link::BandwidthSteps;
 use self::transfer::Activation;
@@ -84,6 +86,7 @@ pub struct Proxy(Arc<Shared>);
 
 struct Shared {
     options: ProxyOptions,
+    bodies: Bodies,
     carrier: Carrier,
     upstream: Arc<Upstream>,
     /// Activations that were sent a second time.
@@ -195,6 +198,7 @@ impl Proxy {
         };
         Ok(Proxy(Arc::new(Shared {
             gate: Gate::new(options.queue),
+            bodies: Bodies::default(),
             carrier: Carrier::new(options.slot_bandwidth_mbit_s, options.link_bandwidth.clone()),
             upstream,
             retries: AtomicU64::new(0),

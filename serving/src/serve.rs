@@ -29,6 +29,8 @@ const BODY_PAUSE_LIMIT: Duration = Duration::from_secs(30);
 /// How long our own clients keep an idle connection: well below [`HEAD_LIMIT`], so that they never send on one
 /// that is just being closed.
 const IDLE_LIMIT: Duration = Duration::from_secs(20);
+/// Most that is read from a connection at once: small enough to be copied on from the cache.
+const READ_BYTES: usize = 128 << 10;
 /// Pause after a connection that could not be accepted, as where there are no more file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -131,7 +133,7 @@ pub(crate) async fn serve(
     delay: Duration,
 ) -> std::io::Result<()> {
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEAD_LIMIT);
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD_LIMIT).max_buf_size(READ_BYTES);
     let (connections, closing) = (TaskTracker::new(), CancellationToken::new());
     let mut over = std::pin::pin!(async {
         shutdown.cancelled().await;

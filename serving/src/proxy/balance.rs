@@ -7,7 +7,7 @@
 //! | random | any, from a seed | |
 //! | least outstanding | the one with fewest under way, in turn where several have as few | |
 //!
-//! A B whose connection broke is passed over for a while, unless there is no other. Which have room: a B that is
+//! A B that is gone or going is passed over for a while, unless there is no other. Which have room: a B that is
 //! alone, always, for its own queue is the one queue then; of several, each with fewer under way than a limit, or
 //! than the pods it said it had in use when it last answered.
 
@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-/// How long a B whose connection broke is passed over.
+/// How long a B that is gone or going is passed over.
 const EJECTED: Duration = Duration::from_secs(2);
 
 /// How activations are spread over several B.
@@ -120,7 +120,7 @@ impl Targets {
         }
     }
 
-    /// Its connection broke.
+    /// It is gone or going.
     pub(super) fn eject(&mut self, now: Instant, url: &str) {
         if let Some(target) = self.find(url) {
             target.ejected = Some(now + EJECTED);

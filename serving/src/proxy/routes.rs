@@ -4,12 +4,11 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use axum::Json;
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::extract::{DefaultBodyLimit, Query, State};
-use axum::handler::Handler;
+use axum::extract::{Query, State};
 use axum::http::header::CONTENT_ENCODING;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -44,7 +43,7 @@ pub(super) fn routes() -> Api<Proxy> {
         .gives_status(101, "The WebSocket.")
         .fails(&[400, 426]);
     Api::new("splitscale, proxy: a queue, transfer slots, and the responses")
-        .post("/complete", complete.layer(DefaultBodyLimit::max(ACTIVATION_BYTES_MAX)), completes)
+        .post("/complete", complete, completes)
         .post("/set_threads", set_threads, sets_slots.takes::<ThreadCount>().fails(&[400, 413]))
         .post(
             "/set_queue_threshold",
@@ -91,10 +90,10 @@ async fn complete(
     State(proxy): State<Proxy>,
     query: Result<Query<Wait>, QueryRejection>,
     headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    body: Body,
 ) -> Result<Response, Failure> {
     let Wait { wait } = checked_query(query)?;
-    let body = body?;
+    let body = proxy.0.bodies.collect(body, ACTIVATION_BYTES_MAX).await?;
     if body.is_empty() {
         return Err(Failure::bad("an empty body; it takes an activation"));
     }
@@ -306,7 +305,7 @@ fn expose(text: &mut Exposition, proxy: &Proxy, inner: &Inner) {
     for target in &targets {
         text.sample(&[("b", &target.url)], f64::from(target.outstanding));
     }
-    text.metric("split_b_ejected", "gauge", "1 where a B's connection broke and it is passed over.");
+    text.metric("split_b_ejected", "gauge", "1 where a B was gone or going a moment ago and is passed over.");
     for target in &targets {
         text.sample(&[("b", &target.url)], f64::from(u8::from(target.is_ejected(now))));
     }

@@ -35,8 +35,6 @@ struct Miss {
     failure: Failure,
     /// Whether it may be tried elsewhere: that B is gone or going, and what it was asked for changes nothing.
     elsewhere: bool,
-    /// Whether the connection broke.
-    broke: bool,
 }
 
 // === impl Activation ===
@@ -66,7 +64,7 @@ impl Activation {
                     return Ok(answer);
                 }
                 Err(miss) => {
-                    if miss.broke {
+                    if miss.elsewhere {
                         lease.eject();
                     }
                     if !miss.elsewhere || gone.is_some() {
@@ -82,11 +80,10 @@ impl Activation {
 
     /// One attempt at the B at `url`.
     async fn post(&self, url: &str, proxy: &Shared) -> Result<TailAnswer, Miss> {
-        let never = |failure| Miss { failure, elsewhere: false, broke: false };
+        let never = |failure| Miss { failure, elsewhere: false };
         let lost = |what: &str, error: reqwest::Error| {
-            let broke = !error.is_timeout() || error.is_connect();
-            let failure = Failure::bad_gateway(format!("{what}: {}", explain(&error)));
-            Miss { failure, elsewhere: broke, broke }
+            let elsewhere = !error.is_timeout() || error.is_connect();
+            Miss { failure: Failure::bad_gateway(format!("{what}: {}", explain(&error))), elsewhere }
         };
         let sent = proxy
             .http
@@ -102,7 +99,7 @@ impl Activation {
         if !status.is_success() {
             let elsewhere = matches!(status, StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE);
             let failure = Failure::relayed("stage B", status, &body);
-            return Err(Miss { failure, elsewhere, broke: false });
+            return Err(Miss { failure, elsewhere });
         }
         serde_json::from_slice(&body)
             .map_err(|e| never(Failure::bad_gateway(format!("stage B's answer is none: {e}"))))

@@ -236,7 +236,7 @@ impl Lease {
         self.upstream.lock().targets.answered(self.url(), pods);
     }
 
-    /// Its connection broke: others are asked for a while.
+    /// It is gone or going: others are asked for a while.
     pub(super) fn eject(&self) {
         self.upstream.lock().targets.eject(Instant::now(), self.url());
     }

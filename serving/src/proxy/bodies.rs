@@ -1,0 +1,149 @@
+//! Bodies in memory that is used again: what a fresh 0.8 MB costs is not the copy into it but its pages.
+//!
+//! A body has exactly the room it needs, so that a bound on the bytes that wait is a bound on memory.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use axum::body::{Body, Bytes, HttpBody};
+use axum::http::StatusCode;
+use futures_util::StreamExt;
+
+use crate::wire::Failure;
+
+/// Most bytes that are kept for later while no body needs them.
+const SPARE_BYTES: usize = 32 << 20;
+/// Most buffers that are kept; they are looked through one by one.
+const SPARE_BUFFERS: usize = 64;
+
+/// Takes bodies in; clones are the same one.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Bodies(Arc<Mutex<Spare>>);
+
+#[derive(Debug, Default)]
+struct Spare {
+    buffers: Vec<Vec<u8>>,
+    bytes: usize,
+}
+
+/// A body whose memory goes back when nobody reads it any more.
+struct Held {
+    buffer: Vec<u8>,
+    home: Bodies,
+}
+
+// === impl Bodies ===
+
+impl Bodies {
+    /// Takes a whole body in.
+    ///
+    /// # Errors
+    /// 413 for more than `most` bytes, 400 for one that breaks off.
+    pub(super) async fn collect(&self, body: Body, most: usize) -> Result<Bytes, Failure> {
+        let too_large = || {
+            let problem = format!("the body is too large; {most} bytes are the most");
+            Failure::new(StatusCode::PAYLOAD_TOO_LARGE, problem)
+        };
+        let said = body.size_hint().exact().unwrap_or(0);
+        if said > most as u64 {
+            return Err(too_large());
+        }
+        let mut held = Held { buffer: self.take(said as usize), home: self.clone() };
+        let mut chunks = body.into_data_stream();
+        while let Some(chunk) = chunks.next().await {
+            let chunk = chunk.map_err(|e| Failure::bad(format!("the body broke off: {e}")))?;
+            if held.buffer.len() + chunk.len() > most {
+                return Err(too_large());
+            }
+            held.buffer.extend_from_slice(&chunk);
+        }
+        Ok(Bytes::from_owner(held))
+    }
+
+    /// Room for so many bytes, and not for many more.
+    fn take(&self, bytes: usize) -> Vec<u8> {
+        let fits = |buffer: &Vec<u8>| (bytes..=bytes + bytes / 4).contains(&buffer.capacity());
+        let mut spare = self.lock();
+        match spare.buffers.iter().rposition(fits) {
+            Some(at) => {
+                let buffer = spare.buffers.swap_remove(at);
+                spare.bytes -= buffer.capacity();
+                buffer
+            }
+            None => Vec::with_capacity(bytes),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Spare> {
+        // No code under the lock leaves the state half changed when it panics.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.buffer
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        buffer.clear();
+        let mut spare = self.home.lock();
+        spare.bytes += buffer.capacity();
+        spare.buffers.push(buffer);
+        // The oldest go: sizes that nobody sends any more.
+        let mut gone = 0;
+        while spare.bytes > SPARE_BYTES || spare.buffers.len() - gone > SPARE_BUFFERS {
+            spare.bytes -= spare.buffers[gone].capacity();
+            gone += 1;
+        }
+        spare.buffers.drain(..gone);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn bodies_are_bounded_and_their_memory_is_used_again() {
+        let bodies = Bodies::default();
+        let first = bodies.collect(Body::from(vec![7; 1000]), 1000).await.unwrap();
+        assert_eq!((first.len(), first[999]), (1000, 7));
+        let (at, other) = (first.as_ptr(), first.clone());
+        drop(first);
+        let beside = bodies.collect(Body::from(vec![8; 1000]), 1000).await.unwrap();
+        assert_ne!(beside.as_ptr(), at, "a clone still reads it");
+        drop(other);
+        let again = bodies.collect(Body::from(vec![9; 900]), 1000).await.unwrap();
+        assert_eq!((again.as_ptr(), again.len(), again[0]), (at, 900, 9));
+        let parts = ["ab", "c"].map(Ok::<_, std::convert::Infallible>);
+        let streamed = Body::from_stream(futures_util::stream::iter(parts));
+        assert_eq!(bodies.collect(streamed, 3).await.unwrap(), "abc");
+        let parts = ["ab", "cd"].map(Ok::<_, std::convert::Infallible>);
+        let streamed = Body::from_stream(futures_util::stream::iter(parts));
+        assert_eq!(bodies.collect(streamed, 3).await.unwrap_err().status, 413);
+        assert_eq!(bodies.collect(Body::from("abcd"), 3).await.unwrap_err().status, 413);
+        assert!(bodies.lock().bytes <= SPARE_BYTES);
+    }
+
+    #[tokio::test]
+    async fn no_more_is_kept_than_the_bound() {
+        let bodies = Bodies::default();
+        let size = SPARE_BYTES / 4;
+        let mut held = Vec::new();
+        for _ in 0..6 {
+            held.push(bodies.collect(Body::from(vec![1; size]), size).await.unwrap());
+        }
+        drop(held);
+        let kept = |spare: MutexGuard<'_, Spare>| (spare.buffers.len(), spare.bytes);
+        assert_eq!(kept(bodies.lock()), (4, SPARE_BYTES));
+        let mut held = Vec::new();
+        for _ in 0..SPARE_BUFFERS + 6 {
+            held.push(bodies.collect(Body::from("small"), size).await.unwrap());
+        }
+        drop(held);
+        assert_eq!(bodies.lock().buffers.len(), SPARE_BUFFERS);
+    }
+}
