@@ -85,8 +85,9 @@ pub enum Arrivals {
         #[serde(default)]
         scale: Scale,
     },
-    /// Recorded rate windows: CSV of start, rate, CV and family of the gaps. Gaps of mean 1 are drawn from the
-    /// family and CV of the window they begin in, and run down at the rate of the windows they cross.
+    /// Recorded rate windows: CSV of start, rate, CV and family of the gaps, or lines of start and rate where the
+    /// file is named `.txt`. Gaps of mean 1 are drawn from the family and CV of the window they begin in, and run
+    /// down at the rate of the windows they cross.
     Windows {
         /// The file.
         trace: Recorded<Windows>,
@@ -190,7 +191,11 @@ impl Arrivals {
         Some(format!("{file}: {notes}; {scaled}"))
     }
 
-    pub(crate) fn load<E: From<TraceError>>(&mut self, text_of: TextOf<E>) -> Result<(), E> {
+    /// Reads the file that it names, if it names one that was not read yet.
+    ///
+    /// # Errors
+    /// What `text_of` says, or the first thing that is wrong with the text.
+    pub fn load<E: From<TraceError>>(&mut self, text_of: TextOf<E>) -> Result<(), E> {
         match self {
             Arrivals::Stamps { trace, column, .. } => {
                 let json = trace.file.ends_with(".jsonl");
@@ -201,7 +206,10 @@ impl Arrivals {
                 })
             }
             Arrivals::Counts { trace, .. } => trace.load(text_of, Counts::from_csv),
-            Arrivals::Windows { trace, .. } => trace.load(text_of, Windows::from_csv),
+            Arrivals::Windows { trace, .. } => {
+                let lines = trace.file.ends_with(".txt");
+                trace.load(text_of, if lines { Windows::from_text } else { Windows::from_csv })
+            }
             _ => Ok(()),
         }
     }

@@ -107,4 +107,5 @@ pub use setup::{
     Bandwidth, Failure, LinkSetup, Payload, ScrapeSetup, Setup, SlotsChange, SlotsStep, StageSetup, Transfer,
 };
 pub use simulation::Simulation;
+pub use source::ArrivalTimes;
 pub use time::SimTime;

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use splitscale_spec::ServiceLaw;
+use splitscale_spec::{Invalid, ServiceLaw};
 
 use crate::arrivals::Arrivals;
 use crate::chain::{Chain, ChainState};
-use crate::chance::{Demands, Purpose};
+use crate::chance::{Chance, Demands, Purpose, Samplers};
 use crate::law::{Sampler, unit};
 use crate::time::{SimTime, rounded};
 use crate::trace::{Family, Windows};
@@ -53,6 +53,17 @@ pub(crate) struct Source {
     in_bin: u32,
     /// The chain, and the rate of its step.
     chain: Option<Box<(Chain, f64)>>,
+}
+
+/// When the requests of an open load arrive, outside a simulation: at the very times at which they arrive in
+/// replication 0 of a simulation of this load under this seed. Those of an endless load go on.
+#[derive(Debug)]
+pub struct ArrivalTimes {
+    load: Load,
+    source: Source,
+    chance: Chance,
+    laws: Samplers,
+    thin: f64,
 }
 
 /// Steps of a day.
@@ -243,5 +254,50 @@ impl Source {
         self.now_ns += (end_ns - self.now_ns).max(0.0) * share;
         self.in_bin -= 1;
         Some(SimTime::from_nanos(rounded(self.now_ns)))
+    }
+}
+
+// === impl ArrivalTimes ===
+
+impl ArrivalTimes {
+    /// Those of this load, whose trace, if it has one, was loaded.
+    ///
+    /// # Errors
+    /// The first field that is out of range; a closed loop, whose times depend on the answers.
+    pub fn of(arrivals: &Arrivals, seed: u64) -> Result<Self, Invalid> {
+        arrivals.validate(true)?;
+        if let Arrivals::ClosedLoop { .. } = arrivals {
+            return Err(Invalid::new("arrivals", "a closed loop; its times depend on the answers"));
+        }
+        let (load, gap) = Load::of(arrivals);
+        let nothing = || Sampler::Constant(0);
+        let laws = Samplers {
+            service_a: nothing(),
+            transfer: nothing(),
+            service_b: nothing(),
+            overhead: nothing(),
+            gap,
+        };
+        Ok(ArrivalTimes {
+            source: Source::new(&load, arrivals.unprompted(), seed, 0),
+            load,
+            chance: Chance::new(seed, 0),
+            laws,
+            thin: arrivals.scale().thin,
+        })
+    }
+}
+
+impl Iterator for ArrivalTimes {
+    type Item = SimTime;
+
+    fn next(&mut self) -> Option<SimTime> {
+        loop {
+            let demands = self.chance.draw(&self.laws);
+            let at = self.source.next(&self.load, &demands)?;
+            if self.thin == 1.0 || unit(demands.thin) < self.thin {
+                return Some(at);
+            }
+        }
     }
 }

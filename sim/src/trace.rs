@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | a time stamp an arrival (CSV, JSONL) | [`Stamps::from_csv`], [`Stamps::from_jsonl`] | [`Stamps`] |
 //! | arrivals a bin (CSV) | [`Counts::from_csv`] | [`Counts`] |
-//! | rate, CV and family a window (CSV) | [`Windows::from_csv`] | [`Windows`] |
+//! | rate, CV and family a window (CSV), or a rate from each time on (text) | [`Windows::from_csv`], [`Windows::from_text`] | [`Windows`] |
 //! | bandwidth at times (text) | [`BandwidthTrace::from_text`] | [`BandwidthTrace`] |
 //!
 //! # Time stamps

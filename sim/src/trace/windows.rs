@@ -3,7 +3,7 @@
 use super::notes::Notes;
 use super::rows::Rows;
 use super::timeline::Timeline;
-use super::{Place, TraceError, empty, short};
+use super::{Place, TraceError, bare, empty, short};
 
 /// How requests arrived, window after window.
 #[derive(Debug, Clone, PartialEq)]
@@ -75,17 +75,57 @@ impl Windows {
             };
             windows.push(Window { duration_ns: 0, rate_per_s, cv, family });
         }
+        Self::new(windows, &timeline, (file, &start, &rate))
+    }
+
+    /// Reads lines of two numbers with TABs or spaces between: the time \[s\], and the arrivals a second of the
+    /// Poisson stream from there on. A window lasts until the next begins, the last as long as the one before it.
+    ///
+    /// # Errors
+    /// Fewer than two lines, a line that is not two numbers, times as in [`super::Stamps::from_csv`], one that
+    /// comes twice, a rate that is negative or not finite, no arrival at all.
+    pub fn from_text(file: &str, text: &str) -> Result<Self, TraceError> {
+        let (start, rate) = ("time_s", "rate_per_s");
+        let mut timeline = Timeline::default();
+        let mut windows: Vec<Window> = Vec::new();
+        for (line, row) in (1..).zip(bare(text).lines()) {
+            let place = |field| Place { file, line, field };
+            let fields: Vec<&str> = row.split_whitespace().collect();
+            let [time, per_s] = fields[..] else {
+                if fields.is_empty() {
+                    continue;
+                }
+                let problem = format!("{} fields; write two, {start} and {rate}", fields.len());
+                return Err(place("row").error(problem));
+            };
+            let step = timeline.add_later(place(start), time)?;
+            if let (Some(before), Some(gap_ns)) = (windows.last_mut(), step.gap_ns) {
+                before.duration_ns = gap_ns;
+            }
+            let rate_per_s = place(rate).number(per_s)?;
+            let family = if rate_per_s > 0.0 { Family::Exponential } else { Family::Idle };
+            windows.push(Window { duration_ns: 0, rate_per_s, cv: 1.0, family });
+        }
+        Self::new(windows, &timeline, (file, start, rate))
+    }
+
+    /// Of windows whose last is not ended yet.
+    fn new(
+        mut windows: Vec<Window>,
+        timeline: &Timeline,
+        (file, start, rate): (&str, &str, &str),
+    ) -> Result<Self, TraceError> {
         match windows.as_mut_slice() {
-            [] => return Err(empty(file, &start)),
+            [] => return Err(empty(file, start)),
             [_] => {
                 let problem = "one row does not say how long its window lasts; give at least two";
-                return Err(timeline.last_place(file, &start).error(problem));
+                return Err(timeline.last_place(file, start).error(problem));
             }
             [.., before, last] => last.duration_ns = before.duration_ns,
         }
         if windows.iter().all(|window| window.family == Family::Idle) {
             let problem = "every window is idle; give a trace with arrivals";
-            return Err(timeline.last_place(file, &rate).error(problem));
+            return Err(timeline.last_place(file, rate).error(problem));
         }
         let span_ns = windows.iter().map(|window| window.duration_ns).sum();
         Ok(Windows { windows, notes: timeline.notes("windows", span_ns) })

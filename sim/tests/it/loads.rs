@@ -1,7 +1,9 @@
 //! Loads: as many requests as they say, when they say.
 
 use splitscale_sim::trace::{Counts, Stamps, Windows};
-use splitscale_sim::{Arrivals, ChainState, Outcome, Recorded, Scale, Setup, SimTime, Simulation};
+use splitscale_sim::{
+    ArrivalTimes, Arrivals, ChainState, MAX_REQUESTS, Outcome, Recorded, Scale, Setup, SimTime, Simulation,
+};
 use splitscale_spec::ServiceLaw;
 
 use crate::{constant, setup};
@@ -92,6 +94,51 @@ fn renewal_gaps_have_their_mean_and_variation() {
     let gap = ServiceLaw::Gamma { mean_s: 0.1, cv: 2.0 };
     let (mean, cv) = gaps(&sent_s(&run(Arrivals::Renewal { gap, requests: 100_000 }, 1)));
     assert!((mean / 0.1 - 1.0).abs() < 5.0 * 2.0 / 1e5f64.sqrt() && (cv / 2.0 - 1.0).abs() < 0.05);
+}
+
+#[test]
+fn outside_a_simulation_requests_arrive_at_the_same_times() {
+    let text: String = (0..400).map(|i| format!("{}\n", f64::from(i) * 0.5)).collect();
+    let rates = Windows::from_text("rates.txt", "0 5\n20 0\n40 30\n").unwrap();
+    let states = [40.0, 3.0].map(|value| ChainState { value, mean_dwell_s: 1.0, next: None });
+    let scale = Scale::default();
+    let loads = [
+        Arrivals::Burst(7),
+        Arrivals::Poisson { rate_per_s: 3.0, requests: 500 },
+        Arrivals::Renewal { gap: ServiceLaw::Gamma { mean_s: 0.1, cv: 2.0 }, requests: 500 },
+        Arrivals::Mmpp { states: states.into(), requests: 500 },
+        Arrivals::Windows { trace: Recorded::of("rates.txt", rates), scale },
+        stamps(&text, Scale { compress: 3.0, thin: 0.4 }),
+    ];
+    for load in loads {
+        let simulated: Vec<SimTime> = run(load.clone(), 5).trail.iter().map(|r| r.sent).collect();
+        let alone: Vec<SimTime> = ArrivalTimes::of(&load, 5).unwrap().collect();
+        assert_eq!(alone, simulated, "{load:?}");
+    }
+    let endless = Arrivals::Poisson { rate_per_s: 3.0, requests: MAX_REQUESTS };
+    assert_eq!(ArrivalTimes::of(&endless, 5).unwrap().take(1000).count(), 1000);
+    let closed =
+        Arrivals::ClosedLoop { clients: 1, requests: 1, think: ServiceLaw::Deterministic { value_s: 0.0 } };
+    assert!(ArrivalTimes::of(&closed, 5).unwrap_err().to_string().contains("closed loop"));
+    let still = Arrivals::Poisson { rate_per_s: 0.0, requests: 1 };
+    assert!(ArrivalTimes::of(&still, 5).unwrap_err().to_string().contains("rate_per_s"));
+}
+
+#[test]
+fn arrival_times_have_the_mean_and_the_variation_of_their_stream() {
+    const N: u32 = 50_000;
+    for cv in [0.25, 1.0, 2.0, 4.0] {
+        let load = Arrivals::Renewal { gap: ServiceLaw::Gamma { mean_s: 0.05, cv }, requests: N };
+        let times = ArrivalTimes::of(&load, 17).unwrap();
+        let times: Vec<f64> = times.map(SimTime::as_secs_f64).collect();
+        let (mean, found) = gaps(&times);
+        // The standard errors of n gaps: cv / sqrt(n) of the mean, and, by the delta method with the third and
+        // the fourth moment of a gamma law, cv sqrt((1 + cv^2) / (2 n)) of the sample's CV. Four of them.
+        let n = f64::from(N);
+        assert!((mean / 0.05 - 1.0).abs() < 4.0 * cv / n.sqrt(), "cv {cv}: mean {mean}");
+        let error = cv * ((1.0 + cv * cv) / (2.0 * n)).sqrt();
+        assert!((found - cv).abs() < 4.0 * error, "cv {cv}: {found}, standard error {error}");
+    }
 }
 
 #[test]

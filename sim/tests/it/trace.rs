@@ -268,6 +268,26 @@ fn broken_windows_are_named() {
 }
 
 #[test]
+fn rates_are_windows_of_poisson_streams() {
+    let rates = Windows::from_text("f", "\u{feff}10 2\r\n\n15\t0\n17  0.5").unwrap();
+    assert_eq!(rates, Windows::from_csv("f", "10,2,1,Exponential\n15,0\n17,0.5,1,Exponential\n").unwrap());
+    assert_eq!(rates.windows.last().unwrap().duration_ns, 2_000_000_000);
+    refused(
+        &[
+            ("", "f:1: time_s: the trace is empty"),
+            ("0 1\n", "f:1: time_s: one row does not say how long"),
+            ("0 1\n1 2 3\n", "f:2: row: 3 fields; write two"),
+            ("time rate\n0 1\n", "f:1: time_s: `time` is no time"),
+            ("0 1\n1 -1\n", "f:2: rate_per_s: `-1` is not a finite number"),
+            ("0 1\n0 2\n", "f:2: time_s: the time of line 1 again"),
+            ("1 1\n0 2\n", "f:2: time_s: before the time of line 1"),
+            ("0 0\n1 0\n", "f:2: rate_per_s: every window is idle"),
+        ],
+        |text| Windows::from_text("f", text),
+    );
+}
+
+#[test]
 fn broken_bandwidths_are_named() {
     refused(
         &[
