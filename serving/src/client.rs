@@ -11,6 +11,7 @@ use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
 
+use crate::metrics::PROCESS_CPU;
 use crate::serve::{explain, http_client};
 use crate::wire::{
     Event, Failure, PipelineAnswer, PodCount, PodsState, QueueThreshold, SlotsState, ThreadCount,
@@ -20,6 +21,8 @@ use crate::wire::{
 const POLL: Duration = Duration::from_millis(20);
 /// How long a question about a state may take.
 const ANSWER: Duration = Duration::from_secs(10);
+/// How long a server that is waited for may be silent before it counts as gone.
+const SILENCE: Duration = Duration::from_secs(5);
 
 /// Base URLs of the three servers, such as `http://127.0.0.1:5000`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +65,18 @@ pub enum ClientError {
         /// What was asked.
         url: String,
         /// Why there is no answer.
+        problem: String,
+    },
+    /// A server that was there and no longer answers.
+    #[error("{server} at {url} went away: no answer for {after:.1?} ({problem})")]
+    Gone {
+        /// Which one.
+        server: &'static str,
+        /// Its base URL.
+        url: String,
+        /// For how long.
+        after: Duration,
+        /// Why there was no answer at last.
         problem: String,
     },
     /// An answer that says no, or that is none of ours.
@@ -124,19 +139,20 @@ impl PipelineClient {
     /// # Errors
     /// Pods that cannot start, or the timeout.
     pub async fn wait_ready(&self, timeout: Duration) -> Result<(), ClientError> {
-        self.wait(timeout, "the pipeline is not ready", settled).await
+        // Servers may only just be starting.
+        self.wait(timeout, timeout, "the pipeline is not ready", settled).await
     }
 
     /// Waits until nothing waits and nothing is at work anywhere.
     ///
     /// # Errors
-    /// The timeout.
+    /// A server that went away, or the timeout.
     pub async fn wait_idle(&self, timeout: Duration) -> Result<(), ClientError> {
         let idle = |s: &PipelineState| {
             let stage = |pods: &PodsState| u64::from(pods.busy) + pods.queued + pods.forwarding;
             Ok(stage(&s.a) + stage(&s.b) + s.proxy.queued + u64::from(s.proxy.held) == 0)
         };
-        self.wait(timeout, "the pipeline is not idle", idle).await
+        self.wait(timeout, SILENCE, "the pipeline is not idle", idle).await
     }
 
     /// How the pipeline stands. A is asked before the others, as requests go: one that has left A by then
@@ -163,10 +179,10 @@ impl PipelineClient {
     /// at what they have. All of them are used.
     ///
     /// # Errors
-    /// What a stage said, pods that cannot start, or the timeout.
+    /// What a stage said, pods that cannot start, a server that went away, or the timeout.
     pub async fn set_pods(&self, pods: Replicas, timeout: Duration) -> Result<(), ClientError> {
         self.post_pods("set_pods", pods).await?;
-        self.wait(timeout, "the pods are not ready", settled).await
+        self.wait(timeout, SILENCE, "the pods are not ready", settled).await
     }
 
     /// Uses only so many of the ready pods, until the next `set_pods`; it holds when this returns.
@@ -175,6 +191,17 @@ impl PipelineClient {
     /// What a stage said.
     pub async fn use_pods(&self, pods: Replicas) -> Result<(), ClientError> {
         self.post_pods("use_pods", pods).await
+    }
+
+    /// CPU time that A, the proxy and B have used since they started \[s\]; absent where a server does not say.
+    pub async fn cpu_s(&self) -> [Option<f64>; 3] {
+        let of = async |base: &str| {
+            let answer = self.http.get(format!("{base}/metrics")).timeout(ANSWER).send().await.ok()?;
+            let text = answer.error_for_status().ok()?.text().await.ok()?;
+            text.lines().find_map(|line| line.strip_prefix(PROCESS_CPU)?.trim().parse().ok())
+        };
+        let Endpoints { a, proxy, b } = &self.endpoints;
+        tokio::join!(of(a), of(proxy), of(b)).into()
     }
 
     async fn post_pods(&self, route: &str, pods: Replicas) -> Result<(), ClientError> {
@@ -226,18 +253,28 @@ impl PipelineClient {
         answer::<Value>(self.http.post(&url).timeout(ANSWER).json(&body), url).await.map(drop)
     }
 
-    /// Asks until `done` says yes. A server that does not answer is waited for too.
+    /// Asks until `done` says yes. A server that does not answer is waited for too, if not for ever.
     async fn wait(
         &self,
         timeout: Duration,
+        silence_max: Duration,
         what: &str,
         done: impl Fn(&PipelineState) -> Result<bool, ClientError>,
     ) -> Result<(), ClientError> {
         let deadline = Instant::now() + timeout;
+        let mut heard = Instant::now();
         loop {
             let seen = match self.state().await {
                 Ok(state) if done(&state)? => return Ok(()),
-                Ok(state) => summary(&state),
+                Ok(state) => {
+                    heard = Instant::now();
+                    summary(&state)
+                }
+                Err(ClientError::Unreachable { url, problem })
+                    if heard.elapsed() >= silence_max && Instant::now() < deadline =>
+                {
+                    return Err(self.gone(&url, heard.elapsed(), problem));
+                }
                 Err(error) => error.to_string(),
             };
             if Instant::now() >= deadline {
@@ -245,6 +282,17 @@ impl PipelineClient {
             }
             tokio::time::sleep(POLL).await;
         }
+    }
+
+    /// Whichever server was asked this.
+    fn gone(&self, asked: &str, after: Duration, problem: String) -> ClientError {
+        let Endpoints { a, proxy, b } = &self.endpoints;
+        let asked_of =
+            |base: &String| asked.strip_prefix(base.as_str()).is_some_and(|rest| rest.starts_with('/'));
+        let servers = [("stage A", a), ("the proxy", proxy), ("stage B", b)];
+        let (server, url) =
+            servers.into_iter().find(|(_, base)| asked_of(base)).expect("it asks no other server");
+        ClientError::Gone { server, url: url.clone(), after, problem }
     }
 }
 

@@ -11,6 +11,9 @@ use std::time::Instant;
 
 pub(crate) use self::http::HttpMeters;
 
+/// CPU time of a server \[s\].
+pub(crate) const PROCESS_CPU: &str = "process_cpu_seconds_total";
+
 /// A level over time, and the integral of it \[level * s\].
 #[derive(Debug)]
 pub(crate) struct Integral {

@@ -179,6 +179,7 @@ impl Request {
             sent_ns: self.sent.as_nanos(),
             done_ns: self.done().as_nanos(),
             status: self.status,
+            http_status: None,
             cut: labels.cut.clone(),
             encoding: labels.encoding,
             bytes: labels.bytes,

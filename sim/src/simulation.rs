@@ -405,7 +405,8 @@ impl Tally {
             Status::Answered => self.answered += 1,
             Status::Refused => self.refused += 1,
             Status::Failed => self.failed += 1,
-            Status::Lost => self.lost += 1,
+            // Nothing is dropped before it is sent: the clients here have no bound.
+            Status::Lost | Status::Dropped => self.lost += 1,
         }
     }
 }

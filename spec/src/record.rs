@@ -16,6 +16,8 @@ pub enum Status {
     Failed,
     /// No answer came.
     Lost,
+    /// Never sent: whoever should have had too many under way.
+    Dropped,
 }
 
 /// What an activation looks like on the wire.
@@ -91,6 +93,9 @@ pub struct RequestRecord {
     pub done_ns: u64,
     /// How it ended.
     pub status: Status,
+    /// HTTP status of what its sender was answered; absent where nothing was, and in a file without it.
+    #[serde(default)]
+    pub http_status: Option<u16>,
     /// Where the network was cut.
     pub cut: String,
     /// Encoding of the activation.

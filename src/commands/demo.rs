@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use splitscale_serving::client::PipelineClient;
-use splitscale_serving::load::{ClosedSpec, closed_loop};
+use splitscale_serving::load::{ClosedSpec, Halt, Patience, closed_loop};
 use splitscale_spec::{
     Balancer, Bandwidth, CostConfig, CutConfig, LinkConfig, PipelineConfig, Replicas, SloConfig, StageConfig,
 };
@@ -276,13 +276,14 @@ async fn live(
     let bar = progress::bar("scaling", phase.as_secs() * LIVE_SLOTS.len() as u64, "s");
     client.set_pods(most, Duration::from_secs(60)).await?;
     client.set_threads(LIVE_SLOTS[0]).await?;
-    let spec =
-        ClosedSpec { run_id: 0, clients: CLIENTS, timeout: Duration::from_secs(120), origin: Instant::now() };
+    let patience = Patience { timeout: Duration::from_secs(120), retries: 0 };
+    let spec = ClosedSpec { run_id: 0, clients: CLIENTS, requests: None, patience, origin: Instant::now() };
+    let halt = Halt { stop: stop_load.clone(), ..Halt::default() };
     let load = async {
-        let sent = closed_loop(client, images, &spec, stop_load.clone(), |record| {
-            requests.count(&record);
+        let sent = closed_loop(client, images, &spec, halt, |ended| {
+            requests.count(&ended.record);
             if kept.is_ok() {
-                kept = records.csv([record]);
+                kept = records.csv([ended.record]);
             }
         })
         .await;

@@ -80,7 +80,8 @@ impl Requests {
         self.sent += 1;
         *match record.status {
             Status::Answered => &mut self.answered,
-            Status::Refused => &mut self.refused,
+            // A closed loop drops nothing.
+            Status::Refused | Status::Dropped => &mut self.refused,
             Status::Failed => &mut self.failed,
             Status::Lost => &mut self.lost,
         } += 1;

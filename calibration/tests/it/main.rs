@@ -60,6 +60,7 @@ fn record(slots: u32, pods: u32) -> RequestRecord {
         sent_ns: 0,
         done_ns: 1_000_000_000,
         status: Status::Answered,
+        http_status: None,
         cut: "layer3".into(),
         encoding: Encoding::F32,
         bytes: 802_816,

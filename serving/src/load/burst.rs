@@ -4,21 +4,21 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
-use splitscale_spec::{RequestRecord, Status};
+use splitscale_spec::RequestRecord;
 use tokio::task::JoinSet;
 use tokio::time::{interval, sleep_until, timeout};
 
 use super::record::{Place, Row};
-use super::request::{End, Miss, Shot, new_prefix, shared};
-use super::{BurstSpec, Image, LoadError};
+use super::request::{End, Posted, Shot, new_prefix, shared};
+use super::{BurstSpec, Image, LoadError, Miss, Reason};
 use crate::client::{ClientError, Events, PipelineClient};
 use crate::wire::{Event, PipelineAnswer};
 
-/// How often a burst that hears nothing asks the proxy itself.
+/// How often a burst that hears nothing asks the servers themselves.
 const POLL: Duration = Duration::from_secs(1);
-/// How long the proxy may take to tell.
-const TELL: Duration = Duration::from_secs(5);
-/// Questions in a row without an answer after which the proxy counts as gone.
+/// How long the servers may take to tell.
+const TELL: Duration = Duration::from_secs(2);
+/// Questions in a row without an answer after which one of them counts as gone.
 const UNTOLD_MAX: u32 = 3;
 
 /// What is known of the requests of a burst.
@@ -33,7 +33,7 @@ struct Burst {
 ///
 /// # Guarantees
 /// It ends, at the latest after the timeout: with the last response, or the last post that fails; or, where
-/// events stop, as soon as the proxy has nothing left to do or is gone. Responses to other requests, late
+/// events stop, as soon as the proxy has nothing left to do or a server is gone. Responses to other requests, late
 /// ones of an earlier burst for instance, are told apart by their ids.
 ///
 /// # Errors
@@ -76,7 +76,7 @@ pub async fn burst(
             },
             Some(posted) = posts.join_next() => {
                 let (index, posted) = posted.expect("a post does not panic, and is not aborted before the end");
-                burst.posted(index, posted.err(), Instant::now());
+                burst.posted(index, posted, Instant::now());
             }
             _ = poll.tick() => match timeout(TELL, burst.ask(client, events.is_none(), posts.is_empty())).await {
                 Ok(Ok(())) => untold = 0,
@@ -104,7 +104,7 @@ impl Burst {
         client: &PipelineClient,
         images: &[(String, Bytes)],
         limit: Duration,
-    ) -> JoinSet<(usize, Result<Bytes, Miss>)> {
+    ) -> JoinSet<(usize, Posted)> {
         let mut posts = JoinSet::new();
         for index in 0..self.ends.len() {
             let (client, sent) = (client.clone(), Arc::clone(&self.sent));
@@ -129,15 +129,20 @@ impl Burst {
         if let Some(end) = index.and_then(|index| self.ends.get_mut(index))
             && end.as_ref().is_none_or(|end| end.answer.is_none())
         {
-            *end = Some(End { done, status: answer.status, answer: Some(answer) });
+            let http_status = None;
+            *end = Some(End { done, status: answer.status, http_status, answer: Some(answer), miss: None });
         }
     }
 
     /// A post ended: with nothing more than that the proxy has it, or amiss.
-    fn posted(&mut self, index: usize, miss: Option<Miss>, done: Instant) {
-        let Some(miss) = miss else { return };
-        tracing::warn!(index, status = ?miss.status, "a request of the burst was not taken: {}", miss.why);
-        self.ends[index].get_or_insert(End { done, status: miss.status, answer: None });
+    fn posted(&mut self, index: usize, posted: Posted, done: Instant) {
+        let miss = match posted {
+            Ok(answer) if answer.status.is_success() => return,
+            Ok(answer) => answer.miss(),
+            Err(miss) => miss,
+        };
+        tracing::warn!(index, reason = %miss.reason, "a request of the burst was not taken: {}", miss.said);
+        self.ends[index].get_or_insert(End::missed(miss, done));
     }
 
     /// Asks the proxy, where its events do not tell. Once all posts have ended and the proxy has nothing
@@ -148,8 +153,8 @@ impl Burst {
         deaf: bool,
         posts_ended: bool,
     ) -> Result<(), ClientError> {
-        let state = client.proxy_state().await?;
-        let over = posts_ended && state.queued == 0 && state.held == 0;
+        let proxy = client.state().await?.proxy;
+        let over = posts_ended && proxy.queued == 0 && proxy.held == 0;
         if !over && !deaf {
             return Ok(());
         }
@@ -164,7 +169,8 @@ impl Burst {
 
     fn give_up(&mut self, now: Instant) {
         for end in &mut self.ends {
-            end.get_or_insert(End { done: now, status: Status::Lost, answer: None });
+            let miss = Miss { reason: Reason::TimedOut, said: String::new() };
+            end.get_or_insert(End::missed(miss, now));
         }
     }
 

@@ -2,27 +2,27 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use splitscale_spec::{RequestRecord, Status};
+use splitscale_spec::Status;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
 
-use super::record::{Place, Row};
-use super::request::{Shot, new_prefix, shared, waited};
-use super::{ClosedSpec, Image, LoadError};
+use super::record::Place;
+use super::request::shared;
+use super::sender::{Sender, gather};
+use super::{ClosedSpec, Ended, Halt, Image, LoadError};
 use crate::client::PipelineClient;
 
 /// Pause of a closed-loop client that got no class: it must not flood what is down.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Runs `spec.clients` clients until `stop`: each sends an image to `/predict-proxy?wait=true`, and the
-/// next one when it has the answer. `on_record` gets every request as it ends; returns how many were sent.
+/// Runs `spec.clients` clients until they are stopped: each sends an image to `/predict-proxy?wait=true`, and the
+/// next one when it has the answer. `on_end` gets every request as it ends; returns how many were sent.
 ///
 /// # Guarantees
-/// Requests under way when `stop` comes are finished and recorded. Dropping the future abandons them.
+/// Requests under way when they are stopped are finished and recorded. Dropping the future abandons them.
 ///
 /// # Errors
 /// No image, no client, or a server that does not answer before the first request is sent.
@@ -30,30 +30,30 @@ pub async fn closed_loop(
     client: &PipelineClient,
     images: &[Image],
     spec: &ClosedSpec,
-    stop: CancellationToken,
-    mut on_record: impl FnMut(RequestRecord),
+    halt: Halt,
+    on_end: impl FnMut(Ended),
 ) -> Result<u32, LoadError> {
     let images = shared(images)?;
     if spec.clients == 0 {
         return Err(LoadError::Zero("clients of a closed loop"));
     }
-    let mut place = Place::of(&client.state().await?);
-    let (prefix, numbers) = (new_prefix(), Arc::new(AtomicU32::new(0)));
-    let (ends, mut ended) = mpsc::unbounded_channel();
+    let place = Place::of(&client.state().await?);
+    let sender = Arc::new(Sender::new(client, images, spec.patience, halt.abandon));
+    let numbers = Arc::new(AtomicU32::new(0));
+    let (ends, ended) = mpsc::unbounded_channel();
     let mut clients = JoinSet::new();
     for _ in 0..spec.clients {
-        let (client, images, stop) = (client.clone(), images.clone(), stop.clone());
-        let (prefix, numbers, ends) = (prefix.clone(), Arc::clone(&numbers), ends.clone());
-        let limit = spec.timeout;
+        let (sender, numbers) = (Arc::clone(&sender), Arc::clone(&numbers));
+        let (stop, ends, requests) = (halt.stop.clone(), ends.clone(), spec.requests);
         clients.spawn(async move {
             while !stop.is_cancelled() {
                 let number = numbers.fetch_add(1, Ordering::Relaxed);
-                let image = images[number as usize % images.len()].clone();
-                let sent = Instant::now();
-                let shot = Shot { image, id: format!("{prefix}{number}"), wait: true, limit };
-                let end = waited(shot.post(&client).await, Instant::now());
-                let answered = end.status == Status::Answered;
-                if ends.send((number, sent, end)).is_err() {
+                if requests.is_some_and(|most| number >= most) {
+                    return;
+                }
+                let sent = sender.send(number, None).await;
+                let answered = sent.end.status == Status::Answered;
+                if ends.send(sent).is_err() {
                     return;
                 }
                 if !answered {
@@ -63,14 +63,5 @@ pub async fn closed_loop(
         });
     }
     drop(ends);
-    let mut count = 0;
-    while let Some((request_id, sent, end)) = ended.recv().await {
-        place.follow(end.answer.as_deref());
-        on_record(place.record(
-            &Row { run_id: spec.run_id, request_id, origin: spec.origin, scheduled: sent, sent },
-            end,
-        ));
-        count += 1;
-    }
-    Ok(count)
+    Ok(gather(place, (spec.run_id, spec.origin), ended, on_end).await)
 }

@@ -58,6 +58,7 @@ impl Place {
             sent_ns: ns(row.sent),
             done_ns: ns(end.done),
             status: end.status,
+            http_status: end.http_status,
             cut: answer.map_or_else(|| self.cut.clone(), |r| r.cut.clone()),
             encoding: answer.map_or(Encoding::F32, |r| r.encoding),
             bytes: answer.map_or(self.bytes, |r| r.bytes),

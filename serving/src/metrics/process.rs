@@ -6,12 +6,12 @@ use std::time::Duration;
 use rustix::param::{clock_ticks_per_second, page_size};
 use rustix::time::{ClockId, clock_gettime};
 
-use super::Exposition;
+use super::{Exposition, PROCESS_CPU};
 
 /// Adds what the system tells; where there is no `/proc`, the CPU time alone.
 pub(super) fn expose(text: &mut Exposition) {
     let clock = |id| Duration::try_from(clock_gettime(id)).unwrap_or_default().as_secs_f64();
-    text.metric("process_cpu_seconds_total", "counter", "CPU time of the process, user and system.")
+    text.metric(PROCESS_CPU, "counter", "CPU time of the process, user and system.")
         .sample(&[], clock(ClockId::ProcessCPUTime));
     if let Ok(descriptors) = fs::read_dir("/proc/self/fd") {
         // One of them is that of the reading.

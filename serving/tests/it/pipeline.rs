@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use splitscale_serving::collect::{Cell, CollectError, Plan, collect};
-use splitscale_serving::load::{BurstSpec, ClosedSpec, burst, closed_loop};
+use splitscale_serving::load::{BurstSpec, ClosedSpec, Halt, Patience, burst, closed_loop};
 use splitscale_serving::proxy::ProxyOptions;
 use splitscale_serving::wire::{PipelineAnswer, Prediction};
 use splitscale_spec::{BurstRow, Replicas, RequestRecord, Status};
@@ -16,7 +16,8 @@ fn spec(size: u32) -> BurstSpec {
 }
 
 fn closed(clients: u32) -> ClosedSpec {
-    ClosedSpec { run_id: 4, clients, timeout: LONG, origin: Instant::now() }
+    let patience = Patience { timeout: LONG, retries: 0 };
+    ClosedSpec { run_id: 4, clients, requests: None, patience, origin: Instant::now() }
 }
 
 /// What holds for every request that was answered.
@@ -140,7 +141,8 @@ async fn a_closed_loop_accounts_for_every_request_while_pods_and_slots_change() 
     let mut records = Vec::new();
     let images = images(1..=9);
     let spec = closed(6);
-    let load = closed_loop(&line.client, &images, &spec, stop.clone(), |record| records.push(record));
+    let halt = Halt { stop: stop.clone(), ..Halt::default() };
+    let load = closed_loop(&line.client, &images, &spec, halt, |ended| records.push(ended.record));
     let changes = async {
         for (pods, slots) in [(4, 1), (1, 1), (2, 8), (8, 8), (1, 2), (3, 4)] {
             line.client.set_threads(slots).await.unwrap();

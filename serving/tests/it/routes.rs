@@ -266,6 +266,7 @@ async fn every_server_says_what_an_observation_needs() {
         "split_pod_phase{stage=S,pod=\"1\"}",
         "split_pod_cpu_request_cores{stage=S,pod=\"1\"}",
         "split_build_info{engine=\"double\",emulated=\"false\",",
+        "process_cpu_seconds_total ",
     ];
     let proxied = [
         "split_requests_total{stage=S}",
@@ -279,6 +280,7 @@ async fn every_server_says_what_an_observation_needs() {
         "split_transfer_bytes_total{encoding=\"f32\"}",
         "split_pipeline_duration_seconds_bucket{le=\"+Inf\"}",
         "split_pipeline_duration_seconds_count ",
+        "process_cpu_seconds_total ",
     ];
     for (app, name, expected) in
         [(a.app(), "a", &stage[..]), (b.app(), "b", &stage[..]), (proxy(), "proxy", &proxied[..])]

@@ -10,7 +10,7 @@ use axum::http::HeaderMap;
 use axum::routing::{get, post};
 use futures_util::StreamExt;
 use splitscale_serving::client::{Endpoints, PipelineClient};
-use splitscale_serving::load::{BurstSpec, ClosedSpec, burst, closed_loop};
+use splitscale_serving::load::{BurstSpec, ClosedSpec, Halt, Patience, burst, closed_loop};
 use splitscale_serving::proxy::{BandwidthSteps, Proxy, ProxyOptions};
 use splitscale_serving::wire::{BoardState, Event, PipelineAnswer, SlotsState};
 use splitscale_spec::{Encoding, RequestRecord, Status};
@@ -99,9 +99,11 @@ async fn a_hundred_changes_of_slots_under_load_answer_all_and_hold_no_more_than_
     const MOST: u32 = 12;
     let line = line(&Double::sleeping(0), &Double::sleeping(1), 4, 1).await;
     let (done, stop) = (CancellationToken::new(), CancellationToken::new());
-    let spec = ClosedSpec { run_id: 0, clients: 24, timeout: LONG, origin: Instant::now() };
+    let patience = Patience { timeout: LONG, retries: 0 };
+    let spec = ClosedSpec { run_id: 0, clients: 24, requests: None, patience, origin: Instant::now() };
+    let halt = Halt { stop: stop.clone(), ..Halt::default() };
     let (images, mut records) = (images(1..=5), Vec::new());
-    let load = closed_loop(&line.client, &images, &spec, stop.clone(), |record| records.push(record));
+    let load = closed_loop(&line.client, &images, &spec, halt, |ended| records.push(ended.record));
     let watch = async {
         let mut most = 0;
         while !done.is_cancelled() {
@@ -318,10 +320,12 @@ async fn no_image_at_all_in_a_burst_fails_it_without_waiting() {
 async fn servers_that_stop_under_a_closed_loop_leave_every_request_accounted_for() {
     let mut line = line(&Double::sleeping(2), &Double::sleeping(2), 2, 2).await;
     let stop = CancellationToken::new();
-    let spec = ClosedSpec { run_id: 0, clients: 4, timeout: LONG, origin: Instant::now() };
+    let patience = Patience { timeout: LONG, retries: 0 };
+    let spec = ClosedSpec { run_id: 0, clients: 4, requests: None, patience, origin: Instant::now() };
     let mut records = Vec::new();
     let images = images([1]);
-    let load = closed_loop(&line.client, &images, &spec, stop.clone(), |record| records.push(record));
+    let halt = Halt { stop: stop.clone(), ..Halt::default() };
+    let load = closed_loop(&line.client, &images, &spec, halt, |ended| records.push(ended.record));
     let stop_a = line.stop_a.clone();
     let server_a = line.servers.remove(0);
     let outage = async {
