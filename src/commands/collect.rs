@@ -3,10 +3,11 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use splitscale_serving::client::{Endpoints, PipelineClient};
 use splitscale_serving::collect::{Plan, collect};
 use splitscale_spec::{BurstRow, Replicas, Status};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::{Collect, Grid, Servers};
@@ -17,6 +18,8 @@ use crate::progress;
 
 /// Longest that a burst may take before what is missing counts as lost.
 const BURST_LIMIT: Duration = Duration::from_secs(300);
+/// Longest that the pods of a measurement that ended early may take to be freed.
+const FREE_LIMIT: Duration = Duration::from_secs(1);
 /// Longest that the pipeline may take to be ready.
 const READY_LIMIT: Duration = Duration::from_secs(120);
 
@@ -84,18 +87,19 @@ pub async fn measure(
     };
     // The last cell's limit on the balancer must not outlive the measurement.
     let most = plan.pods.iter().copied().max().unwrap_or(1);
-    let freed = client.use_pods(Replicas { a: most, b: most }).await;
+    let freeing = client.use_pods(Replicas { a: most, b: most });
+    let freed = match &outcome {
+        Some(Ok(())) => freeing.await,
+        // A server that is gone is not waited for once more.
+        _ => timeout(FREE_LIMIT, freeing).await.unwrap_or(Ok(())),
+    };
+    let so_far = || {
+        let (done, all) = (bar.position(), plan.order().len());
+        format!("{done} of {all} bursts measured; they are in {}", out.display())
+    };
     match outcome {
-        Some(measured) => measured?,
-        None => {
-            let words = format!(
-                "{} of {} bursts measured; they are in {}",
-                bar.position(),
-                plan.order().len(),
-                out.display()
-            );
-            return Err(Interrupted(words).into());
-        }
+        Some(measured) => measured.with_context(so_far)?,
+        None => return Err(Interrupted(so_far()).into()),
     }
     freed?;
     bar.finish_and_clear();
