@@ -7,8 +7,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+mod load;
 mod simulate;
 
+pub use load::{Load, Shape, Trace};
 pub use simulate::{Bursts, ExperimentFlags, Merge, Simulate, Verify};
 
 /// Serves a network cut in two, and scales its pods by what the link between them can carry.
@@ -28,6 +30,8 @@ pub enum Command {
     Serve(Serve),
     /// Measure a running pipeline: bursts over transfer slots x pods
     Collect(Collect),
+    /// Load a running pipeline and say how it answers: bursts, clients, or requests at times of their own
+    Load(Load),
     /// Fit curves of time against pods, and the laws the simulator draws from
     Calibrate(Calibrate),
     /// Simulate an experiment, or a calibrated pipeline beside its measurements
@@ -288,8 +292,9 @@ pub struct Collect {
     pub servers: Servers,
     #[command(flatten)]
     pub grid: Grid,
-    /// Folder of JPEG and PNG files to send; without it a few that the program draws itself
-    #[arg(long, value_name = "DIR")]
+    /// Folder of JPEG and PNG files to send, or a file that lists some, one a line; without it a few that the
+    /// program draws itself
+    #[arg(long, value_name = "PATH")]
     pub images: Option<PathBuf>,
     /// Seed of the order of the cells
     #[arg(long, default_value_t = 1)]

@@ -60,8 +60,9 @@ impl Log {
     /// Starts a new file; what an earlier run measured is never overwritten.
     pub fn create(path: &Path) -> Result<Log> {
         parent(path)?;
-        let file = File::create_new(path)
-            .with_context(|| format!("could not start {}; name another file with --out", path.display()))?;
+        let file = File::create_new(path).with_context(|| {
+            format!("could not start {}; name a file that is not there yet", path.display())
+        })?;
         Ok(Log { path: path.into(), file })
     }
 

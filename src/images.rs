@@ -1,7 +1,7 @@
-//! The images that are sent: a folder's, or a few that are drawn here.
+//! The images that are sent: a folder's, a list's, or a few that are drawn here.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use image::{ImageFormat, Rgb, RgbImage};
@@ -10,10 +10,38 @@ use splitscale_serving::image::Photo;
 /// A name and the bytes of an image file.
 pub type Image = (String, Vec<u8>);
 
-/// The JPEG and PNG files of a folder in the order of their names, each decoded once to see that it is an
-/// image; without a folder, four JPEGs drawn by formula.
-pub fn load(folder: Option<&Path>) -> Result<Vec<Image>> {
-    let Some(folder) = folder else { return (0..4).map(draw).collect() };
+/// The JPEG and PNG files of a folder in the order of their names, or those that a file lists, each decoded once
+/// to see that it is an image; without either, four JPEGs drawn by formula.
+pub fn load(from: Option<&Path>) -> Result<Vec<Image>> {
+    let Some(from) = from else { return (0..4).map(draw).collect() };
+    let mut images = Vec::new();
+    for path in if from.is_file() { listed(from)? } else { inside(from)? } {
+        let bytes = fs::read(&path).with_context(|| format!("could not read {}", path.display()))?;
+        Photo::decode(&bytes).with_context(|| format!("{} cannot be sent", path.display()))?;
+        images.push((path.file_name().unwrap_or_default().to_string_lossy().into_owned(), bytes));
+    }
+    Ok(images)
+}
+
+/// The files that a text names, one a line, relative to its folder.
+fn listed(list: &Path) -> Result<Vec<PathBuf>> {
+    let bytes = fs::read(list).with_context(|| format!("could not read {}", list.display()))?;
+    let Ok(text) = String::from_utf8(bytes) else {
+        bail!(
+            "{} is no text; give a folder of images, or a file that lists some, one a line",
+            list.display()
+        );
+    };
+    let folder = list.parent().unwrap_or(Path::new(""));
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let paths: Vec<PathBuf> = lines.map(|line| folder.join(line)).collect();
+    if paths.is_empty() {
+        bail!("{} lists no file; write one a line", list.display());
+    }
+    Ok(paths)
+}
+
+fn inside(folder: &Path) -> Result<Vec<PathBuf>> {
     let entries = fs::read_dir(folder).with_context(|| format!("could not read {}", folder.display()))?;
     let mut paths = Vec::new();
     for entry in entries {
@@ -27,13 +55,7 @@ pub fn load(folder: Option<&Path>) -> Result<Vec<Image>> {
         bail!("{} holds no .jpg, .jpeg or .png file", folder.display());
     }
     paths.sort();
-    let mut images = Vec::new();
-    for path in paths {
-        let bytes = fs::read(&path).with_context(|| format!("could not read {}", path.display()))?;
-        Photo::decode(&bytes).with_context(|| format!("{} cannot be sent", path.display()))?;
-        images.push((path.file_name().unwrap_or_default().to_string_lossy().into_owned(), bytes));
-    }
-    Ok(images)
+    Ok(paths)
 }
 
 /// A 500 x 375 JPEG: a colour gradient with rings, different for each number.

@@ -4,6 +4,7 @@ mod calibrate;
 mod collect;
 mod demo;
 mod figures;
+mod load;
 mod scale;
 mod serve;
 mod simulate;
@@ -20,6 +21,7 @@ pub fn run(command: Command) -> Result<()> {
     match command {
         Command::Serve(server) => serve::run(server),
         Command::Collect(args) => collect::run(&args),
+        Command::Load(args) => load::run(&args),
         Command::Calibrate(args) => calibrate::run(&args).map(drop),
         Command::Simulate(args) => simulate::run(&args),
         Command::Merge(args) => simulate::merge(&args),

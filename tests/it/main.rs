@@ -2,6 +2,7 @@
 
 mod cli;
 mod metrics;
+mod load;
 mod serve;
 mod simulate;
 mod tidy;
