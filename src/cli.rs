@@ -28,6 +28,8 @@ pub enum Command {
     /// Run one server of the pipeline: stage A, the proxy, or stage B
     #[command(subcommand)]
     Serve(Serve),
+    /// Ask one server whether it takes requests; exit code 1 where it does not
+    Ready(Ready),
     /// Measure a running pipeline: bursts over transfer slots x pods
     Collect(Collect),
     /// Load a running pipeline and say how it answers: bursts, clients, or requests at times of their own
@@ -252,6 +254,17 @@ pub struct ServeProxy {
     /// Wait before each transfer [s]
     #[arg(long, env = "SLEEP_TIME", default_value_t = 0.0, value_name = "SECONDS", value_parser = seconds)]
     pub sleep_time: f64,
+}
+
+/// `ready`
+#[derive(Debug, Args)]
+pub struct Ready {
+    /// Base URL of the server, such as http://127.0.0.1:5000
+    #[arg(value_name = "URL")]
+    pub server: String,
+    /// How long the answer may take [s]
+    #[arg(long, default_value_t = 5.0, value_name = "SECONDS", value_parser = seconds)]
+    pub timeout: f64,
 }
 
 /// Where a running pipeline is.

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use axum::body::Bytes;
+use axum::http::StatusCode;
 use futures_util::StreamExt;
 use reqwest::RequestBuilder;
 use serde::de::DeserializeOwned;
@@ -123,15 +125,9 @@ impl PipelineClient {
     /// # Errors
     /// A URL that does not begin with `http://`.
     pub fn new(endpoints: Endpoints) -> Result<Self, ClientError> {
-        let base = |url: String| match url.strip_prefix("http://") {
-            Some(rest) if !rest.is_empty() => Ok(url.trim_end_matches('/').to_owned()),
-            _ => Err(ClientError::Setup(format!("{url:?} is not a base URL such as http://127.0.0.1:5000"))),
-        };
         let endpoints =
-            Endpoints { a: base(endpoints.a)?, proxy: base(endpoints.proxy)?, b: base(endpoints.b)? };
-        let http =
-            http_client().map_err(|e| ClientError::Setup(format!("no HTTP client: {}", explain(&e))))?;
-        Ok(PipelineClient { http, endpoints })
+            Endpoints { a: base(&endpoints.a)?, proxy: base(&endpoints.proxy)?, b: base(&endpoints.b)? };
+        Ok(PipelineClient { http: client()?, endpoints })
     }
 
     /// Waits until all three answer and both stages have all the pods they were asked for.
@@ -333,22 +329,49 @@ fn summary(state: &PipelineState) -> String {
     format!("{a}; proxy {} slots held, {} waiting; {b}", state.proxy.held, state.proxy.queued)
 }
 
+/// Asks one server whether it takes requests.
+///
+/// # Errors
+/// It does not, or gives no answer in time; or the URL does not begin with `http://`.
+pub async fn ready(server: &str, timeout: Duration) -> Result<(), ClientError> {
+    let url = format!("{}/readyz", base(server)?);
+    exchange(client()?.get(&url).timeout(timeout), &url).await.map(drop)
+}
+
+fn client() -> Result<reqwest::Client, ClientError> {
+    http_client().map_err(|e| ClientError::Setup(format!("no HTTP client: {}", explain(&e))))
+}
+
+/// A base URL without the slash that it may end with.
+fn base(url: &str) -> Result<String, ClientError> {
+    match url.strip_prefix("http://") {
+        Some(rest) if !rest.is_empty() => Ok(url.trim_end_matches('/').to_owned()),
+        _ => Err(ClientError::Setup(format!("{url:?} is not a base URL such as http://127.0.0.1:5000"))),
+    }
+}
+
 async fn answer<T: DeserializeOwned>(request: RequestBuilder, url: String) -> Result<T, ClientError> {
+    let (status, body) = exchange(request, &url).await?;
+    serde_json::from_slice(&body).map_err(|e| {
+        let error = format!("not what was asked for: {e}");
+        ClientError::Refused { url, status: status.as_u16(), error }
+    })
+}
+
+/// Status and body of an answer that does not say no.
+async fn exchange(request: RequestBuilder, url: &str) -> Result<(StatusCode, Bytes), ClientError> {
     let exchange = async {
         let answer = request.send().await?;
         Ok((answer.status(), answer.bytes().await?))
     };
-    let (status, body) = match exchange.await {
-        Ok(answer) => answer,
-        Err(error) => {
-            let problem = explain(&error);
-            return Err(ClientError::Unreachable { url, problem });
-        }
-    };
-    let refused = |error| ClientError::Refused { url, status: status.as_u16(), error };
-    if !status.is_success() {
-        let said = String::from_utf8_lossy(&body).into_owned();
-        return Err(refused(serde_json::from_slice::<Failure>(&body).map_or(said, |failure| failure.error)));
+    let (status, body) = exchange.await.map_err(|error: reqwest::Error| ClientError::Unreachable {
+        url: url.to_owned(),
+        problem: explain(&error),
+    })?;
+    if status.is_success() {
+        return Ok((status, body));
     }
-    serde_json::from_slice(&body).map_err(|e| refused(format!("not what was asked for: {e}")))
+    let said = String::from_utf8_lossy(&body).into_owned();
+    let error = serde_json::from_slice::<Failure>(&body).map_or(said, |failure| failure.error);
+    Err(ClientError::Refused { url: url.to_owned(), status: status.as_u16(), error })
 }

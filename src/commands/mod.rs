@@ -5,6 +5,7 @@ mod collect;
 mod demo;
 mod figures;
 mod load;
+mod ready;
 mod scale;
 mod serve;
 mod simulate;
@@ -20,6 +21,7 @@ use crate::cli::Command;
 pub fn run(command: Command) -> Result<()> {
     match command {
         Command::Serve(server) => serve::run(server),
+        Command::Ready(args) => ready::run(&args),
         Command::Collect(args) => collect::run(&args),
         Command::Load(args) => load::run(&args),
         Command::Calibrate(args) => calibrate::run(&args).map(drop),

@@ -105,6 +105,19 @@ fn an_emulated_pipeline_is_measured_as_a_real_one_and_says_what_it_is() {
 }
 
 #[test]
+fn a_server_is_asked_whether_it_is_ready() {
+    let folder = TempDir::new().unwrap();
+    let proxy = Server::start(folder.path(), "proxy");
+    let (url, ask) = (proxy.url.clone(), format!("ready {}/", proxy.url));
+    must(folder.path(), &ask);
+    drop(proxy);
+    let said = refused(folder.path(), &ask, 1);
+    assert!(said.contains(&url) && said.contains("did not answer"), "{said}");
+    let said = refused(folder.path(), "ready localhost", 1);
+    assert!(said.contains("base URL"), "{said}");
+}
+
+#[test]
 fn an_emulated_engine_says_what_it_lacks() {
     let folder = TempDir::new().unwrap();
     let said = refused(folder.path(), "serve b --port 0 --engine emulated", 1);
