@@ -2,6 +2,7 @@
 
 mod bench;
 mod cargo;
+mod fuzz;
 mod libtorch;
 mod simpy;
 
@@ -15,7 +16,9 @@ usage: cargo xtask COMMAND
   env            print the shell line that lets cargo find it: eval \"$(cargo xtask env)\"
   demo [ARGS]    setup, build, then `splitscale demo ARGS`
   test           setup, then every test; ends with the counts
-  nightly        setup, then every test in release, the long ones too
+  nightly        setup, then every test in release, the long ones too; then `fuzz`
+  fuzz           every fuzz target for a minute, seeds first
+  fuzz NAME ARGS one of them; ARGS are libFuzzer's: files to try again, or flags (-max_total_time=600)
   bench AREA     an area's benchmarks into target/bench/AREA.json (sim, rl, serving, calibration)
 ";
 
@@ -60,7 +63,12 @@ fn run(words: &[&str]) -> Result<(), Failure> {
         ["env"] => println!("export LIBTORCH='{}'", libtorch::provide()?.display()),
         ["demo", args @ ..] => demo(args)?,
         ["test"] => cargo::test(&libtorch::provide()?)?,
-        ["nightly"] => cargo::nightly(&libtorch::provide()?)?,
+        ["nightly"] => {
+            cargo::nightly(&libtorch::provide()?)?;
+            fuzz::all()?;
+        }
+        ["fuzz"] => fuzz::all()?,
+        ["fuzz", name, args @ ..] => fuzz::one(name, args)?,
         ["bench", area] => bench::run(area)?,
         ["bench"] => return Err(Failure::Usage(format!("bench which area? {}", bench::areas().join(", ")))),
         [] => return Err(Failure::Usage("no command".into())),
