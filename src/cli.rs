@@ -8,9 +8,11 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 mod load;
+mod ready;
 mod simulate;
 
 pub use load::{Load, Shape, Trace};
+pub use ready::Ready;
 pub use simulate::{Bursts, ExperimentFlags, Merge, Simulate, Verify};
 
 /// Serves a network cut in two, and scales its pods by what the link between them can carry.
@@ -254,17 +256,6 @@ pub struct ServeProxy {
     /// Wait before each transfer [s]
     #[arg(long, env = "SLEEP_TIME", default_value_t = 0.0, value_name = "SECONDS", value_parser = seconds)]
     pub sleep_time: f64,
-}
-
-/// `ready`
-#[derive(Debug, Args)]
-pub struct Ready {
-    /// Base URL of the server, such as http://127.0.0.1:5000
-    #[arg(value_name = "URL")]
-    pub server: String,
-    /// How long the answer may take [s]
-    #[arg(long, default_value_t = 5.0, value_name = "SECONDS", value_parser = seconds)]
-    pub timeout: f64,
 }
 
 /// Where a running pipeline is.

@@ -14,7 +14,9 @@ use splitscale_spec::{Calibration, PipelineConfig, Policy, RequestRecord};
 
 fuzz_target!(|data: &[u8]| {
     let message = Message { headers: Vec::new(), body: data };
-    for path in ["/set_threads", "/set_queue_threshold", "/credits", "/credits/release"] {
+    for path in
+        ["/set_threads", "/set_bandwidth", "/set_b", "/set_queue_threshold", "/credits", "/credits/release"]
+    {
         PIPELINE.post(&PIPELINE.proxy, path, &message);
     }
     for path in ["/set_pods", "/use_pods", "/credits", "/credits/release"] {

@@ -16,7 +16,7 @@ use axum::http::{HeaderName, HeaderValue, Request, StatusCode};
 use serde_json::Value;
 use splitscale_serving::activation::Activation;
 use splitscale_serving::engine::{About, Engine, EngineError, EngineFactory, Head, Input, Tail};
-use splitscale_serving::proxy::{Proxy, ProxyOptions};
+use splitscale_serving::proxy::{Balance, Proxy, ProxyOptions};
 use splitscale_serving::stage::{Downstream, StageOptions, StageServer, serve_b};
 use splitscale_serving::wire::format::Format;
 use splitscale_serving::{Ending, QueueBound};
@@ -84,10 +84,14 @@ impl Pipeline {
         let downstream =
             Downstream { b: url.clone(), proxy: url.clone(), timeout: LONG, format: Format::default() };
         let proxy = ProxyOptions {
-            b: url,
+            b: vec![url],
+            balance: Balance::OneQueue,
+            b_limit: None,
+            balance_seed: 1,
             slots: 1,
             slots_max: 4,
             slot_bandwidth_mbit_s: None,
+            link_bandwidth: None,
             rtt: Duration::ZERO,
             sleep: Duration::ZERO,
             b_timeout: LONG,
