@@ -288,7 +288,8 @@ fn tensor(body: &Bytes) -> Result<Activation, FormatError> {
 /// Rounds to nearest, ties to even; what is no number stays none.
 fn bf16(value: f32) -> u16 {
     let bits = value.to_bits();
-    let rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+    // A NaN with all its bits set goes round; it is not taken.
+    let rounded = bits.wrapping_add(0x7fff + ((bits >> 16) & 1)) >> 16;
     let quiet = (bits >> 16) | 0x40;
     (if value.is_nan() { quiet } else { rounded }) as u16
 }
@@ -383,7 +384,9 @@ mod tests {
         assert!(cases.iter().all(|(value, bits)| bf16(*value) == *bits));
         // Half way between 0x3f80 and 0x3f81 to the even one, between 0x3f81 and 0x3f82 to the even one.
         assert_eq!((bf16(f32::from_bits(0x3f80_8000)), bf16(f32::from_bits(0x3f81_8000))), (0x3f80, 0x3f82));
-        assert!(f32::from_bits(u32::from(bf16(f32::NAN)) << 16).is_nan());
+        for nan in [f32::NAN, -f32::NAN, f32::from_bits(0x7f80_0001), f32::from_bits(u32::MAX)] {
+            assert!(f32::from_bits(u32::from(bf16(nan)) << 16).is_nan());
+        }
     }
 
     #[test]
