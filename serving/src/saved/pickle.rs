@@ -22,6 +22,9 @@ use safetensors::Dtype;
 /// one that repeats `EMPTY_DICT` would fill the memory.
 const INSTRUCTIONS_MAX: usize = 1 << 20;
 
+/// Most dimensions of a tensor, PyTorch's own bound: a long shape that many tensors name would fill it too.
+const DIMENSIONS_MAX: usize = 64;
+
 /// What a pickle describes.
 pub(super) struct Pickle<'a> {
     objects: Vec<Object<'a>>,
@@ -322,6 +325,9 @@ impl<'a> Machine<'a> {
 
     fn sizes(&self, id: Id) -> Result<Vec<usize>, String> {
         let Object::Tuple(sizes) = &self.objects[id] else { return Err("a shape that is no tuple".into()) };
+        if sizes.len() > DIMENSIONS_MAX {
+            return Err(format!("a shape of {} dimensions, at most {DIMENSIONS_MAX} are read", sizes.len()));
+        }
         sizes.iter().map(|size| self.size(*size)).collect()
     }
 

@@ -123,6 +123,8 @@ fn a_tensor_is_no_larger_than_its_storage_and_a_storage_than_its_file() {
     };
     assert_eq!(of(6, 0, &[2, 3], &[3, 1]), Ok(()));
     assert_eq!(of(6, 1, &[2, 2], &[3, 1]), Ok(()));
+    assert_eq!(of(6, 0, &[1; 64], &[1; 64]), Ok(()));
+    assert!(of(6, 0, &[1; 65], &[1; 65]).unwrap_err().contains("65 dimensions"));
     for (case, why) in [
         (of(7, 0, &[7], &[1]), "not all there"),
         (of(0x7fff_ffff, 0, &[1], &[1]), "not all there"),
