@@ -10,10 +10,13 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 mod load;
 mod ready;
 mod simulate;
+mod value;
 
 pub use load::{Load, Shape, Trace};
 pub use ready::Ready;
 pub use simulate::{Bursts, ExperimentFlags, Merge, Simulate, Verify};
+
+use value::{bandwidth, count, cut_name, interval, number, positive, seconds, share};
 
 /// Serves a network cut in two, and scales its pods by what the link between them can carry.
 #[derive(Debug, Parser)]
@@ -458,44 +461,4 @@ pub struct Demo {
     /// Folder for all results, new or empty; by default the next free out/demo-N
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-}
-
-fn number(text: &str) -> Result<f64, String> {
-    text.parse::<f64>().ok().filter(|v| v.is_finite()).ok_or_else(|| "not a finite number".into())
-}
-
-fn positive(text: &str) -> Result<f64, String> {
-    number(text).and_then(|v| if v > 0.0 { Ok(v) } else { Err("must be above zero".into()) })
-}
-
-/// A duration that a clock can hold.
-fn seconds(text: &str) -> Result<f64, String> {
-    number(text).and_then(|v| if (0.0..=1e6).contains(&v) { Ok(v) } else { Err("must be 0 to 1e6 s".into()) })
-}
-
-/// Time between two things that repeat.
-fn interval(text: &str) -> Result<f64, String> {
-    seconds(text).and_then(|v| if v >= 0.01 { Ok(v) } else { Err("must be at least 0.01 s".into()) })
-}
-
-fn bandwidth(text: &str) -> Result<f64, String> {
-    number(text).and_then(|v| {
-        if (1e-3..=1e6).contains(&v) { Ok(v) } else { Err("must be 0.001 to 1e6 Mbit/s".into()) }
-    })
-}
-
-/// A name that can stand in a header.
-fn cut_name(text: &str) -> Result<String, String> {
-    if !text.is_empty() && text.len() <= 64 && text.bytes().all(|b| b.is_ascii_graphic()) {
-        return Ok(text.into());
-    }
-    Err("must be 1 to 64 visible ASCII characters without blanks".into())
-}
-
-fn count(text: &str) -> Result<usize, String> {
-    text.parse().ok().filter(|n| (1..=1_000_000).contains(n)).ok_or_else(|| "must be 1 to 1000000".into())
-}
-
-fn share(text: &str) -> Result<f64, String> {
-    positive(text).and_then(|v| if v <= 1.0 { Ok(v) } else { Err("must be at most 1".into()) })
 }

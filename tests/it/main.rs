@@ -1,8 +1,8 @@
 //! Tests of the house and of the one binary.
 
 mod cli;
-mod metrics;
 mod load;
+mod metrics;
 mod serve;
 mod simulate;
 mod tidy;

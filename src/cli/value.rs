@@ -1,0 +1,41 @@
+//! What stands behind a flag, read and held to its bounds.
+
+pub(super) fn number(text: &str) -> Result<f64, String> {
+    text.parse::<f64>().ok().filter(|v| v.is_finite()).ok_or_else(|| "not a finite number".into())
+}
+
+pub(super) fn positive(text: &str) -> Result<f64, String> {
+    number(text).and_then(|v| if v > 0.0 { Ok(v) } else { Err("must be above zero".into()) })
+}
+
+/// A duration that a clock can hold.
+pub(super) fn seconds(text: &str) -> Result<f64, String> {
+    number(text).and_then(|v| if (0.0..=1e6).contains(&v) { Ok(v) } else { Err("must be 0 to 1e6 s".into()) })
+}
+
+/// Time between two things that repeat.
+pub(super) fn interval(text: &str) -> Result<f64, String> {
+    seconds(text).and_then(|v| if v >= 0.01 { Ok(v) } else { Err("must be at least 0.01 s".into()) })
+}
+
+pub(super) fn bandwidth(text: &str) -> Result<f64, String> {
+    number(text).and_then(|v| {
+        if (1e-3..=1e6).contains(&v) { Ok(v) } else { Err("must be 0.001 to 1e6 Mbit/s".into()) }
+    })
+}
+
+/// A name that can stand in a header.
+pub(super) fn cut_name(text: &str) -> Result<String, String> {
+    if !text.is_empty() && text.len() <= 64 && text.bytes().all(|b| b.is_ascii_graphic()) {
+        return Ok(text.into());
+    }
+    Err("must be 1 to 64 visible ASCII characters without blanks".into())
+}
+
+pub(super) fn count(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|n| (1..=1_000_000).contains(n)).ok_or_else(|| "must be 1 to 1000000".into())
+}
+
+pub(super) fn share(text: &str) -> Result<f64, String> {
+    positive(text).and_then(|v| if v <= 1.0 { Ok(v) } else { Err("must be at most 1".into()) })
+}
