@@ -58,8 +58,8 @@ pub(crate) const RECORDS: Layout = Layout {
         "rest_b_s",
         "back_s",
     ],
-    // Younger than the others: a file without it was measured on engines that compute.
-    optional: &["emulated"],
+    // Younger than the others: a file without them was measured on engines that compute.
+    optional: &["http_status", "emulated"],
 };
 
 impl Layout {
