@@ -5,6 +5,8 @@
 //! that has been. Clearing begins a new epoch; what belongs to an earlier one is pushed with its epoch,
 //! but neither kept nor counted.
 
+pub(crate) mod socket_io;
+
 use std::collections::VecDeque;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -18,6 +20,9 @@ use crate::wire::{BoardState, Event, PipelineAnswer};
 const KEPT: usize = 10_000;
 /// Messages that a slow listener may be behind before it misses some.
 const BACKLOG: usize = 16_384;
+
+/// A listener's first message, and all later ones.
+pub(crate) type Listener = (Utf8Bytes, broadcast::Receiver<Utf8Bytes>);
 
 /// The responses since the last clearing.
 #[derive(Debug)]
@@ -83,7 +88,7 @@ impl Board {
     }
 
     /// A new listener: its first message and all later ones.
-    pub(crate) fn listen(&self, request_count: u64) -> (Utf8Bytes, broadcast::Receiver<Utf8Bytes>) {
+    pub(crate) fn listen(&self, request_count: u64) -> Listener {
         (text(&Event::Hello(self.state(request_count))), self.listeners.subscribe())
     }
 
@@ -104,11 +109,7 @@ impl Board {
 }
 
 /// Pushes messages down one connection until it, or the server, ends.
-pub(crate) async fn push(
-    mut socket: WebSocket,
-    (hello, mut messages): (Utf8Bytes, broadcast::Receiver<Utf8Bytes>),
-    end: CancellationToken,
-) {
+pub(crate) async fn push(mut socket: WebSocket, (hello, mut messages): Listener, end: CancellationToken) {
     let mut next = Some(hello);
     loop {
         if let Some(message) = next.take()

@@ -125,6 +125,15 @@ impl Operation {
         self.answers(status, about, None)
     }
 
+    /// It speaks Engine.IO 4, under Socket.IO 5, by polling and WebSocket.
+    pub(crate) fn speaks_engine_io(self) -> Self {
+        self.gives_text("text/plain", "Packets of Engine.IO.").answers(
+            400,
+            "Not what Engine.IO asks.",
+            Some(("application/json", parts::complaint)),
+        )
+    }
+
     /// What it answers with phases has a `Server-Timing`, a run that failed too.
     pub(crate) fn timed(mut self) -> Self {
         self.timed = true;

@@ -14,6 +14,7 @@
 //! | `POST /set_b` | `{"b": ["http://HOST:PORT", ...]}`: the B there are from now on |
 //! | `GET /responses`, `/response_count`, `/request_count` | responses since the clearing; how many; activations waiting for a slot |
 //! | `GET /events` | WebSocket of [`Event`](crate::wire::Event) |
+//! | `/socket.io/` | the same over Socket.IO |
 //! | `GET /slots`, `/metrics`, `/livez`, `/readyz`, `/docs`, `/openapi.json` | |
 
 mod balance;
@@ -98,6 +99,8 @@ struct Shared {
     transfers: TaskTracker,
     /// Cancelled once it is to stop.
     stopping: CancellationToken,
+    /// Cancelled once it takes no new connection.
+    closing: CancellationToken,
     /// Ends the transfers.
     end: CancellationToken,
     listeners: TaskTracker,
@@ -129,11 +132,13 @@ pub async fn serve_proxy(
 ) -> Result<(), ServeError> {
     let ending = options.ending;
     let proxy = Proxy::new(options)?;
-    let stopping = proxy.0.stopping.clone();
+    let (stopping, closing) = (proxy.0.stopping.clone(), proxy.0.closing.clone());
     let stopped = shutdown.clone();
     tokio::spawn(async move {
         stopped.cancelled().await;
         stopping.cancel();
+        tokio::time::sleep(ending.delay).await;
+        closing.cancel();
     });
     let follow = tokio::spawn(Arc::clone(&proxy.0.upstream).follow());
     let serving = async {
@@ -207,6 +212,7 @@ impl Proxy {
             inner: Mutex::new(inner),
             transfers: TaskTracker::new(),
             stopping: CancellationToken::new(),
+            closing: CancellationToken::new(),
             end: CancellationToken::new(),
             listeners: TaskTracker::new(),
             silence: CancellationToken::new(),
@@ -215,11 +221,12 @@ impl Proxy {
 
     /// The proxy's routes.
     pub fn app(&self) -> Router {
-        finish_routes(routes::routes(), self.clone())
+        finish_routes(routes::routes(self), self.clone())
     }
 
     /// Ends every transfer, the waiting ones too, as failed, and every listener when it has heard so.
     pub async fn close(&self) {
+        self.0.closing.cancel();
         self.0.end.cancel();
         self.0.transfers.close();
         self.0.transfers.wait().await;

@@ -5,4 +5,5 @@ mod load;
 mod metrics;
 mod serve;
 mod simulate;
+mod socket_io;
 mod tidy;

@@ -5,6 +5,11 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::{libtorch, python};
+
+/// The client that the tests listen with, and what it connects by.
+const SOCKET_IO: &str = "python-socketio[client]==5.18.1";
+
 /// Sums of libtest's result lines.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Counts {
@@ -44,7 +49,9 @@ pub(crate) fn become_binary(command: &str, args: &[&str]) -> String {
 /// Every test once: with libtorch all of them, then, built without it, those that hold what is said then.
 pub(crate) fn test(libtorch: &Path) -> Result<(), String> {
     let whole = ["test", "--no-fail-fast"];
-    let with = run_tests(cargo(Some(libtorch)).args(whole).args(["--features", "torch"]))?;
+    let mut all = cargo(Some(libtorch));
+    provide_socket_io(&mut all);
+    let with = run_tests(all.args(whole).args(["--features", "torch"]))?;
     let without =
         run_tests(cargo(None).args(whole).args(["--lib", "--bins", "--tests", "without_libtorch"]))?;
     report(&[with, without])
@@ -53,10 +60,25 @@ pub(crate) fn test(libtorch: &Path) -> Result<(), String> {
 /// Every test in release, the long ones (`#[ignore]`) too.
 pub(crate) fn nightly(libtorch: &Path) -> Result<(), String> {
     let whole = ["test", "--release", "--no-fail-fast", "--features", "torch"];
-    let ours = run_tests(cargo(Some(libtorch)).args(whole).args(["--", "--include-ignored"]))?;
+    let mut all = cargo(Some(libtorch));
+    provide_socket_io(&mut all);
+    let ours = run_tests(all.args(whole).args(["--", "--include-ignored"]))?;
     // The peers are no default member: they would change features that ours are compiled with.
     let peers = run_tests(cargo(None).args(["test", "--release", "--package", "splitscale-sim-peers"]))?;
     report(&[ours, peers])
+}
+
+/// Lets the tests find a Python with python-socketio's client, kept in the user's cache; without a network
+/// they are skipped.
+fn provide_socket_io(tests: &mut Command) {
+    let python = libtorch::cache().and_then(|cache| {
+        let folder = cache.join(SOCKET_IO.replace(['[', ']', '='], "-"));
+        python::with("import socketio, requests, websocket", &[SOCKET_IO], &folder)
+    });
+    match python {
+        Ok(python) => drop(tests.env("SPLITSCALE_SOCKETIO_PYTHON", python)),
+        Err(why) => eprintln!("the tests of Socket.IO will be skipped: {why}"),
+    }
 }
 
 /// Where cargo puts what it builds.

@@ -83,12 +83,12 @@ fn check_own(own: PathBuf) -> Result<PathBuf, String> {
 }
 
 /// `$XDG_CACHE_HOME/splitscale`, or `~/.cache/splitscale`.
-fn cache() -> Result<PathBuf, String> {
+pub(crate) fn cache() -> Result<PathBuf, String> {
     let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     absolute("XDG_CACHE_HOME")
         .or_else(|| absolute("HOME").map(|home| home.join(".cache")))
         .map(|cache| cache.join("splitscale"))
-        .ok_or_else(|| format!("no place for libtorch: set HOME or XDG_CACHE_HOME, {OWN}"))
+        .ok_or_else(|| format!("no place for what is set up: set HOME or XDG_CACHE_HOME, {OWN}"))
 }
 
 /// Whether every library that unpack.py listed is there in its full length.

@@ -4,6 +4,7 @@ mod bench;
 mod cargo;
 mod fuzz;
 mod libtorch;
+mod python;
 mod simpy;
 
 use std::process::ExitCode;

@@ -1,10 +1,13 @@
 //! The SimPy peer of the simulator: a Python script, run where SimPy is, or in a virtual environment under
 //! the target folder that is made for it.
 
-use crate::bench::{CUSTOMERS, JOBS};
-use serde_json::Value;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
+
+use serde_json::Value;
+
+use crate::bench::{CUSTOMERS, JOBS};
+use crate::python;
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../sim/peers/simpy_peer.py");
 const REQUIREMENT: &str = "simpy==4.1.2";
@@ -20,9 +23,9 @@ pub(crate) struct Rates {
 /// # Errors
 /// Why there is no measurement.
 pub(crate) fn measure(target: &Path) -> Result<Rates, String> {
-    let python = python(&target.join("simpy"))?;
+    let python = python::with("import simpy", &[REQUIREMENT], &target.join("simpy"))?;
     eprintln!("SimPy: sim/peers/simpy_peer.py");
-    Rates::parse(&output(Command::new(python).arg(SCRIPT))?)
+    Rates::parse(&python::output(Command::new(python).arg(SCRIPT))?)
 }
 
 impl Rates {
@@ -44,35 +47,6 @@ impl Rates {
             _ => None,
         }
     }
-}
-
-/// A Python that has SimPy: that of the user, or one in `folder`.
-fn python(folder: &Path) -> Result<PathBuf, String> {
-    let own = folder.join("bin/python");
-    for python in [PathBuf::from("python3"), own.clone()] {
-        if output(Command::new(&python).args(["-c", "import simpy"])).is_ok() {
-            return Ok(python);
-        }
-    }
-    eprintln!("SimPy: installing {REQUIREMENT} into {}", folder.display());
-    let remedy =
-        |why| format!("SimPy is not there and could not be installed (python3 -m pip install simpy): {why}");
-    output(Command::new("python3").args(["-m", "venv", "--clear"]).arg(folder)).map_err(remedy)?;
-    let pip = ["-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check", REQUIREMENT];
-    output(Command::new(&own).args(pip)).map_err(remedy)?;
-    Ok(own)
-}
-
-/// What a command prints; if it fails, the last line of what it complains.
-fn output(command: &mut Command) -> Result<String, String> {
-    let program = command.get_program().to_string_lossy().into_owned();
-    let output = command.output().map_err(|error| format!("cannot run {program}: {error}"))?;
-    if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
-    }
-    let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
-    let last = complaint.lines().rev().find(|line| !line.trim().is_empty());
-    Err(last.map_or_else(|| format!("{program} failed ({})", output.status), |line| line.trim().to_string()))
 }
 
 #[cfg(test)]

@@ -16,6 +16,12 @@ pub(super) fn text(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "string" })
 }
 
+/// What Engine.IO says to who does not speak it.
+pub(super) fn complaint(_: &mut SchemaGenerator) -> Schema {
+    let text = json!({ "type": "string" });
+    json_schema!({ "type": "object", "properties": { "code": text, "message": text }, "required": ["code", "message"] })
+}
+
 /// An image, or a tensor where A's half takes one.
 pub(super) fn form(_: &mut SchemaGenerator) -> Schema {
     let about =

@@ -12,11 +12,12 @@ use axum::extract::{Query, State};
 use axum::http::header::CONTENT_ENCODING;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use axum::routing::MethodRouter;
 use tokio::sync::oneshot;
 
 use super::transfer::Activation;
 use super::{Inner, Proxy};
-use crate::events;
+use crate::events::{self, Listener, socket_io};
 use crate::metrics::Exposition;
 use crate::openapi::{Api, does, gives_credit, takes_credit_back};
 use crate::serve::Server;
@@ -27,7 +28,7 @@ use crate::wire::{
     check_count, checked_query, parse,
 };
 
-pub(super) fn routes() -> Api<Proxy> {
+pub(super) fn routes(proxy: &Proxy) -> Api<Proxy> {
     let completes = does("Queue an activation for a transfer slot; answer at once.")
         .reads(&[CUT, ENCODING, CONTENT_ENCODING, STAGE_A, DEADLINE, CREDIT])
         .waits()
@@ -42,6 +43,12 @@ pub(super) fn routes() -> Api<Proxy> {
     let listens = does("Listen to the events: a WebSocket whose text messages are each an Event.")
         .gives_status(101, "The WebSocket.")
         .fails(&[400, 426]);
+    let hears = does("Listen to the events by Socket.IO 5, each under its name; clients are libraries.")
+        .speaks_engine_io()
+        .gives_status(101, "The WebSocket.");
+    let says = does("Speak to Socket.IO; what is said but to begin and end is ignored.")
+        .speaks_engine_io()
+        .gives_status(413, "It is larger than is taken.");
     Api::new("splitscale, proxy: a queue, transfer slots, and the responses")
         .post("/complete", complete, completes)
         .post("/set_threads", set_threads, sets_slots.takes::<ThreadCount>().fails(&[400, 413]))
@@ -56,7 +63,7 @@ pub(super) fn routes() -> Api<Proxy> {
             does("Set the bandwidth of a slot, of the link, or of both; null takes a bound away.")
                 .takes::<Bandwidths>()
                 .gives::<SlotsState>("How they stand.")
-                .fails(&[400, 413]),
+                .problems(&[400, 413]),
         )
         .post(
             "/set_b",
@@ -64,7 +71,7 @@ pub(super) fn routes() -> Api<Proxy> {
             does("Set the B that activations go to.")
                 .takes::<BWanted>()
                 .gives::<SlotsState>("How they stand.")
-                .fails(&[400, 413]),
+                .problems(&[400, 413]),
         )
         .post("/clear_responses", clear_responses, does_so("Begin a new epoch of responses."))
         .get(
@@ -83,6 +90,7 @@ pub(super) fn routes() -> Api<Proxy> {
             does("Tell the slots, the queue and the responses.").gives::<SlotsState>("How they stand."),
         )
         .get("/events", listen, listens)
+        .add(socket_io::PATH, listen_by_socket_io(proxy), [("get", hears), ("post", says)])
         .knows::<Event>()
 }
 
@@ -229,12 +237,27 @@ async fn listen(
     let tracked = proxy.0.listeners.token();
     Ok(upgrade.on_upgrade(move |socket| async move {
         let _tracked = tracked;
-        let listener = {
-            let inner = proxy.lock();
-            inner.board.listen(inner.slots.queued() as u64)
-        };
-        events::push(socket, listener, proxy.0.silence.clone()).await;
+        events::push(socket, proxy.listener(), proxy.0.silence.clone()).await;
     }))
+}
+
+/// The events for Socket.IO's clients.
+fn listen_by_socket_io(proxy: &Proxy) -> MethodRouter<Proxy> {
+    let ends = socket_io::Ends {
+        closing: proxy.0.closing.clone(),
+        silence: proxy.0.silence.clone(),
+        listeners: proxy.0.listeners.clone(),
+    };
+    let proxy = proxy.clone();
+    socket_io::route(move || proxy.listener(), ends)
+}
+
+impl Proxy {
+    /// What a new listener hears.
+    fn listener(&self) -> Listener {
+        let inner = self.lock();
+        inner.board.listen(inner.slots.queued() as u64)
+    }
 }
 
 fn message(text: &str) -> Json<Message> {

@@ -332,10 +332,15 @@ async fn the_proxy_answers_what_its_document_says() {
     for (path, good, bad) in [
         ("/set_threads", r#"{"thread_count":2}"#, r#"{"thread_count":0}"#),
         ("/set_queue_threshold", r#"{"queue_threshold":1}"#, r#"{"queue_threshold":0}"#),
+        ("/set_bandwidth", r#"{"slot_bandwidth_mbit_s":1e5}"#, r#"{"slot_bandwidth_mbit_s":0}"#),
     ] {
         told.ask(&app, post(path, good), 200).await;
         told.ask(&app, post(path, bad), 400).await;
         told.ask(&app, post(path, vec![b' '; 3 << 20]), 413).await;
+    }
+    let this_b = json!({ "b": [line.endpoints.b] }).to_string();
+    for (body, status) in [(this_b, 200), (r#"{"b":[]}"#.into(), 400), (" ".repeat(3 << 20), 413)] {
+        told.ask(&app, post("/set_b", body), status).await;
     }
     for path in ["/responses", "/response_count", "/request_count", "/slots"] {
         told.ask(&app, get(path), 200).await;
@@ -353,10 +358,22 @@ async fn the_proxy_answers_what_its_document_says() {
         listens = with(listens, name, value);
     }
     told.ask(&app, listens, 426).await;
+    told.ask(&app, get("/socket.io/"), 400).await;
+    told.ask(&app, post("/socket.io/", ""), 400).await;
+    let opened = told.ask(&app, get("/socket.io/?EIO=4&transport=polling"), 200).await;
+    let opened: Value = serde_json::from_str(opened.as_str().unwrap().strip_prefix('0').unwrap()).unwrap();
+    let session = format!("/socket.io/?EIO=4&transport=polling&sid={}", opened["sid"].as_str().unwrap());
+    told.ask(&app, post(&session, "40"), 200).await;
+    told.ask(&app, post(&session, vec![b'4'; 5000]), 413).await;
     proxy.close().await;
     told.ask(&app, activation("/complete", 1), 503).await;
     // These take a connection of their own, or a signal: the other tests see them.
-    told.check_all_seen_but(&[("get /events", 101), ("get /readyz", 503), ("get /v2/health/ready", 503)]);
+    told.check_all_seen_but(&[
+        ("get /events", 101),
+        ("get /readyz", 503),
+        ("get /v2/health/ready", 503),
+        ("get /socket.io/", 101),
+    ]);
     line.stop().await;
 }
 

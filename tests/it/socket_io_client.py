@@ -1,0 +1,24 @@
+"""A listener as the original's collector was: python-socketio's client, told when the threshold is reached.
+
+usage: socket_io_client.py URL TRANSPORTS    prints a JSON line an event, until queue_threshold_reached
+"""
+
+import json
+import sys
+
+import socketio
+
+url, transports = sys.argv[1], sys.argv[2].split(",")
+client = socketio.Client(reconnection=False)
+
+
+def say(event, data):
+    print(json.dumps([event, data]), flush=True)
+
+
+for name in ("hello", "response", "lagged", "queue_threshold_reached"):
+    client.on(name, lambda data, name=name: say(name, data))
+client.on("disconnect", lambda reason=None: say("disconnect", None))
+client.connect(url, transports=transports)
+say("transport", client.transport())
+client.wait()

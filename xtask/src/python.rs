@@ -1,0 +1,34 @@
+//! A Python with the packages that something needs: that of the user, or a virtual environment made for it.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A Python that can run `import`: `python3`, or one in `folder`, made of `requirements` if it is not there.
+pub(crate) fn with(import: &str, requirements: &[&str], folder: &Path) -> Result<PathBuf, String> {
+    let own = folder.join("bin/python");
+    for python in [PathBuf::from("python3"), own.clone()] {
+        if output(Command::new(&python).args(["-c", import])).is_ok() {
+            return Ok(python);
+        }
+    }
+    let names = requirements.join(" ");
+    eprintln!("Python: installing {names} into {}", folder.display());
+    let remedy =
+        |why| format!("{names} is not there and could not be installed (python3 -m pip install): {why}");
+    output(Command::new("python3").args(["-m", "venv", "--clear"]).arg(folder)).map_err(remedy)?;
+    let pip = ["-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"];
+    output(Command::new(&own).args(pip).args(requirements)).map_err(remedy)?;
+    Ok(own)
+}
+
+/// What a command prints; if it fails, the last line of what it complains.
+pub(crate) fn output(command: &mut Command) -> Result<String, String> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let output = command.output().map_err(|error| format!("cannot run {program}: {error}"))?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+    let last = complaint.lines().rev().find(|line| !line.trim().is_empty());
+    Err(last.map_or_else(|| format!("{program} failed ({})", output.status), |line| line.trim().to_string()))
+}
