@@ -3,6 +3,7 @@
 mod cli;
 mod load;
 mod metrics;
+mod requests;
 mod serve;
 mod simulate;
 mod socket_io;
