@@ -79,6 +79,14 @@ impl Operation {
         self
     }
 
+    /// It refuses requests without this header.
+    pub(crate) fn needs(mut self, header: HeaderName) -> Self {
+        let mut told = parts::parameters()[header.as_str()].take();
+        told["required"] = true.into();
+        self.parameters.push(told);
+        self
+    }
+
     /// It has the query `?wait=true`.
     pub(crate) fn waits(mut self) -> Self {
         self.parameters.push(reference("parameters", "wait"));

@@ -30,7 +30,8 @@ use crate::wire::{
 
 pub(super) fn routes(proxy: &Proxy) -> Api<Proxy> {
     let completes = does("Queue an activation for a transfer slot; answer at once.")
-        .reads(&[CUT, ENCODING, CONTENT_ENCODING, STAGE_A, DEADLINE, CREDIT])
+        .needs(CUT)
+        .reads(&[ENCODING, CONTENT_ENCODING, STAGE_A, DEADLINE, CREDIT])
         .waits()
         .takes_activation()
         .gives_either::<Message, PipelineAnswer>(200, "It is queued; with ?wait=true, how it went.")
