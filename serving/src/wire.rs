@@ -5,7 +5,7 @@
 //!                                                   └──PipelineAnswer──▶ /responses, /events, a waiting A
 //! ```
 //!
-//! `Content-Type` and `Content-Encoding` say how an activation is to be read ([`format`]); what else belongs
+//! `Content-Type` and `Content-Encoding` say how an activation is to be read ([`mod@format`]); what else belongs
 //! to it travels in headers too: [`REQUEST_ID`], [`CUT`], [`ENCODING`] for whoever does not open it, and
 //! [`STAGE_A`], a [`StageTimes`] in JSON.
 
