@@ -141,10 +141,7 @@ async fn what_is_too_late_is_answered_504_and_reaches_no_pod() {
     assert_eq!(late.status(), 504);
     assert_eq!(counted(&a.url, "split_rejected_total{stage=\"a\",reason=\"expired\"}").await, 1.0);
     let text = get(&format!("{}/metrics", a.url)).await.text().await.unwrap();
-    assert!(
-        text.contains("split_stage_duration_seconds_count{stage=\"a\",phase=\"forward\"} 0\n"),
-        "{text}"
-    );
+    assert!(text.contains("split_stage_duration_seconds_count{stage=\"a\",phase=\"forward\"} 0\n"), "{text}");
     assert_eq!(counted(&b.url, "split_requests_total{stage=\"b\"}").await, 2.0, "B never heard of it");
     // Whatever came has left, under one heading.
     for (url, stage) in [(&a.url, "a"), (&b.url, "b")] {
