@@ -17,7 +17,9 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value, json};
 
 use crate::wire::format::Container;
-use crate::wire::{Credit, CreditWanted, Failure, ProblemDocument, REQUEST_ID, SERVER_TIMING};
+use crate::wire::{
+    Credit, CreditWanted, Failure, PipelineAnswer, ProblemDocument, REQUEST_ID, SERVER_TIMING,
+};
 
 /// A page of ours that shows the document of the server it comes from; it needs nothing from elsewhere.
 const PAGE: &str = include_str!("openapi/docs.html");
@@ -119,8 +121,17 @@ impl Operation {
     }
 
     /// It answers one of these in JSON.
-    pub(crate) fn gives_either<T: JsonSchema, U: JsonSchema>(self, status: u16, about: &'static str) -> Self {
-        self.answers(status, about, Some(("application/json", either::<T, U>)))
+    pub(crate) fn gives_either<T: JsonSchema, U: JsonSchema>(self, about: &'static str) -> Self {
+        self.answers(200, about, Some(("application/json", either::<T, U>)))
+    }
+
+    /// It fails with these statuses in the original's form, or tells how a run of the pipeline failed so.
+    pub(crate) fn or_run<T: JsonSchema>(self, statuses: &[u16]) -> Self {
+        let shape: Shape = either::<T, PipelineAnswer>;
+        let of = |it: Self, status: &u16| {
+            it.answers(*status, parts::meaning(*status), Some(("application/json", shape)))
+        };
+        statuses.iter().fold(self, of)
     }
 
     /// It answers plain text, or another type that is.
@@ -142,7 +153,7 @@ impl Operation {
         )
     }
 
-    /// What it answers with phases has a `Server-Timing`, a run that failed too.
+    /// What it answers with phases, a run that failed too, has a `Server-Timing`.
     pub(crate) fn timed(mut self) -> Self {
         self.timed = true;
         self
@@ -179,7 +190,8 @@ impl Operation {
             let content: Map<String, Value> =
                 body.iter().map(|(media, shape)| content(media, *shape, schemas)).collect();
             let mut names = parts::headers_of(status);
-            names.extend((self.timed && [200, 502].contains(&status)).then_some(SERVER_TIMING));
+            names
+                .extend((self.timed && [200, 415, 429, 502, 504].contains(&status)).then_some(SERVER_TIMING));
             let headers: Map<String, Value> =
                 names.iter().map(|name| (name.to_string(), reference("headers", name.as_str()))).collect();
             told["responses"][status.to_string()] =

@@ -34,9 +34,10 @@ pub(super) fn routes(proxy: &Proxy) -> Api<Proxy> {
         .reads(&[ENCODING, CONTENT_ENCODING, STAGE_A, DEADLINE, CREDIT])
         .waits()
         .takes_activation()
-        .gives_either::<Message, PipelineAnswer>(200, "It is queued; with ?wait=true, how it went.")
-        .fails(&[400, 413, 415, 429, 503])
-        .gives_either::<PipelineAnswer, PipelineAnswer>(502, "With ?wait=true, how it failed.");
+        .gives_either::<Message, PipelineAnswer>("It is queued; with ?wait=true, how it went.")
+        .fails(&[400, 413, 503])
+        .or_run::<Failure>(&[415, 429])
+        .or_run::<PipelineAnswer>(&[502, 504]);
     let counts = |summary| does(summary).gives::<Count>("How many.");
     let does_so = |summary| does(summary).gives::<Message>("It is done.");
     let sets_slots = does_so("Set the number of transfer slots, at once and without waiting.");

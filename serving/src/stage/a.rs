@@ -47,19 +47,15 @@ struct Forwarding<'a>(&'a AtomicU64);
 pub(super) fn routes() -> Api<StageServer> {
     // The form around the image takes some bytes too; the file itself is checked below.
     let limit = DefaultBodyLimit::max(IMAGE_BYTES_MAX + 64 * 1024);
-    let classifies = |summary| {
-        let it = does(summary).takes_file().reads(&[DEADLINE, ENCODING, COMPRESSION]).timed();
-        it.fails(&[400, 413, 415, 422, 429, 500, 503, 504])
-    };
-    let direct =
-        classifies("Classify an image, asking B directly.").gives::<Prediction>("The class.").fails(&[502]);
+    let classifies = |summary| does(summary).takes_file().reads(&[DEADLINE, ENCODING, COMPRESSION]).timed();
+    let direct = classifies("Classify an image, asking B directly.")
+        .gives::<Prediction>("The class.")
+        .fails(&[400, 413, 415, 422, 429, 500, 502, 503, 504]);
     let piped = classifies("Classify an image through the proxy; answer once it is queued there.")
         .waits()
-        .gives_either::<Message, PipelineAnswer>(200, "It is queued; with ?wait=true, how it went.")
-        .gives_either::<Failure, PipelineAnswer>(
-            502,
-            "The next server did not answer; with ?wait=true, how it failed.",
-        );
+        .gives_either::<Message, PipelineAnswer>("It is queued; with ?wait=true, how it went.")
+        .fails(&[400, 413, 422, 500, 503])
+        .or_run::<Failure>(&[415, 429, 502, 504]);
     Api::new("splitscale, stage A: image in, activation on")
         .post("/predict", predict.layer(limit), direct)
         .post("/predict-proxy", predict_proxy.layer(limit), piped)
@@ -117,7 +113,11 @@ async fn predict_proxy(
     }
     let timing = server_timing(&phases);
     let headers = [(CONTENT_TYPE, HeaderValue::from_static("application/json")), (SERVER_TIMING, timing)];
-    Ok((status, headers, body).into_response())
+    let answer = (status, headers, body.clone()).into_response();
+    if status.is_success() {
+        return Ok(answer);
+    }
+    Ok(Failure::relayed("the proxy", status, &body).with_headers(answer))
 }
 
 impl<'a> Forwarding<'a> {

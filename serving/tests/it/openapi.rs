@@ -13,7 +13,7 @@ use splitscale_serving::stage::{Downstream, StageOptions, StageServer};
 use tower::ServiceExt;
 
 use crate::double::{
-    BARE, Double, Gate, LONG, Line, PAYLOAD, factory, line, proxy_options, stage_options, until,
+    BARE, Double, Gate, LONG, Line, PAYLOAD, factory, line, port, proxy_options, stage_options, until,
 };
 
 const ONE_WAITS: QueueBound = QueueBound { requests: 1, bytes: 1 << 30 };
@@ -242,6 +242,18 @@ async fn stage_a_answers_what_its_document_says() {
     assert_eq!(run["class_id"], 2);
     let failed = told.ask(&app, image("/predict-proxy?wait=true", b"image\x08"), 502).await;
     assert_eq!(failed["status"], "failed");
+    // A run that B had no room for is passed on as such.
+    let (listener, url) = port().await;
+    let no_room = Router::new().route(
+        "/complete",
+        axum::routing::post(async move || (StatusCode::TOO_MANY_REQUESTS, axum::Json(failed))),
+    );
+    tokio::spawn(async move { axum::serve(listener, no_room).await });
+    let downstream = Downstream { b: url.clone(), proxy: url, timeout: LONG, format: BARE };
+    let before = StageServer::a(stage_options(1), downstream, factory(&double)).unwrap();
+    let run = told.ask(&before.app(), image("/predict-proxy?wait=true", b"image1"), 429).await;
+    assert_eq!(run["status"], "failed");
+    before.close().await;
     for path in ["/predict", "/predict-proxy"] {
         told.ask(&app, image(path, b"image1"), 200).await;
         told.ask(&app, image(path, b"GIF"), 400).await;
@@ -326,6 +338,8 @@ async fn the_proxy_answers_what_its_document_says() {
     assert_eq!(run["class_id"], 4);
     let failed = told.ask(&app, with(activation("/complete?wait=true", 4), "x-cut", "layer1"), 502).await;
     assert_eq!(failed["status"], "failed");
+    let late = with(activation("/complete?wait=true", 4), "x-request-timeout", "0");
+    assert_eq!(told.ask(&app, late, 504).await["status"], "failed");
     told.ask(&app, post("/complete", ""), 400).await;
     told.ask(&app, post("/complete", too_large()), 413).await;
     told.ask(&app, with(activation("/complete", 1), "content-type", "text/html"), 415).await;
