@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -149,4 +150,32 @@ fn a_recorded_link_is_read_or_its_error_names_the_line_and_the_field() {
     refused(folder.path(), "serve proxy --link-bandwidth 5 --link-trace link.txt", 2);
     trace("0 10\n0.5 0\n2 20\n");
     drop(Server::start(folder.path(), "proxy --link-trace link.txt"));
+}
+
+#[test]
+fn a_b_that_is_killed_takes_no_request_with_it() {
+    let folder = TempDir::new().unwrap();
+    let stage = "--engine emulated --service-time 0.03 --model-version 1";
+    let [one, mut two] = [(); 2].map(|()| Server::start(folder.path(), &format!("b {stage}")));
+    let b = format!("--next {},{} --balance round-robin", one.url, two.url);
+    let proxy = Server::start(folder.path(), &format!("proxy {b}"));
+    let ports = format!("--container-b-port {} --proxy-port {}", one.port(), proxy.port());
+    let a = Server::start(folder.path(), &format!("a {stage} {ports}"));
+    std::thread::scope(|scope| {
+        // In the middle of two seconds of work; wherever it falls, what follows must hold.
+        scope.spawn(|| {
+            std::thread::sleep(Duration::from_millis(700));
+            two.child.kill().unwrap();
+        });
+        let servers = format!("--a {} --proxy {} --b {}", a.url, proxy.url, one.url);
+        must(
+            folder.path(),
+            &format!("collect {servers} --slots 4 --pods 1 --burst 60 --repeats 1 --out run"),
+        );
+    });
+    let records = fs::read_to_string(folder.path().join("run/records.csv")).unwrap();
+    let mut reader = csv::Reader::from_reader(records.as_bytes());
+    let status = reader.headers().unwrap().iter().position(|name| name == "status").unwrap();
+    let ends: Vec<String> = reader.records().map(|row| row.unwrap()[status].to_owned()).collect();
+    assert_eq!(ends, vec!["answered"; 60]);
 }

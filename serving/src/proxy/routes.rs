@@ -103,7 +103,7 @@ async fn complete(
     body: Body,
 ) -> Result<Response, Failure> {
     let Wait { wait } = checked_query(query)?;
-    let body = proxy.0.bodies.collect(body, ACTIVATION_BYTES_MAX).await?;
+    let body = proxy.0.bodies.collect(&headers, body, ACTIVATION_BYTES_MAX).await?;
     if body.is_empty() {
         return Err(Failure::bad("an empty body; it takes an activation"));
     }
