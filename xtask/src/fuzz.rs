@@ -31,8 +31,11 @@ const COVERAGE: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-saniti
 pub(crate) fn all() -> Result<(), String> {
     let programs = build()?;
     let seconds = format!("-max_total_time={SECONDS}");
-    let failed: Vec<String> =
-        names()?.iter().filter_map(|name| run(&programs, name, &[&seconds]).err()).collect();
+    let mut failed = Vec::new();
+    for name in names()? {
+        eprintln!("fuzz target {name}: {SECONDS} s");
+        failed.extend(run(&programs, &name, &[&seconds, "-verbosity=0", "-print_final_stats=1"]).err());
+    }
     if failed.is_empty() { Ok(()) } else { Err(failed.join("\nerror: ")) }
 }
 
@@ -82,6 +85,10 @@ fn run(programs: &Path, name: &str, args: &[&str]) -> Result<(), String> {
     let (corpus, failed) = (own.join("corpus").join(name), own.join(format!("failed-{name}")));
     fs::create_dir_all(&corpus).map_err(|error| format!("{}: {error}", corpus.display()))?;
     let files = args.iter().any(|arg| !arg.starts_with('-'));
+    // Of an earlier run; not where it is what is to be tried again.
+    if !files && failed.exists() {
+        fs::remove_file(&failed).map_err(|error| format!("{}: {error}", failed.display()))?;
+    }
     let mut fuzz = Command::new(programs.join(name));
     fuzz.args(LIMITS).arg(format!("-exact_artifact_path={}", failed.display())).args(args);
     if !files {
@@ -89,11 +96,11 @@ fn run(programs: &Path, name: &str, args: &[&str]) -> Result<(), String> {
     }
     match fuzz.status() {
         Ok(status) if status.success() => Ok(()),
-        Ok(status) if files => Err(format!("fuzz target {name} failed ({status})")),
-        Ok(status) => Err(format!(
+        Ok(status) if !files && failed.exists() => Err(format!(
             "fuzz target {name} failed ({status}); again: cargo xtask fuzz {name} {}",
             failed.display()
         )),
+        Ok(status) => Err(format!("fuzz target {name} failed ({status})")),
         Err(error) => Err(format!("{}: {error}", programs.join(name).display())),
     }
 }

@@ -40,10 +40,10 @@ impl Envelope {
             container: Container::of_media_type(text(headers, &CONTENT_TYPE)?)?,
             compression,
         };
-        let stage_a = header(headers, &STAGE_A).map(serde_json::from_str).transpose();
+        let stage_a = text(headers, &STAGE_A)?.map(serde_json::from_str).transpose();
         Ok(Envelope {
             id: request_id(headers),
-            cut: header(headers, &CUT).filter(|cut| !cut.is_empty()).map(str::to_owned),
+            cut: text(headers, &CUT)?.filter(|cut| !cut.is_empty()).map(str::to_owned),
             format,
             stage_a: stage_a.map_err(|e| Failure::bad(format!("{STAGE_A}: {e}")))?,
             deadline: deadline(headers, Instant::now())?,

@@ -301,12 +301,12 @@ fn affine(activation: &Activation) -> Result<(f32, f32), FormatError> {
     let least = activation.fold(f32::INFINITY, smaller);
     let most = activation.fold(f32::NEG_INFINITY, larger);
     let scale = (most - least) / 255.0;
-    if !activation.is_finite() || scale.is_infinite() {
+    if !activation.is_finite() || scale == f32::INFINITY {
         return Err(FormatError::Damaged(
             "it holds values that are not finite, or too far apart for u8".into(),
         ));
     }
-    // Equal values, or ones too close for a scale, need none.
+    // No values, equal ones, or ones too close for a scale, need none.
     Ok((if least.is_finite() { least } else { 0.0 }, if scale.is_normal() { scale } else { 1.0 }))
 }
 
@@ -403,8 +403,9 @@ mod tests {
                 assert!(pack(&of(&values), u8).is_err(), "{bad} at {place}");
             }
         }
-        let equal = of(&[3.25; 11]);
-        assert_eq!(unpack(&pack(&equal, u8).unwrap(), &[]).unwrap(), equal);
+        for equal in [of(&[3.25; 11]), of(&[])] {
+            assert_eq!(unpack(&pack(&equal, u8).unwrap(), &[]).unwrap(), equal);
+        }
     }
 
     #[test]

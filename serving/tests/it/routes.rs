@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
-use axum::http::{Request, StatusCode};
+use axum::http::{HeaderValue, Request, StatusCode};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
@@ -111,6 +111,12 @@ async fn b_refuses_what_is_no_activation_of_its_cut() {
     other_cut.headers_mut().insert("x-cut", "layer1".parse().unwrap());
     let text = refused(&app, other_cut, 400).await;
     assert!(text.contains("layer1") && text.contains("layer3"), "{text}");
+    for name in ["x-cut", "x-stage-a"] {
+        let mut garbled = post("/complete", vec![1; PAYLOAD]);
+        garbled.headers_mut().insert(name, HeaderValue::from_bytes(b"layer3\xb4").unwrap());
+        let text = refused(&app, garbled, 400).await;
+        assert!(text.contains(name) && text.contains("plain text"), "{text}");
+    }
 
     let (status, body) = ask(&app, post("/complete", vec![7; PAYLOAD])).await;
     assert_eq!(status, 200, "{body}");
