@@ -115,8 +115,11 @@ async fn a_hundred_changes_of_slots_under_load_answer_all_and_hold_no_more_than_
         for turn in 0..100 {
             // Up, down and to the ends, in no even order.
             let slots = 1 + turn * 7 % MOST;
+            let before = proxy_state(&line).await.board.response_count;
             line.client.set_threads(slots).await.unwrap();
             assert_eq!(proxy_state(&line).await.slots, slots);
+            let answered = async || proxy_state(&line).await.board.response_count > before;
+            until("the load goes on under so many slots", answered).await;
         }
         done.cancel();
         stop.cancel();
