@@ -110,6 +110,7 @@ fn bursts_keep_all_their_columns() {
 /// Request records as text, in the columns that the document itself writes.
 fn records_csv() -> String {
     let mut other = record(2, 3);
+    other.http_status = Some(429);
     (other.pod_a, other.bandwidth_mbit_s) = (None, None);
     let mut writer = csv::Writer::from_writer(vec![]);
     writer.serialize(record(8, 4)).unwrap();
@@ -123,6 +124,7 @@ fn request_records_survive_a_round_trip() {
     assert_eq!(table.rows.len(), 2);
     assert_eq!(table.rows[0], record(8, 4));
     assert_eq!((table.rows[1].pod_a, table.rows[1].bandwidth_mbit_s), (None, None));
+    assert_eq!(table.rows[1].http_status, Some(429));
 }
 
 #[test]
