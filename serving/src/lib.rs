@@ -11,6 +11,7 @@
 
 pub mod activation;
 mod admission;
+mod bodies;
 pub mod client;
 pub mod collect;
 mod events;

@@ -18,7 +18,6 @@
 //! | `GET /slots`, `/metrics`, `/livez`, `/readyz`, `/docs`, `/openapi.json` | |
 
 mod balance;
-mod bodies;
 mod carrier;
 mod link;
 mod routes;
@@ -37,12 +36,12 @@ use tokio_util::task::TaskTracker;
 
 pub use self::balance::Balance;
 use self::balance::Target;
-use self::bodies::Bodies;
 use self::carrier::Carrier;
 pub use self::link::BandwidthSteps;
 use self::transfer::Activation;
 use self::upstream::Upstream;
 use crate::admission::{Gate, QueueBound};
+use crate::bodies::Bodies;
 use crate::events::Board;
 use crate::metrics::Histogram;
 use crate::serve::{Ending, ServeError, finish_routes, http_client, serve, within_grace};

@@ -29,6 +29,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::{Admission, QueueBound};
+use crate::bodies::Bodies;
 use crate::engine::{About, EngineError, EngineFactory};
 use crate::metrics::Exposition;
 use crate::openapi::does;
@@ -70,6 +71,7 @@ pub struct Downstream {
 #[derive(Clone)]
 pub struct StageServer {
     pool: Arc<Pool>,
+    bodies: Bodies,
     /// Cancelled once it is to stop.
     stopping: CancellationToken,
     /// Absent at B.
@@ -144,6 +146,7 @@ impl StageServer {
         let next = Next { http: http_client()?, downstream, turn: tokio::sync::Mutex::default() };
         Ok(StageServer {
             pool: Pool::start(Stage::A, options, factory),
+            bodies: Bodies::default(),
             stopping: CancellationToken::new(),
             next: Some(Arc::new(next)),
         })
@@ -157,6 +160,7 @@ impl StageServer {
         options.validate()?;
         Ok(StageServer {
             pool: Pool::start(Stage::B, options, factory),
+            bodies: Bodies::default(),
             stopping: CancellationToken::new(),
             next: None,
         })

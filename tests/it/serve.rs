@@ -18,10 +18,15 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start(folder: &Path, words: &str) -> Server {
+        Server::start_at(folder, words, "0")
+    }
+
+    /// On this port.
+    pub(crate) fn start_at(folder: &Path, words: &str, port: &str) -> Server {
         let mut child = Command::new(env!("CARGO_BIN_EXE_splitscale"))
             .args(["serve"])
             .args(words.split_whitespace())
-            .args(["--port", "0", "--exit-with-stdin"])
+            .args(["--port", port, "--exit-with-stdin"])
             .current_dir(folder)
             .env_remove("MODEL_VERSION")
             .env_remove("GPU_TYPE")

@@ -16,6 +16,7 @@ use axum::response::{IntoResponse, Response};
 use super::credit::HeldCredit;
 use super::{Asked, Next, StageServer};
 use crate::activation::elements;
+use crate::bodies::announced;
 use crate::openapi::{Api, does};
 use crate::pod::{Output, Served, Work};
 use crate::serve::explain;
@@ -41,12 +42,14 @@ struct Request {
     asked: Asked,
 }
 
+/// Largest form that A takes \[bytes\]: around the image it has some too; the file itself is checked after it.
+const FORM_BYTES_MAX: usize = IMAGE_BYTES_MAX + 64 * 1024;
+
 /// Counts a request while it lives, so that one on its way from a pod to the next server is seen too.
 struct Forwarding<'a>(&'a AtomicU64);
 
 pub(super) fn routes() -> Api<StageServer> {
-    // The form around the image takes some bytes too; the file itself is checked below.
-    let limit = DefaultBodyLimit::max(IMAGE_BYTES_MAX + 64 * 1024);
+    let limit = DefaultBodyLimit::max(FORM_BYTES_MAX);
     let classifies = |summary| does(summary).takes_file().reads(&[DEADLINE, ENCODING, COMPRESSION]).timed();
     let direct = classifies("Classify an image, asking B directly.")
         .gives::<Prediction>("The class.")
@@ -142,6 +145,7 @@ impl StageServer {
     ) -> Result<Request, Failure> {
         let next = self.next();
         let format = wanted_format(headers, next.downstream.format)?;
+        announced(headers, FORM_BYTES_MAX)?;
         let (media_type, file) = file(form).await?;
         let arrived = Instant::now();
         let asked = Asked {
@@ -220,7 +224,11 @@ fn left(deadline: Option<Instant>) -> Option<Duration> {
 /// The field `file`: its media type, where it says one, and its bytes.
 async fn file(form: Result<Multipart, MultipartRejection>) -> Result<(Option<String>, Bytes), Failure> {
     let mut form = form.map_err(|rejection| Failure::new(rejection.status(), rejection.body_text()))?;
-    let broken = |e: MultipartError| Failure::new(e.status(), e.body_text());
+    let broken = |e: MultipartError| match e.status() {
+        // axum takes a body that stands still or ends too early for a failure of ours.
+        status if status.is_server_error() => Failure::bad(format!("the body broke off: {}", e.body_text())),
+        status => Failure::new(status, e.body_text()),
+    };
     while let Some(field) = form.next_field().await.map_err(broken)? {
         if field.name() != Some("file") {
             continue;

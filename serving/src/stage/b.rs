@@ -3,10 +3,9 @@
 use std::time::Instant;
 
 use axum::Json;
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
+use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{DefaultBodyLimit, State};
-use axum::handler::Handler;
 use axum::http::header::CONTENT_ENCODING;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
@@ -29,7 +28,7 @@ pub(super) fn routes() -> Api<StageServer> {
         .timed()
         .fails(&[400, 413, 415, 429, 500, 503, 504]);
     Api::new("splitscale, stage B: activation in, class out")
-        .post("/complete", complete.layer(DefaultBodyLimit::max(ACTIVATION_BYTES_MAX)), completes)
+        .post("/complete", complete, completes)
         .post("/credits", credits, gives_credit().problems(&[503]))
         .post("/credits/release", release, takes_credit_back())
 }
@@ -37,10 +36,10 @@ pub(super) fn routes() -> Api<StageServer> {
 async fn complete(
     State(stage): State<StageServer>,
     headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    body: Body,
 ) -> Result<impl IntoResponse, Failure> {
+    let body = stage.bodies.collect(&headers, body, ACTIVATION_BYTES_MAX).await?;
     let arrived = Instant::now();
-    let body = body?;
     let Envelope { cut, format, deadline, credit, .. } = Envelope::of(&headers)?;
     if let Some(cut) = cut.filter(|cut| *cut != stage.about().cut) {
         return Err(Failure::bad(format!(

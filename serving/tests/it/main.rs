@@ -4,6 +4,7 @@ mod counts;
 mod double;
 mod endings;
 mod engine;
+mod forgetful;
 mod golden;
 mod images;
 #[cfg(feature = "torch")]

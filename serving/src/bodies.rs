@@ -1,4 +1,4 @@
-//! Bodies in memory that is used again: what a fresh 0.8 MB costs is not the copy into it but its pages.
+//! Bodies of activations in memory that is used again: what a fresh 0.8 MB costs is not the copy into it but its pages.
 //!
 //! A body has exactly the room it needs, so that a bound on the bytes that wait is a bound on memory.
 
@@ -18,7 +18,7 @@ const SPARE_BUFFERS: usize = 64;
 
 /// Takes bodies in; clones are the same one.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Bodies(Arc<Mutex<Spare>>);
+pub(crate) struct Bodies(Arc<Mutex<Spare>>);
 
 #[derive(Debug, Default)]
 struct Spare {
@@ -32,6 +32,21 @@ struct Held {
     home: Bodies,
 }
 
+/// The length that a head says its body has, 0 where it says none: more than `most` is refused before any of it
+/// is read. Not the body's own hint, as a layer around it that bounds its time has none.
+///
+/// # Errors
+/// 413.
+pub(crate) fn announced(head: &HeaderMap, most: usize) -> Result<usize, Failure> {
+    let said = header(head, &CONTENT_LENGTH).and_then(|text| text.parse().ok()).unwrap_or(0);
+    if said > most { Err(too_large(most)) } else { Ok(said) }
+}
+
+fn too_large(most: usize) -> Failure {
+    let problem = format!("the body is too large; {most} bytes are the most");
+    Failure::new(StatusCode::PAYLOAD_TOO_LARGE, problem)
+}
+
 // === impl Bodies ===
 
 impl Bodies {
@@ -39,22 +54,14 @@ impl Bodies {
     ///
     /// # Errors
     /// 413 for more than `most` bytes, 400 for one that breaks off.
-    pub(super) async fn collect(&self, head: &HeaderMap, body: Body, most: usize) -> Result<Bytes, Failure> {
-        let too_large = || {
-            let problem = format!("the body is too large; {most} bytes are the most");
-            Failure::new(StatusCode::PAYLOAD_TOO_LARGE, problem)
-        };
-        // Not the body's own hint: a layer around it that bounds its time has none.
-        let said = header(head, &CONTENT_LENGTH).and_then(|text| text.parse().ok()).unwrap_or(0);
-        if said > most {
-            return Err(too_large());
-        }
+    pub(crate) async fn collect(&self, head: &HeaderMap, body: Body, most: usize) -> Result<Bytes, Failure> {
+        let said = announced(head, most)?;
         let mut held = Held { buffer: self.take(said), home: self.clone() };
         let mut chunks = body.into_data_stream();
         while let Some(chunk) = chunks.next().await {
             let chunk = chunk.map_err(|e| Failure::bad(format!("the body broke off: {e}")))?;
             if held.buffer.len() + chunk.len() > most {
-                return Err(too_large());
+                return Err(too_large(most));
             }
             held.buffer.extend_from_slice(&chunk);
         }

@@ -1,0 +1,151 @@
+//! What goes wrong around the running servers, and that each request is answered or refused all the same.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use reqwest::StatusCode;
+use tempfile::TempDir;
+use tokio::task::JoinSet;
+
+use crate::serve::{Server, line, send_image};
+
+const STAGE: &str = "--model-version 1 --service-time 0.002";
+
+/// Sends so many images at once; how many were answered, and how many told to come again.
+async fn burst(a: &Server, count: usize) -> (usize, usize) {
+    let http = reqwest::Client::new();
+    let mut sent = JoinSet::new();
+    for _ in 0..count {
+        let (http, url) = (http.clone(), format!("{}/predict-proxy?wait=true", a.url));
+        let form =
+            reqwest::multipart::Form::new().part("file", reqwest::multipart::Part::bytes(&b"image"[..]));
+        sent.spawn(async move {
+            let answer = http.post(url).multipart(form).send().await.expect("an answer");
+            let again = answer.headers().contains_key("retry-after");
+            assert_eq!(again, answer.status() == StatusCode::TOO_MANY_REQUESTS, "{answer:?}");
+            answer.status()
+        });
+    }
+    let statuses = sent.join_all().await;
+    let of = |status| statuses.iter().filter(|one| **one == status).count();
+    (of(StatusCode::OK), of(StatusCode::TOO_MANY_REQUESTS))
+}
+
+/// The most memory a server had so far \[kB\].
+fn peak_kb(server: &Server) -> usize {
+    let status = fs::read_to_string(format!("/proc/{}/status", server.child.id())).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+async fn status_of(a: &Server) -> StatusCode {
+    send_image(&format!("{}/predict-proxy?wait=true", a.url), &[]).await.status()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_at_a_queue_of_64_are_answered_or_refused_in_flat_memory() {
+    let folder = TempDir::new().unwrap();
+    let line = line(folder.path(), &format!("{STAGE} --queue 64"), "--threads 2 --queue 64", "");
+    let a = &line[2];
+    let idle = line.each_ref().map(peak_kb);
+    for _ in 0..8 {
+        let (answered, refused) = burst(a, 1000).await;
+        assert_eq!(answered + refused, 1000);
+        assert!(answered >= 64 && refused > 0, "{answered} answered, {refused} refused");
+    }
+    // What the queue may hold, and as much again for a thousand connections; one that took them all would hold
+    // sixteen times as much.
+    let most_kb = 2 * 64 * 803;
+    let mut grown = line.each_ref().map(peak_kb);
+    grown.iter_mut().zip(idle).for_each(|(grown, idle)| *grown -= idle);
+    assert!(grown.iter().all(|grown| *grown < most_kb), "B, proxy and A grew by {grown:?} kB");
+}
+
+#[tokio::test]
+async fn slow_and_half_open_clients_keep_nobody_waiting() {
+    let folder = TempDir::new().unwrap();
+    let line = line(folder.path(), STAGE, "", "");
+    let begins = [
+        "POST /predict-proxy HT",
+        "POST /predict-proxy HTTP/1.1\r\nhost: a\r\n",
+        "POST /predict-proxy HTTP/1.1\r\nhost: a\r\ncontent-type: multipart/form-data; boundary=x\r\n\
+         content-length: 900\r\n\r\n--x\r\n",
+    ];
+    for server in &line {
+        let at = server.url.trim_start_matches("http://");
+        let open: Vec<TcpStream> = (0..48)
+            .map(|number| {
+                let mut stream = TcpStream::connect(at).unwrap();
+                stream.write_all(begins[number % begins.len()].as_bytes()).unwrap();
+                stream
+            })
+            .collect();
+        for _ in 0..5 {
+            assert_eq!(status_of(&line[2]).await, StatusCode::OK);
+        }
+        drop(open);
+    }
+}
+
+#[tokio::test]
+async fn a_body_beyond_the_limit_is_refused_and_the_next_one_served() {
+    let folder = TempDir::new().unwrap();
+    let line = line(folder.path(), STAGE, "", "");
+    for (server, route, megabytes) in [(2, "/predict", 11), (1, "/complete", 65), (0, "/complete", 65)] {
+        let at = line[server].url.trim_start_matches("http://");
+        let mut stream = TcpStream::connect(at).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        // Its length alone is enough to refuse it: nothing of it need be sent.
+        let head = format!(
+            "POST {route} HTTP/1.1\r\nhost: a\r\nx-cut: layer3\r\n\
+             content-type: multipart/form-data; boundary=x\r\ncontent-length: {}\r\n\r\n--x\r\n",
+            megabytes << 20
+        );
+        let head = if server == 2 {
+            head
+        } else {
+            head.replace("multipart/form-data; boundary=x", "application/octet-stream")
+        };
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).unwrap();
+        assert_eq!(String::from_utf8_lossy(&answer), "HTTP/1.1 413", "{route}");
+    }
+    assert_eq!(status_of(&line[2]).await, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_proxy_or_a_b_that_comes_back_is_used_again() {
+    let folder = TempDir::new().unwrap();
+    let [mut b, mut proxy, a] = line(folder.path(), STAGE, "", "");
+    assert_eq!(status_of(&a).await, StatusCode::OK);
+    let words = |server: &str| format!("{server} --engine emulated {STAGE}");
+    for round in 0..2 {
+        let (gone, again) = match round {
+            0 => (&mut proxy, format!("proxy --container-b-port {}", b.port())),
+            _ => (&mut b, words("b")),
+        };
+        let port = gone.port().to_owned();
+        gone.child.kill().unwrap();
+        gone.child.wait().unwrap();
+        // Nothing hangs meanwhile: the client is told.
+        assert!(status_of(&a).await.is_server_error());
+        *gone = Server::start_at(folder.path(), &again, &port);
+        let begin = std::time::Instant::now();
+        while status_of(&a).await != StatusCode::OK {
+            assert!(begin.elapsed() < Duration::from_secs(60), "round {round}: it is not used again");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_that_stands_still_now_and_then_delays_and_loses_nothing() {
+    let folder = TempDir::new().unwrap();
+    // 0.8 MB take 64 ms at 100 Mbit/s; four fifths of the time nothing moves.
+    fs::write(folder.path().join("trace"), "0 100\n0.1 0\n0.5 100\n0.6 0\n1.0 100\n").unwrap();
+    let line = line(folder.path(), STAGE, "--threads 4 --link-trace trace", "");
+    assert_eq!(burst(&line[2], 12).await, (12, 0));
+}
