@@ -78,7 +78,7 @@ pub struct Listen {
     #[arg(long, default_value_t = 4096, value_name = "N", value_parser = count)]
     pub queue: usize,
     /// Most MiB of bodies that may wait
-    #[arg(long, default_value_t = 4096, value_name = "MIB", value_parser = count)]
+    #[arg(long, default_value_t = 512, value_name = "MIB", value_parser = count)]
     pub queue_mb: usize,
     /// Seconds a stopping server says that it is not ready, and still takes requests
     #[arg(long, default_value_t = 0.0, value_name = "SECONDS", value_parser = seconds)]
@@ -147,9 +147,9 @@ pub enum EngineName {
     Auto,
     /// Eager float32: what the others are compared with
     Reference,
-    /// Float32 on the CPU, folded and packed for it: 1.5 times as fast, 2e-6 from the reference
+    /// Float32 on the CPU, folded and packed for it: up to 1.5 times as fast, 2e-6 from the reference
     F32,
-    /// The same in bfloat16, where the CPU computes it: 3 times as fast, 1e-2 from the reference
+    /// The same in bfloat16, where the CPU computes it: 3 to 4 times as fast, 1e-2 from the reference
     Bf16,
     /// None: waits, drawn from a calibration
     Emulated,

@@ -157,9 +157,21 @@ impl PipelineClient {
     /// # Errors
     /// The first server that does not answer.
     pub async fn state(&self) -> Result<PipelineState, ClientError> {
+        let (a, proxy) = self.front().await?;
+        Ok(PipelineState { a, proxy, b: self.state_of_b().await? })
+    }
+
+    /// How A and the proxy stand, for who only sends requests: B may be in a network of its own.
+    ///
+    /// # Errors
+    /// The first of them that does not answer.
+    pub async fn front(&self) -> Result<(PodsState, SlotsState), ClientError> {
         let a = self.get(format!("{}/pods", self.endpoints.a)).await?;
-        let (proxy, b) = tokio::join!(self.proxy_state(), self.get(format!("{}/pods", self.endpoints.b)));
-        Ok(PipelineState { a, proxy: proxy?, b: b? })
+        Ok((a, self.proxy_state().await?))
+    }
+
+    pub(crate) async fn state_of_b(&self) -> Result<PodsState, ClientError> {
+        self.get(format!("{}/pods", self.endpoints.b)).await
     }
 
     /// Sets the number of transfer slots; it holds when this returns.

@@ -38,7 +38,7 @@ pub fn run(args: &Load) -> Result<()> {
     interrupt::run(async |stop| {
         let client = client(&args.servers)?;
         // Before a file is started.
-        client.state().await?;
+        client.front().await?;
         let before = client.cpu_s().await;
         let mut log = args.records.as_deref().map(Log::create).transpose()?;
         let (mut tally, mut kept) = (Tally::new(args.warm_up, args.slo), Ok(()));

@@ -56,6 +56,18 @@ fn add_up(figures: &Value, records: &[RequestRecord]) {
     assert_eq!(count("due") - count("sent"), of(Status::Dropped), "{figures}");
 }
 
+/// Behind `docker compose up` only A and the proxy can be reached.
+#[test]
+fn stage_b_may_be_out_of_reach() {
+    let folder = TempDir::new().unwrap();
+    let [b, proxy, a] = line(folder.path(), QUICK, "", "");
+    let words = format!("burst:5 --a {} --proxy {} --b http://127.0.0.1:1", a.url, proxy.url);
+    let (figures, records) = load(folder.path(), &words);
+    assert_eq!(figures["answered"], 5, "{figures}");
+    assert!(records.iter().all(|record| record.pods_b == 4), "{records:?}");
+    drop(b);
+}
+
 fn due(records: &[RequestRecord]) -> Vec<u64> {
     records.iter().map(|record| record.scheduled_ns).collect()
 }

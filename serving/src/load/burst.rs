@@ -51,7 +51,7 @@ pub async fn burst(
     let mut events = Some(client.events().await?);
     client.clear_responses().await?;
     client.set_queue_threshold(u64::from(spec.size)).await?;
-    let place = Place::of(&client.state().await?);
+    let place = Place::of(client).await?;
 
     let mut burst = Burst::new(spec.size);
     let scheduled = Instant::now();
@@ -153,7 +153,7 @@ impl Burst {
         deaf: bool,
         posts_ended: bool,
     ) -> Result<(), ClientError> {
-        let proxy = client.state().await?.proxy;
+        let (_, proxy) = client.front().await?;
         let over = posts_ended && proxy.queued == 0 && proxy.held == 0;
         if !over && !deaf {
             return Ok(());

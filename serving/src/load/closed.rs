@@ -37,7 +37,7 @@ pub async fn closed_loop(
     if spec.clients == 0 {
         return Err(LoadError::Zero("clients of a closed loop"));
     }
-    let place = Place::of(&client.state().await?);
+    let place = Place::of(client).await?;
     let sender = Arc::new(Sender::new(client, images, spec.patience, halt.abandon));
     let numbers = Arc::new(AtomicU32::new(0));
     let (ends, ended) = mpsc::unbounded_channel();

@@ -49,7 +49,7 @@ pub async fn open_loop(
     if spec.under_way_max == 0 {
         return Err(LoadError::Zero("requests that may be under way"));
     }
-    let place = Place::of(&client.state().await?);
+    let place = Place::of(client).await?;
     let abandon = halt.abandon.child_token();
     let _dropped = abandon.clone().drop_guard();
     let (ends, ended) = mpsc::unbounded_channel();

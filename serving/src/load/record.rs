@@ -5,7 +5,7 @@ use std::time::Instant;
 use splitscale_spec::{Encoding, RequestRecord};
 
 use super::request::End;
-use crate::client::PipelineState;
+use crate::client::{ClientError, PipelineClient};
 use crate::wire::PipelineAnswer;
 
 /// The setting, for what a request did not bring back itself.
@@ -28,15 +28,17 @@ pub(super) struct Row {
 }
 
 impl Place {
-    pub(super) fn of(state: &PipelineState) -> Self {
-        Place {
-            cut: state.a.cut.clone(),
-            bytes: state.a.payload_bytes,
-            slots: state.proxy.slots,
-            bandwidth_mbit_s: state.proxy.bandwidth_mbit_s,
-            pods_a: state.a.in_use,
-            pods_b: state.b.in_use,
-        }
+    /// The setting before the first answer. Where B is out of reach its pods are 0 until an answer tells.
+    pub(super) async fn of(client: &PipelineClient) -> Result<Self, ClientError> {
+        let (a, proxy) = client.front().await?;
+        Ok(Place {
+            cut: a.cut,
+            bytes: a.payload_bytes,
+            slots: proxy.slots,
+            bandwidth_mbit_s: proxy.bandwidth_mbit_s,
+            pods_a: a.in_use,
+            pods_b: client.state_of_b().await.map_or(0, |b| b.in_use),
+        })
     }
 
     /// Keeps up with what the last answer says of the setting.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
-use splitscale_serving::image::{Decoder, Photo};
+use splitscale_serving::image::{Decoder, ImageError, Photo};
 
 use crate::golden::{say, shared};
 
@@ -116,6 +116,27 @@ fn damaged_files_are_told_and_never_panic() {
                 }
             }
         }
+    }
+}
+
+/// A progressive JPEG of 8 x 8 grey pixels whose refinement of the constant term comes `scans` times.
+fn progressive(scans: usize) -> Vec<u8> {
+    let table = [&[0xFF, 0xDB, 0, 67, 0][..], &[16; 64]].concat();
+    let frame = [0xFF, 0xC2, 0, 11, 8, 0, 8, 0, 8, 1, 1, 0x11, 0];
+    let codes = [&[0xFF, 0xC4, 0, 20, 0, 1][..], &[0; 15], &[4]].concat();
+    let first = [0xFF, 0xDA, 0, 8, 1, 1, 0, 0, 0, 1, 0x37];
+    let finer = [0xFF, 0xDA, 0, 8, 1, 1, 0, 0, 0, 0x10, 0xFF, 0].repeat(scans);
+    [&[0xFF, 0xD8], &table[..], &frame, &codes, &first, &finer, &[0xFF, 0xD9]].concat()
+}
+
+/// Each walks over the whole image: few bytes could keep a pod for minutes.
+#[test]
+fn a_jpeg_of_very_many_scans_is_refused() {
+    for decoder in decoders() {
+        let few = Photo::decode_by(decoder, &progressive(20));
+        assert!(few.is_ok(), "{decoder:?}: {few:?}");
+        let many = Photo::decode_by(decoder, &progressive(2000));
+        assert!(matches!(many, Err(ImageError::Damaged(_))), "{decoder:?}: {many:?}");
     }
 }
 

@@ -12,6 +12,9 @@
 #error "another libjpeg: its pixels are not those of Pillow"
 #endif
 
+/* As many as zune-jpeg allows; encoders write about ten. */
+enum { SCANS_MAX = 100 };
+
 enum { FINE, DAMAGED, UNSUPPORTED, TOO_LARGE, TRUNCATED };
 
 typedef struct {
@@ -50,6 +53,16 @@ static void warn(j_common_ptr info, int level) {
     }
 }
 
+/* Each scan walks over all of the image: a small file of thousands would keep a thread for minutes. */
+static void count_scans(j_common_ptr info) {
+    if (info->is_decompressor && ((j_decompress_ptr)info)->input_scan_number > SCANS_MAX) {
+        errors *e = (errors *)info->err;
+        snprintf(e->message, JMSG_LENGTH_MAX, "more than %d scans", SCANS_MAX);
+        e->kind = DAMAGED;
+        longjmp(e->out, 1);
+    }
+}
+
 static void silent(j_common_ptr info) { (void)info; }
 
 /* Reads the header. Gives width, height and channels of the pixels (1 grey, 3 RGB, 4 CMYK); with pixels, of
@@ -57,8 +70,11 @@ static void silent(j_common_ptr info) { (void)info; }
 int splitscale_turbo(const unsigned char *file, size_t bytes, unsigned size[3], unsigned char *pixels,
                      char *message) {
     struct jpeg_decompress_struct info;
+    struct jpeg_progress_mgr progress;
     errors e;
     memset(&info, 0, sizeof info);
+    memset(&progress, 0, sizeof progress);
+    progress.progress_monitor = count_scans;
     info.err = jpeg_std_error(&e.base);
     e.base.error_exit = fail;
     e.base.emit_message = warn;
@@ -72,6 +88,7 @@ int splitscale_turbo(const unsigned char *file, size_t bytes, unsigned size[3], 
         return e.kind;
     }
     jpeg_create_decompress(&info);
+    info.progress = &progress;
     jpeg_mem_src(&info, (unsigned char *)file, (unsigned long)bytes);
     jpeg_read_header(&info, TRUE);
     if (info.num_components == 1) {
