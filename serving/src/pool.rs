@@ -83,6 +83,12 @@ impl Pool {
         Unqueued(Some(self))
     }
 
+    /// Waits until one more request would keep the pods at work: until fewer wait for them than are in use.
+    pub(crate) async fn wants(&self) {
+        // The sender lives as long as the pool.
+        let _ = self.counts().wait_for(|counts| counts.queued < counts.in_use.max(1)).await;
+    }
+
     /// A credit on such a place.
     pub(crate) fn promise(&self, bytes: usize) -> Result<u64, Failure> {
         let roster = self.lock();

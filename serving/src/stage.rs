@@ -28,6 +28,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
+use self::credit::Turn;
 use crate::admission::{Admission, QueueBound};
 use crate::bodies::Bodies;
 use crate::engine::{About, EngineError, EngineFactory};
@@ -81,8 +82,10 @@ pub struct StageServer {
 struct Next {
     http: reqwest::Client,
     downstream: Downstream,
-    /// Whose turn it is to ask for a credit: one at a time asks, in the order of arrival.
-    turn: tokio::sync::Mutex<()>,
+    /// Who asks B for a credit.
+    turn_b: Turn,
+    /// Who asks the proxy.
+    turn_proxy: Turn,
 }
 
 /// Serves stage A until `shutdown`. The listener is bound already, so that a port in use is the caller's
@@ -143,7 +146,8 @@ impl StageServer {
         factory: Arc<dyn EngineFactory>,
     ) -> Result<Self, ServeError> {
         options.validate()?;
-        let next = Next { http: http_client()?, downstream, turn: tokio::sync::Mutex::default() };
+        let next =
+            Next { http: http_client()?, downstream, turn_b: Turn::default(), turn_proxy: Turn::default() };
         Ok(StageServer {
             pool: Pool::start(Stage::A, options, factory),
             bodies: Bodies::default(),

@@ -19,6 +19,8 @@ pub(crate) struct Counts {
     pub(crate) ready: u32,
     pub(crate) starting: u32,
     pub(crate) draining: u32,
+    /// Requests that wait for a pod and for nothing else.
+    pub(crate) queued: u32,
 }
 
 /// What a stage counted.
@@ -159,6 +161,7 @@ impl Roster {
             ready: of(PodPhase::Ready),
             starting: of(PodPhase::Starting),
             draining: of(PodPhase::Draining),
+            queued: self.queue.len() as u32,
         }
     }
 

@@ -13,7 +13,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
-use super::credit::HeldCredit;
+use super::credit::{HeldCredit, Turn};
 use super::{Asked, Next, StageServer};
 use crate::activation::elements;
 use crate::bodies::announced;
@@ -29,7 +29,7 @@ use crate::wire::{
 
 /// Whom A sends an activation.
 #[derive(Debug, Clone, Copy)]
-enum Towards {
+pub(super) enum Towards {
     B,
     Proxy { wait: bool },
 }
@@ -172,14 +172,11 @@ impl StageServer {
         let _forwarding = Forwarding::count(&self.pool.forwarding);
         let Request { id, format, work, asked } = request;
         let (next, deadline) = (self.next(), asked.deadline);
-        let server = match towards {
-            Towards::B => &next.downstream.b,
-            Towards::Proxy { .. } => &next.downstream.proxy,
-        };
+        let (server, _) = next.server(towards);
         let elements = elements(&self.about().shape) as u64;
         let bytes = elements * format.encoding.bytes_per_element();
         let unqueued = self.pool.unqueued();
-        let mut credit = match HeldCredit::take(next, server, bytes, deadline).await {
+        let mut credit = match HeldCredit::take(self, towards, bytes, deadline).await {
             Ok(credit) => credit,
             Err(failure) => return Err(unqueued.failed(failure)),
         };
@@ -211,8 +208,18 @@ impl StageServer {
         })
     }
 
-    fn next(&self) -> &Next {
+    pub(super) fn next(&self) -> &Next {
         self.next.as_ref().expect("A knows what comes next")
+    }
+}
+
+impl Next {
+    /// Whom this goes to, and the line before it.
+    pub(super) fn server(&self, towards: Towards) -> (&str, &Turn) {
+        match towards {
+            Towards::B => (&self.downstream.b, &self.turn_b),
+            Towards::Proxy { .. } => (&self.downstream.proxy, &self.turn_proxy),
+        }
     }
 }
 

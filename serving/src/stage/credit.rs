@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
 
-use super::Next;
+use super::a::Towards;
+use super::{Next, StageServer};
 use crate::serve::explain;
 use crate::wire::{Credit, CreditWanted, Failure};
 
@@ -12,6 +13,11 @@ use crate::wire::{Credit, CreditWanted, Failure};
 const PAUSE: Duration = Duration::from_millis(20);
 /// Longest that the question itself may take.
 const ANSWER: Duration = Duration::from_secs(10);
+
+/// The line before one server: one at a time asks it, in the order of arrival. It keeps how the last question
+/// failed that did.
+#[derive(Default)]
+pub(super) struct Turn(tokio::sync::Mutex<Option<(Instant, Failure)>>);
 
 /// A credit that was given; dropped before its use, it goes back.
 pub(super) struct HeldCredit {
@@ -21,30 +27,41 @@ pub(super) struct HeldCredit {
 }
 
 impl HeldCredit {
-    /// Waits until `server` has room for an activation of so many bytes; those that wait, wait in the order of
-    /// their arrival. A server that knows no credits is sent activations without.
+    /// Waits until a pod is about to be free and the next server has room for an activation of so many bytes;
+    /// those that wait, wait in the order of their arrival. A credit that were taken earlier would keep its place
+    /// from others and grow void in this stage's own queue. A server that knows no credits is sent activations
+    /// without.
     ///
     /// # Errors
-    /// No answer, or another than yes or no room; the deadline, or the time-out of an answer, has passed.
+    /// No answer, or another than yes or no room, to this question or to one that was put while it waited; the
+    /// deadline has passed, or there was no room for the time-out of an answer.
     pub(super) async fn take(
-        next: &Next,
-        server: &str,
+        stage: &StageServer,
+        towards: Towards,
         bytes: u64,
         deadline: Option<Instant>,
     ) -> Result<HeldCredit, Failure> {
-        let limit = Instant::now() + next.downstream.timeout;
-        let limit = deadline.map_or(limit, |deadline| deadline.min(limit));
+        let (next, came) = (stage.next(), Instant::now());
+        let (server, turn) = next.server(towards);
         let asking = async {
-            let _turn = next.turn.lock().await;
-            loop {
-                if let Some(number) = ask(next, server, bytes).await? {
-                    return Ok(HeldCredit { http: next.http.clone(), server: server.to_owned(), number });
-                }
-                tokio::time::sleep(PAUSE).await;
+            let mut failed = turn.0.lock().await;
+            // What a dead server does to one it does to all that wait, and none of them asks it again.
+            if let Some((_, failure)) = failed.as_ref().filter(|(at, _)| *at >= came) {
+                return Err(failure.clone());
             }
+            stage.pool.wants().await;
+            let asked = tokio::time::timeout(next.downstream.timeout, until_room(next, server, bytes)).await;
+            let asked = asked.unwrap_or_else(|_| Err(Failure::expired("the next server")));
+            *failed = asked.as_ref().err().map(|failure| (Instant::now(), failure.clone()));
+            asked
         };
-        let asked = tokio::time::timeout_at(limit.into(), asking).await;
-        asked.unwrap_or_else(|_| Err(Failure::expired("the next server")))
+        let asked = match deadline {
+            Some(deadline) => tokio::time::timeout_at(deadline.into(), asking)
+                .await
+                .unwrap_or_else(|_| Err(Failure::expired("the next server"))),
+            None => asking.await,
+        };
+        Ok(HeldCredit { http: next.http.clone(), server: server.to_owned(), number: asked? })
     }
 
     /// The credit, now to be sent with the activation.
@@ -53,17 +70,30 @@ impl HeldCredit {
     }
 }
 
+/// Asks until there is room.
+async fn until_room(next: &Next, server: &str, bytes: u64) -> Result<Option<u64>, Failure> {
+    loop {
+        if let Some(number) = ask(next, server, bytes).await? {
+            return Ok(number);
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
 /// Absent where there is no room now, and a credit that may be none where the server knows none.
 async fn ask(next: &Next, server: &str, bytes: u64) -> Result<Option<Option<u64>>, Failure> {
     let wanted = CreditWanted { bytes: bytes as usize };
-    let request = next.http.post(format!("{server}/credits")).timeout(ANSWER).json(&wanted);
-    let answer = async {
+    let post = || async {
+        let request = next.http.post(format!("{server}/credits")).timeout(ANSWER).json(&wanted);
         let answer = request.send().await?;
-        Ok((answer.status(), answer.bytes().await?))
+        Ok::<_, reqwest::Error>((answer.status(), answer.bytes().await?))
     };
-    let (status, body) = answer
-        .await
-        .map_err(|e: reqwest::Error| Failure::bad_gateway(format!("no answer: {}", explain(&e))))?;
+    let answer = match post().await {
+        // One connection that broke is no dead server, and all that wait would fail with it.
+        Err(error) if !error.is_timeout() => post().await,
+        answer => answer,
+    };
+    let (status, body) = answer.map_err(|e| Failure::bad_gateway(format!("no answer: {}", explain(&e))))?;
     match status {
         StatusCode::OK => match serde_json::from_slice::<Credit>(&body) {
             Ok(Credit { credit }) => Ok(Some(Some(credit))),

@@ -11,6 +11,7 @@ mod images;
 mod modules;
 mod openapi;
 mod pipeline;
+mod places;
 mod pods;
 mod pth;
 mod routes;
