@@ -1,6 +1,7 @@
 //! Who may wait: a bound on the number of requests and on their bytes, and credits on it.
 //!
-//! Whatever waits in a queue holds an [`Admission`] and gives it up when its turn comes. A credit is an
+//! Whatever waits in a queue holds an [`Admission`] and gives it up when its turn comes. It has it before any of
+//! its body is read, for as many bytes as it announces: what has no place costs no memory. A credit is an
 //! admission that was promised to the stage before: A asks for it before its half runs, so that no activation
 //! is computed that would be turned away, and what waits for room waits as a small image. A credit that is
 //! not used within [`CREDIT_LIFE`] is void: whoever asked for it may be gone.
@@ -34,7 +35,9 @@ struct Held {
     bytes: usize,
     credits: BTreeMap<u64, (Instant, usize)>,
     next_credit: u64,
-    /// Integral of those that wait, credits not counted: what they stand for is not here yet.
+    /// Places whose bodies are on their way.
+    coming: usize,
+    /// Integral of those that wait; what credits stand for, and what is on its way, is not here yet.
     depth: Integral,
 }
 
@@ -43,20 +46,28 @@ struct Held {
 pub(crate) struct Admission {
     gate: Gate,
     bytes: usize,
+    here: bool,
 }
 
 impl Gate {
     pub(crate) fn new(bound: QueueBound) -> Gate {
         let (credits, depth) = (BTreeMap::new(), Integral::new(Instant::now()));
-        Gate(Arc::new(Mutex::new(Held { bound, requests: 0, bytes: 0, credits, next_credit: 0, depth })))
+        Gate(Arc::new(Mutex::new(Held {
+            bound,
+            requests: 0,
+            bytes: 0,
+            credits,
+            next_credit: 0,
+            coming: 0,
+            depth,
+        })))
     }
 
-    /// A place for so many bytes, or why there is none.
+    /// A place for so many bytes that will come, or why there is none.
     pub(crate) fn admit(&self, now: Instant, bytes: usize) -> Result<Admission, String> {
         let mut held = self.lock();
         held.take(now, bytes)?;
-        held.note(now);
-        Ok(Admission { gate: self.clone(), bytes })
+        Ok(self.place(&mut held, bytes))
     }
 
     /// Promises a place for so many bytes; the promise's number, or why there is none.
@@ -69,7 +80,7 @@ impl Gate {
         Ok(number)
     }
 
-    /// The place that was promised, now for what came; a place like any other where there is no such promise.
+    /// The place that was promised, now for what is coming; a place like any other where there is no such promise.
     pub(crate) fn redeem(
         &self,
         now: Instant,
@@ -79,8 +90,7 @@ impl Gate {
         let mut held = self.lock();
         if let Some((_, promised)) = number.and_then(|number| held.credits.remove(&number)) {
             held.bytes = held.bytes - promised + bytes;
-            held.note(now);
-            return Ok(Admission { gate: self.clone(), bytes });
+            return Ok(self.place(&mut held, bytes));
         }
         drop(held);
         self.admit(now, bytes)
@@ -99,6 +109,12 @@ impl Gate {
     /// Integral of those that waited.
     pub(crate) fn depth(&self, now: Instant) -> f64 {
         self.lock().depth.total(now)
+    }
+
+    /// A place that was taken, for what is on its way.
+    fn place(&self, held: &mut Held, bytes: usize) -> Admission {
+        held.coming += 1;
+        Admission { gate: self.clone(), bytes, here: false }
     }
 
     fn lock(&self) -> MutexGuard<'_, Held> {
@@ -143,11 +159,22 @@ impl Held {
     }
 
     fn waiting(&self) -> u64 {
-        (self.requests - self.credits.len()) as u64
+        (self.requests - self.credits.len() - self.coming) as u64
     }
 
     fn note(&mut self, now: Instant) {
         self.depth.set(now, self.waiting() as f64);
+    }
+}
+
+impl Admission {
+    /// It is here, and has so many bytes.
+    pub(crate) fn came(&mut self, now: Instant, bytes: usize) {
+        let mut held = self.gate.lock();
+        held.bytes = held.bytes - self.bytes + bytes;
+        held.coming -= usize::from(!self.here);
+        (self.bytes, self.here) = (bytes, true);
+        held.note(now);
     }
 }
 
@@ -156,6 +183,7 @@ impl Drop for Admission {
         let mut held = self.gate.lock();
         held.requests -= 1;
         held.bytes -= self.bytes;
+        held.coming -= usize::from(!self.here);
         held.note(Instant::now());
     }
 }
@@ -176,6 +204,21 @@ mod tests {
         drop(b);
         assert!(gate.admit(now, 41).is_err(), "101 bytes");
         assert!(gate.admit(now, 40).is_ok());
+    }
+
+    #[test]
+    fn a_place_is_for_what_is_announced_until_it_is_here() {
+        let now = Instant::now();
+        let gate = Gate::new(QueueBound { requests: 3, bytes: 100 });
+        let mut place = gate.admit(now, 90).unwrap();
+        assert_eq!(gate.waiting(), 0, "it is on its way");
+        assert!(gate.admit(now, 20).is_err());
+        place.came(now, 50);
+        assert_eq!(gate.waiting(), 1);
+        let coming = gate.admit(now, 50).expect("the other was smaller than it said");
+        drop((place, coming));
+        let held = gate.lock();
+        assert_eq!((held.waiting(), held.coming, held.bytes), (0, 0, 0));
     }
 
     #[test]

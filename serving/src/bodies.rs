@@ -2,10 +2,12 @@
 //!
 //! A body has exactly the room it needs, so that a bound on the bytes that wait is a bound on memory.
 
+use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
-use axum::http::header::CONTENT_LENGTH;
+use axum::http::header::{CONTENT_LENGTH, EXPECT};
 use axum::http::{HeaderMap, StatusCode};
 use futures_util::StreamExt;
 
@@ -15,6 +17,14 @@ use crate::wire::{Failure, header};
 const SPARE_BYTES: usize = 32 << 20;
 /// Most buffers that are kept; they are looked through one by one.
 const SPARE_BUFFERS: usize = 64;
+
+/// How long any body may take to come, however small it is.
+const BODY_LIMIT: Duration = Duration::from_secs(10);
+/// And how fast it must come beyond that \[bytes/s\]: half a megabit a second. One that trickles in keeps its
+/// place, and its memory, from others.
+const BODY_RATE_MIN: f64 = 65_536.0;
+/// How long a body that nobody wants is listened to.
+const DISCARD_LIMIT: Duration = Duration::from_secs(5);
 
 /// Takes bodies in; clones are the same one.
 #[derive(Debug, Clone, Default)]
@@ -38,8 +48,62 @@ struct Held {
 /// # Errors
 /// 413.
 pub(crate) fn announced(head: &HeaderMap, most: usize) -> Result<usize, Failure> {
-    let said = header(head, &CONTENT_LENGTH).and_then(|text| text.parse().ok()).unwrap_or(0);
+    let said = said(head).unwrap_or(0);
     if said > most { Err(too_large(most)) } else { Ok(said) }
+}
+
+/// For how many bytes a body needs a place before it is here: as many as it says, as many as it may have where it
+/// says nothing.
+pub(crate) fn expected(head: &HeaderMap, most: usize) -> usize {
+    said(head).map_or(most, |said| said.min(most))
+}
+
+fn said(head: &HeaderMap) -> Option<usize> {
+    header(head, &CONTENT_LENGTH)?.parse().ok()
+}
+
+/// Reads a body of so many bytes whose head came at `began`: until the sender no longer waits, and for no longer
+/// than so many bytes may take.
+///
+/// # Errors
+/// As the reading; 504 past the deadline, 408 past the limit.
+pub(crate) async fn in_time<T>(
+    began: Instant,
+    deadline: Option<Instant>,
+    bytes: usize,
+    reading: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let limit = BODY_LIMIT + Duration::from_secs_f64(bytes as f64 / BODY_RATE_MIN);
+    let (end, late) = match deadline {
+        Some(deadline) if deadline < began + limit => {
+            let late = "the request's time was up before its body had come".to_owned();
+            (deadline, Failure::new(StatusCode::GATEWAY_TIMEOUT, late))
+        }
+        _ => {
+            let late = format!("the body had not come after {:.0} s; send it faster", limit.as_secs_f64());
+            (began + limit, Failure::new(StatusCode::REQUEST_TIMEOUT, late))
+        }
+    };
+    tokio::time::timeout_at(end.into(), reading).await.unwrap_or(Err(late))
+}
+
+/// The failure, once the body of what it turns away has come: none of it is kept, but a sender whose connection is
+/// closed while it still sends may never read the answer.
+pub(crate) async fn turned_away(failure: Failure, head: &HeaderMap, body: Body, most: usize) -> Failure {
+    // One that asks before it sends, or would send too much, is told at once.
+    if !head.contains_key(EXPECT) && announced(head, most).is_ok() {
+        let (mut chunks, mut bytes) = (body.into_data_stream(), 0);
+        let listening = async {
+            while let Some(Ok(chunk)) = chunks.next().await {
+                bytes += chunk.len();
+                if bytes > most {
+                    break;
+                }
+            }
+        };
+        let _ = tokio::time::timeout(DISCARD_LIMIT, listening).await;
+    }
+    failure
 }
 
 fn too_large(most: usize) -> Failure {
@@ -113,6 +177,8 @@ impl Drop for Held {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
 
     /// Takes in a body that says its length.
@@ -143,6 +209,38 @@ mod tests {
         assert_eq!(stream(&bodies, ["ab", "cd"], 3).await.unwrap_err().status, 413);
         assert_eq!(collect(&bodies, vec![0; 4], 3).await.unwrap_err().status, 413);
         assert!(bodies.lock().bytes <= SPARE_BYTES);
+    }
+
+    #[tokio::test]
+    async fn a_body_comes_in_time_or_is_given_up() {
+        let now = Instant::now();
+        let never = std::future::pending::<Result<(), Failure>>;
+        let began = now.checked_sub(BODY_LIMIT).unwrap();
+        assert_eq!(in_time(began, None, 0, never()).await.unwrap_err().status, 408);
+        assert_eq!(in_time(now, Some(now), 0, never()).await.unwrap_err().status, 504);
+        // A later deadline is no excuse, and a larger body is one.
+        assert_eq!(in_time(began, Some(now + BODY_LIMIT), 0, never()).await.unwrap_err().status, 408);
+        assert!(in_time(began, None, 10 << 20, never()).now_or_never().is_none());
+        assert!(in_time(began, None, 0, async { Ok(()) }).await.is_ok(), "it is here all the same");
+    }
+
+    #[tokio::test]
+    async fn what_is_turned_away_is_heard_out_unless_it_is_too_much() {
+        let left = |head: HeaderMap, most| async move {
+            let (read, mut heard) = tokio::sync::mpsc::unbounded_channel();
+            let parts = futures_util::stream::iter(0..4).map(move |part| {
+                read.send(part).unwrap();
+                Ok::<_, std::convert::Infallible>("12345")
+            });
+            let full = Failure::full("full", 1.0);
+            assert_eq!(turned_away(full.clone(), &head, Body::from_stream(parts), most).await, full);
+            std::iter::from_fn(|| heard.try_recv().ok()).count()
+        };
+        assert_eq!(left(HeaderMap::new(), 20).await, 4);
+        assert_eq!(left(HeaderMap::new(), 9).await, 2);
+        assert_eq!(left(HeaderMap::from_iter([(CONTENT_LENGTH, 20.into())]), 19).await, 0);
+        let asks = [(EXPECT, axum::http::HeaderValue::from_static("100-continue"))];
+        assert_eq!(left(HeaderMap::from_iter(asks), 20).await, 0);
     }
 
     #[tokio::test]

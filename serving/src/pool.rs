@@ -63,7 +63,7 @@ impl Pool {
         pool
     }
 
-    /// A place in the queue for a request that came with so many bytes, maybe on a credit.
+    /// A place in the queue for a request that comes with so many bytes, maybe on a credit.
     pub(crate) fn admit(&self, credit: Option<u64>, bytes: usize) -> Result<Admission, Failure> {
         let mut roster = self.lock();
         roster.meters.requests += 1;

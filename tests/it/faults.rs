@@ -12,6 +12,8 @@ use tokio::task::JoinSet;
 use crate::serve::{Server, line, send_image};
 
 const STAGE: &str = "--model-version 1 --service-time 0.002";
+/// As large as a photo of a phone; an emulated stage does not look at it.
+static PHOTO: [u8; 100_000] = [7; 100_000];
 
 /// Sends so many images at once; how many were answered, and how many told to come again.
 async fn burst(a: &Server, count: usize) -> (usize, usize) {
@@ -19,8 +21,7 @@ async fn burst(a: &Server, count: usize) -> (usize, usize) {
     let mut sent = JoinSet::new();
     for _ in 0..count {
         let (http, url) = (http.clone(), format!("{}/predict-proxy?wait=true", a.url));
-        let form =
-            reqwest::multipart::Form::new().part("file", reqwest::multipart::Part::bytes(&b"image"[..]));
+        let form = reqwest::multipart::Form::new().part("file", reqwest::multipart::Part::bytes(&PHOTO[..]));
         sent.spawn(async move {
             let answer = http.post(url).multipart(form).send().await.expect("an answer");
             let again = answer.headers().contains_key("retry-after");
@@ -67,6 +68,7 @@ async fn a_thousand_at_a_queue_of_64_are_answered_or_refused_in_flat_memory() {
 async fn slow_and_half_open_clients_keep_nobody_waiting() {
     let folder = TempDir::new().unwrap();
     let line = line(folder.path(), STAGE, "", "");
+    let mut half_open = Vec::new();
     let begins = [
         "POST /predict-proxy HT",
         "POST /predict-proxy HTTP/1.1\r\nhost: a\r\n",
@@ -86,6 +88,28 @@ async fn slow_and_half_open_clients_keep_nobody_waiting() {
             assert_eq!(status_of(&line[2]).await, StatusCode::OK);
         }
         drop(open);
+    }
+    // One that stops half-way is told so once its time, or that of any body, is up.
+    for (server, path) in [(2, "/predict"), (2, "/predict-proxy"), (0, "/complete")] {
+        let at = line[server].url.trim_start_matches("http://");
+        let answers = [("", "HTTP/1.1 408"), ("x-request-timeout: 0.2\r\n", "HTTP/1.1 504")];
+        half_open.extend(answers.map(|(timeout, answer)| {
+            let mut stream = TcpStream::connect(at).unwrap();
+            stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+            let head = format!(
+                "POST {path} HTTP/1.1\r\nhost: a\r\nx-cut: layer3\r\n{timeout}\
+                 content-type: {}\r\ncontent-length: 900\r\n\r\n--x\r\n",
+                if server == 2 { "multipart/form-data; boundary=x" } else { "application/octet-stream" }
+            );
+            stream.write_all(head.as_bytes()).unwrap();
+            (stream, path, answer)
+        }));
+    }
+    for (mut stream, path, expected) in half_open {
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).expect("an answer, then the end");
+        let answer = String::from_utf8_lossy(&answer);
+        assert!(answer.starts_with(expected), "{path}: {answer}");
     }
 }
 

@@ -37,6 +37,7 @@ pub(super) fn form(_: &mut SchemaGenerator) -> Schema {
 pub(super) fn meaning(status: u16) -> &'static str {
     match status {
         400 => "The request is not what this route takes; the text says what is wrong.",
+        408 => "The body came too slowly, or stopped.",
         413 => "The body, or the image in it, is larger than is taken.",
         415 => {
             "A media type, encoding or compression that is not spoken here; Accept and Accept-Encoding tell which are."
@@ -47,7 +48,9 @@ pub(super) fn meaning(status: u16) -> &'static str {
         500 => "The engine failed.",
         502 => "The next server did not answer, or not well.",
         503 => "It is shutting down, or no pod runs.",
-        504 => "The time that x-request-timeout gave was up before a pod or a slot had a turn for it.",
+        504 => {
+            "The time that x-request-timeout gave was up before the body had come, or a pod or a slot had a turn for it."
+        }
         _ => "Another failure.",
     }
 }

@@ -107,7 +107,7 @@ async fn complete(
     if body.is_empty() {
         return Err(Failure::bad("an empty body; it takes an activation"));
     }
-    let envelope = Envelope::of(&headers)?;
+    let envelope = Envelope::of(&headers, Instant::now())?;
     if envelope.cut.is_none() {
         return Err(Failure::bad(format!("no header {CUT}; it names where the network is cut")));
     }

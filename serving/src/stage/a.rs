@@ -7,7 +7,7 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::multipart::{Multipart, MultipartError, MultipartRejection};
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{DefaultBodyLimit, Query, State};
+use axum::extract::{self, DefaultBodyLimit, FromRequest, Query, State};
 use axum::handler::Handler;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
@@ -16,9 +16,11 @@ use axum::response::{IntoResponse, Response};
 use super::credit::{HeldCredit, Turn};
 use super::{Asked, Next, StageServer};
 use crate::activation::elements;
-use crate::bodies::announced;
+use crate::admission::Admission;
+use crate::bodies::{announced, expected, in_time, turned_away};
 use crate::openapi::{Api, does};
 use crate::pod::{Output, Served, Work};
+use crate::pool::Unqueued;
 use crate::serve::explain;
 use crate::wire::envelope::{Envelope, wanted_format};
 use crate::wire::format::{Compression, Container, Format, Packed};
@@ -35,11 +37,12 @@ pub(super) enum Towards {
 }
 
 /// What came to A.
-struct Request {
+struct Request<'a> {
     id: String,
     format: Format,
     work: Work,
     asked: Asked,
+    unqueued: Unqueued<'a>,
 }
 
 /// Largest form that A takes \[bytes\]: around the image it has some too; the file itself is checked after it.
@@ -53,11 +56,11 @@ pub(super) fn routes() -> Api<StageServer> {
     let classifies = |summary| does(summary).takes_file().reads(&[DEADLINE, ENCODING, COMPRESSION]).timed();
     let direct = classifies("Classify an image, asking B directly.")
         .gives::<Prediction>("The class.")
-        .fails(&[400, 413, 415, 422, 429, 500, 502, 503, 504]);
+        .fails(&[400, 408, 413, 415, 422, 429, 500, 502, 503, 504]);
     let piped = classifies("Classify an image through the proxy; answer once it is queued there.")
         .waits()
         .gives_either::<Message, PipelineAnswer>("It is queued; with ?wait=true, how it went.")
-        .fails(&[400, 413, 422, 500, 503])
+        .fails(&[400, 408, 413, 422, 500, 503])
         .or_run::<Failure>(&[415, 429, 502, 504]);
     Api::new("splitscale, stage A: image in, activation on")
         .post("/predict", predict.layer(limit), direct)
@@ -66,10 +69,9 @@ pub(super) fn routes() -> Api<StageServer> {
 
 async fn predict(
     State(stage): State<StageServer>,
-    headers: HeaderMap,
-    form: Result<Multipart, MultipartRejection>,
+    incoming: extract::Request,
 ) -> Result<impl IntoResponse, Failure> {
-    let request = stage.request(form, &headers).await?;
+    let request = stage.request(incoming).await?;
     let arrived = request.asked.arrived;
     let (times, status, body) = stage.forward(request, Towards::B).await?;
     let total_time = arrived.elapsed().as_secs_f64();
@@ -98,11 +100,10 @@ async fn predict(
 async fn predict_proxy(
     State(stage): State<StageServer>,
     query: Result<Query<Wait>, QueryRejection>,
-    headers: HeaderMap,
-    form: Result<Multipart, MultipartRejection>,
+    incoming: extract::Request,
 ) -> Result<Response, Failure> {
     let Wait { wait } = checked_query(query)?;
-    let request = stage.request(form, &headers).await?;
+    let request = stage.request(incoming).await?;
     let (times, status, body) = stage.forward(request, Towards::Proxy { wait }).await?;
     // A pipeline run that failed is passed on as the proxy tells it, with its phases.
     let run = serde_json::from_slice::<PipelineAnswer>(&body).ok();
@@ -137,45 +138,64 @@ impl Drop for Forwarding<'_> {
 }
 
 impl StageServer {
-    /// What a form asks for, and a place in the queue for it.
-    async fn request(
-        &self,
-        form: Result<Multipart, MultipartRejection>,
-        headers: &HeaderMap,
-    ) -> Result<Request, Failure> {
-        let next = self.next();
-        let format = wanted_format(headers, next.downstream.format)?;
-        announced(headers, FORM_BYTES_MAX)?;
-        let (media_type, file) = file(form).await?;
-        let arrived = Instant::now();
-        let asked = Asked {
-            arrived,
-            deadline: deadline(headers, arrived)?,
-            place: self.pool.admit(None, file.len())?,
+    /// A place in the queue for a form, and what it asks for.
+    async fn request(&self, incoming: extract::Request) -> Result<Request<'_>, Failure> {
+        let began = Instant::now();
+        let headers = incoming.headers().clone();
+        let place = match self.pool.admit(None, expected(&headers, FORM_BYTES_MAX)) {
+            Ok(place) => place,
+            Err(failure) => {
+                return Err(turned_away(failure, &headers, incoming.into_body(), FORM_BYTES_MAX).await);
+            }
         };
+        let unqueued = self.pool.unqueued();
+        match self.form(&headers, incoming, began, place).await {
+            Ok((format, work, asked)) => {
+                Ok(Request { id: request_id(&headers), format, work, asked, unqueued })
+            }
+            Err(failure) => Err(unqueued.failed(failure)),
+        }
+    }
+
+    /// A form that has its place.
+    async fn form(
+        &self,
+        headers: &HeaderMap,
+        incoming: extract::Request,
+        began: Instant,
+        mut place: Admission,
+    ) -> Result<(Format, Work, Asked), Failure> {
+        announced(headers, FORM_BYTES_MAX)?;
+        let format = wanted_format(headers, self.next().downstream.format);
+        let deadline = deadline(headers, began)?;
+        let form = Multipart::from_request(incoming, &()).await;
+        let file = in_time(began, deadline, expected(headers, FORM_BYTES_MAX), file(form)).await;
+        let (format, (media_type, file)) = (format?, file?);
+        let arrived = Instant::now();
+        place.came(arrived, file.len());
+        let asked = Asked { arrived, deadline, place };
         let work = match Container::of_media_type(media_type.as_deref()) {
             Ok(container @ Container::Safetensors) => {
                 Work::Tensor(Packed { container, compression: Compression::None, body: file }, format)
             }
             _ => Work::Image(file, format),
         };
-        Ok(Request { id: request_id(headers), format, work, asked })
+        Ok((format, work, asked))
     }
 
     /// Takes a credit for the activation, runs A's half and posts it: A's times, and what the next server
     /// answered.
     async fn forward(
         &self,
-        request: Request,
+        request: Request<'_>,
         towards: Towards,
     ) -> Result<(StageTimes, StatusCode, Bytes), Failure> {
         let _forwarding = Forwarding::count(&self.pool.forwarding);
-        let Request { id, format, work, asked } = request;
+        let Request { id, format, work, asked, unqueued } = request;
         let (next, deadline) = (self.next(), asked.deadline);
         let (server, _) = next.server(towards);
         let elements = elements(&self.about().shape) as u64;
         let bytes = elements * format.encoding.bytes_per_element();
-        let unqueued = self.pool.unqueued();
         let mut credit = match HeldCredit::take(self, towards, bytes, deadline).await {
             Ok(credit) => credit,
             Err(failure) => return Err(unqueued.failed(failure)),

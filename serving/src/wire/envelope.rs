@@ -29,11 +29,11 @@ pub(crate) struct Envelope {
 }
 
 impl Envelope {
-    /// Reads the headers of an activation that came.
+    /// Reads the headers of an activation that began to come `now`, before its body has.
     ///
     /// # Errors
     /// 415 for a format that is not spoken here, 400 for a header that cannot be read.
-    pub(crate) fn of(headers: &HeaderMap) -> Result<Envelope, Failure> {
+    pub(crate) fn of(headers: &HeaderMap, now: Instant) -> Result<Envelope, Failure> {
         let compression = text(headers, &CONTENT_ENCODING)?.map_or(Ok(Compression::None), str::parse)?;
         let format = Format {
             encoding: text(headers, &ENCODING)?.map_or(Ok(Encoding::F32), encoding_of)?,
@@ -46,8 +46,8 @@ impl Envelope {
             cut: text(headers, &CUT)?.filter(|cut| !cut.is_empty()).map(str::to_owned),
             format,
             stage_a: stage_a.map_err(|e| Failure::bad(format!("{STAGE_A}: {e}")))?,
-            deadline: deadline(headers, Instant::now())?,
-            credit: header(headers, &CREDIT).and_then(|text| text.parse().ok()),
+            deadline: deadline(headers, now)?,
+            credit: credit(headers),
         })
     }
 
@@ -76,6 +76,11 @@ impl Envelope {
         }
         headers
     }
+}
+
+/// The credit that came with a request; it can be told whatever else cannot be read.
+pub(crate) fn credit(headers: &HeaderMap) -> Option<u64> {
+    header(headers, &CREDIT)?.parse().ok()
 }
 
 /// The format that a client of A asks for its activation, where it asks.

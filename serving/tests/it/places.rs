@@ -1,4 +1,4 @@
-//! Places in the queues: taken before a half is computed, given up however it ends.
+//! Places in the queues: taken before a body is read and before a half is computed, given up however it ends.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -8,13 +8,19 @@ use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::http::{Request, StatusCode};
 use axum::routing::post;
+use futures_util::{FutureExt, StreamExt, stream};
 use serde_json::{Value, json};
+use splitscale_serving::QueueBound;
 use splitscale_serving::stage::{Downstream, StageOptions, StageServer};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tower::ServiceExt;
 
-use crate::double::{BARE, Double, LONG, factory, images, port, stage_options, until};
+use crate::double::{
+    BARE, Double, LONG, PAYLOAD, QUEUE, factory, images, port, stage_options, until,
+};
+
+const ONE_WAITS: QueueBound = QueueBound { requests: 1, ..QUEUE };
 
 /// A next server that gives credits as it is let, and answers everything well.
 #[derive(Default)]
@@ -64,6 +70,24 @@ fn form(path: &str) -> Request<Body> {
         .header("content-type", "multipart/form-data; boundary=edge")
         .body(body.into())
         .unwrap()
+}
+
+fn activation(path: &str) -> Request<Body> {
+    Request::post(path).header("x-cut", "layer3").body(vec![1; PAYLOAD].into()).unwrap()
+}
+
+/// The same, of whose body the first byte comes and nothing more.
+fn half_open(request: Request<Body>) -> Request<Body> {
+    let (mut head, body) = request.into_parts();
+    head.headers.insert("content-length", PAYLOAD.into());
+    let chunks = body.into_data_stream().map(|chunk| chunk.unwrap().slice(..1)).take(1);
+    let chunks = chunks.chain(stream::pending()).map(Ok::<_, std::convert::Infallible>);
+    Request::from_parts(head, Body::from_stream(chunks))
+}
+
+fn with(mut request: Request<Body>, name: &'static str, value: impl ToString) -> Request<Body> {
+    request.headers_mut().insert(name, value.to_string().parse().unwrap());
+    request
 }
 
 async fn ask(app: &Router, request: Request<Body>) -> (u16, Value) {
@@ -129,4 +153,73 @@ async fn a_dead_server_fails_all_that_wait_for_it_and_none_that_waits_for_the_ot
     assert_eq!(ask(&app, form("/predict")).await.0, 500);
     assert_eq!(dead.asked(), 2, "whoever comes later asks for himself");
     stage.close().await;
+}
+
+/// A and B, each with room for one, and what each takes.
+async fn each(double: &Arc<Double>) -> [(Router, Request<Body>); 2] {
+    let giver = Arc::new(Giver::default());
+    let (next, _) = giver.start(1000).await;
+    let options = StageOptions { queue: ONE_WAITS, ..stage_options(1) };
+    let [stage_a, stage_b] =
+        [a(options.clone(), &next, &next, double), StageServer::b(options, factory(double)).unwrap()];
+    stage_a.ready().await.unwrap();
+    stage_b.ready().await.unwrap();
+    [
+        (stage_a.app(), form("/predict-proxy")),
+        (stage_b.app(), activation("/complete")),
+    ]
+}
+
+fn clone_of(request: &Request<Body>) -> Request<Body> {
+    let path = request.uri().path();
+    if path == "/predict-proxy" { form(path) } else { activation(path) }
+}
+
+#[tokio::test]
+async fn a_place_is_had_before_the_body_is_read_and_given_up_with_it() {
+    for (app, request) in each(&Double::sleeping(0)).await {
+        let path = request.uri().path().to_owned();
+        let mut comes = Box::pin(ask(&app, half_open(clone_of(&request))));
+        assert!((&mut comes).now_or_never().is_none(), "{path}: half of it is not all");
+        let (status, said) = ask(&app, clone_of(&request)).await;
+        assert_eq!(status, 429, "{path}: {said}");
+        // It is no request that waits yet.
+        let metrics = app.clone().oneshot(Request::get("/metrics").body(Body::empty()).unwrap());
+        let metrics = to_bytes(metrics.await.unwrap().into_body(), usize::MAX).await.unwrap();
+        let metrics = String::from_utf8(metrics.to_vec()).unwrap();
+        let depth = metrics.lines().find(|line| line.starts_with("split_queue_depth{")).unwrap();
+        assert!(depth.ends_with(" 0"), "{depth}");
+        drop(comes);
+        assert_eq!(ask(&app, request).await.0, 200, "{path}: whoever left keeps no place");
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_is_not_here_by_the_deadline_is_given_up() {
+    for (app, request) in each(&Double::sleeping(0)).await {
+        let path = request.uri().path().to_owned();
+        let late = with(half_open(clone_of(&request)), "x-request-timeout", 0.05);
+        let (status, said) = ask(&app, late).await;
+        assert_eq!(status, 504, "{path}");
+        assert!(said["error"].as_str().unwrap().contains("before its body had come"), "{path}: {said}");
+        assert_eq!(ask(&app, request).await.0, 200, "{path}: it keeps no place");
+    }
+}
+
+#[tokio::test]
+async fn a_credit_is_used_up_whatever_is_wrong_with_what_came_on_it() {
+    let [_, (b, _)] = each(&Double::sleeping(0)).await;
+    let wrong = |which: u32| match which {
+        0 => with(activation("/complete"), "x-encoding", "f99"),
+        1 => with(activation("/complete"), "content-length", 65 << 20),
+        _ => Request::post("/complete").header("x-cut", "layer1").body(Body::empty()).unwrap(),
+    };
+    for (app, number) in [(&b, 0), (&b, 1), (&b, 3)] {
+        let wanted = || Request::post("/credits").body(r#"{"bytes":4096}"#.into()).unwrap();
+        let (status, given) = ask(app, wanted()).await;
+        assert_eq!(status, 200, "{number}: the one before is used up");
+        assert_eq!(ask(app, wanted()).await.0, 429);
+        let (status, said) = ask(app, with(wrong(number), "x-credit", &given["credit"])).await;
+        assert!((400..=415).contains(&status), "{number}: {status}, {said}");
+    }
 }
