@@ -90,7 +90,7 @@ async fn slow_and_half_open_clients_keep_nobody_waiting() {
         drop(open);
     }
     // One that stops half-way is told so once its time, or that of any body, is up.
-    for (server, path) in [(2, "/predict"), (2, "/predict-proxy"), (0, "/complete")] {
+    for (server, path) in [(2, "/predict"), (2, "/predict-proxy"), (1, "/complete"), (0, "/complete")] {
         let at = line[server].url.trim_start_matches("http://");
         let answers = [("", "HTTP/1.1 408"), ("x-request-timeout: 0.2\r\n", "HTTP/1.1 504")];
         half_open.extend(answers.map(|(timeout, answer)| {

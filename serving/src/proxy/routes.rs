@@ -17,11 +17,13 @@ use tokio::sync::oneshot;
 
 use super::transfer::Activation;
 use super::{Inner, Proxy};
+use crate::admission::Admission;
+use crate::bodies::{expected, in_time, turned_away};
 use crate::events::{self, Listener, socket_io};
 use crate::metrics::Exposition;
 use crate::openapi::{Api, does, gives_credit, takes_credit_back};
 use crate::serve::Server;
-use crate::wire::envelope::Envelope;
+use crate::wire::envelope::{Envelope, credit};
 use crate::wire::{
     ACTIVATION_BYTES_MAX, BWanted, Bandwidths, CREDIT, CUT, Count, Credit, CreditWanted, DEADLINE, ENCODING,
     Event, Failure, Message, PipelineAnswer, Problem, QueueThreshold, STAGE_A, SlotsState, ThreadCount, Wait,
@@ -35,7 +37,7 @@ pub(super) fn routes(proxy: &Proxy) -> Api<Proxy> {
         .waits()
         .takes_activation()
         .gives_either::<Message, PipelineAnswer>("It is queued; with ?wait=true, how it went.")
-        .fails(&[400, 413, 503])
+        .fails(&[400, 408, 413, 503])
         .or_run::<Failure>(&[415, 429])
         .or_run::<PipelineAnswer>(&[502, 504]);
     let counts = |summary| does(summary).gives::<Count>("How many.");
@@ -102,27 +104,32 @@ async fn complete(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Failure> {
+    let began = Instant::now();
+    let bytes = expected(&headers, ACTIVATION_BYTES_MAX);
+    // Before anything can be found wrong: a credit that was used up must not keep its place.
+    let place = proxy.admit(began, credit(&headers), bytes);
+    let mut place = match place {
+        Ok(place) => place,
+        Err(failure) => return Err(turned_away(failure, &headers, body, ACTIVATION_BYTES_MAX).await),
+    };
     let Wait { wait } = checked_query(query)?;
-    let body = proxy.0.bodies.collect(&headers, body, ACTIVATION_BYTES_MAX).await?;
+    let envelope = Envelope::of(&headers, began);
+    let deadline = envelope.as_ref().ok().and_then(|envelope| envelope.deadline);
+    let body = proxy.0.bodies.collect(&headers, body, ACTIVATION_BYTES_MAX);
+    let body = in_time(began, deadline, bytes, body).await?;
     if body.is_empty() {
         return Err(Failure::bad("an empty body; it takes an activation"));
     }
-    let envelope = Envelope::of(&headers, Instant::now())?;
+    let envelope = envelope?;
     if envelope.cut.is_none() {
         return Err(Failure::bad(format!("no header {CUT}; it names where the network is cut")));
     }
     let (sender, receiver) = oneshot::channel();
     {
         let now = Instant::now();
+        place.came(now, body.len());
         let mut inner = proxy.lock();
         inner.requests += 1;
-        let place = if proxy.0.end.is_cancelled() {
-            Err(Failure::unavailable("the proxy is shutting down"))
-        } else {
-            let place = proxy.0.gate.redeem(now, envelope.credit, body.len());
-            place.map_err(|why| Failure::full(why, Proxy::wait_s(&inner)))
-        };
-        let place = place.inspect_err(|_| inner.refused += 1)?;
         let activation = Activation {
             envelope,
             epoch: inner.board.epoch(),
@@ -255,6 +262,21 @@ fn listen_by_socket_io(proxy: &Proxy) -> MethodRouter<Proxy> {
 }
 
 impl Proxy {
+    /// A place for so many bytes that will come, maybe on a credit.
+    fn admit(&self, now: Instant, credit: Option<u64>, bytes: usize) -> Result<Admission, Failure> {
+        let mut inner = self.lock();
+        let place = if self.0.end.is_cancelled() {
+            Err(Failure::unavailable("the proxy is shutting down"))
+        } else {
+            let place = self.0.gate.redeem(now, credit, bytes);
+            place.map_err(|why| Failure::full(why, Proxy::wait_s(&inner)))
+        };
+        place.inspect_err(|_| {
+            inner.requests += 1;
+            inner.refused += 1;
+        })
+    }
+
     /// What a new listener hears.
     fn listener(&self) -> Listener {
         let inner = self.lock();

@@ -384,6 +384,7 @@ async fn the_proxy_answers_what_its_document_says() {
     told.ask(&app, activation("/complete", 1), 503).await;
     // These take a connection of their own, or a signal: the other tests see them.
     told.check_all_seen_but(&[
+        ("post /complete", 408),
         ("get /events", 101),
         ("get /readyz", 503),
         ("get /v2/health/ready", 503),

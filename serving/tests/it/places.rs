@@ -11,13 +11,14 @@ use axum::routing::post;
 use futures_util::{FutureExt, StreamExt, stream};
 use serde_json::{Value, json};
 use splitscale_serving::QueueBound;
+use splitscale_serving::proxy::{Proxy, ProxyOptions};
 use splitscale_serving::stage::{Downstream, StageOptions, StageServer};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tower::ServiceExt;
 
 use crate::double::{
-    BARE, Double, LONG, PAYLOAD, QUEUE, factory, images, port, stage_options, until,
+    BARE, Double, LONG, PAYLOAD, QUEUE, factory, images, port, proxy_options, stage_options, until,
 };
 
 const ONE_WAITS: QueueBound = QueueBound { requests: 1, ..QUEUE };
@@ -155,8 +156,8 @@ async fn a_dead_server_fails_all_that_wait_for_it_and_none_that_waits_for_the_ot
     stage.close().await;
 }
 
-/// A and B, each with room for one, and what each takes.
-async fn each(double: &Arc<Double>) -> [(Router, Request<Body>); 2] {
+/// A, the proxy and B, each with room for one, and what each takes.
+async fn each(double: &Arc<Double>) -> [(Router, Request<Body>); 3] {
     let giver = Arc::new(Giver::default());
     let (next, _) = giver.start(1000).await;
     let options = StageOptions { queue: ONE_WAITS, ..stage_options(1) };
@@ -164,8 +165,11 @@ async fn each(double: &Arc<Double>) -> [(Router, Request<Body>); 2] {
         [a(options.clone(), &next, &next, double), StageServer::b(options, factory(double)).unwrap()];
     stage_a.ready().await.unwrap();
     stage_b.ready().await.unwrap();
+    let proxy = ProxyOptions { queue: ONE_WAITS, ..proxy_options("http://127.0.0.1:9", 1) };
+    let proxy = Proxy::new(proxy).unwrap();
     [
         (stage_a.app(), form("/predict-proxy")),
+        (proxy.app(), activation("/complete")),
         (stage_b.app(), activation("/complete")),
     ]
 }
@@ -208,13 +212,14 @@ async fn a_body_that_is_not_here_by_the_deadline_is_given_up() {
 
 #[tokio::test]
 async fn a_credit_is_used_up_whatever_is_wrong_with_what_came_on_it() {
-    let [_, (b, _)] = each(&Double::sleeping(0)).await;
+    let [_, (proxy, _), (b, _)] = each(&Double::sleeping(0)).await;
     let wrong = |which: u32| match which {
         0 => with(activation("/complete"), "x-encoding", "f99"),
         1 => with(activation("/complete"), "content-length", 65 << 20),
+        2 => with(activation("/complete?wait=maybe"), "x-cut", "layer1"),
         _ => Request::post("/complete").header("x-cut", "layer1").body(Body::empty()).unwrap(),
     };
-    for (app, number) in [(&b, 0), (&b, 1), (&b, 3)] {
+    for (app, number) in [(&proxy, 0), (&proxy, 1), (&proxy, 2), (&proxy, 3), (&b, 0), (&b, 1), (&b, 3)] {
         let wanted = || Request::post("/credits").body(r#"{"bytes":4096}"#.into()).unwrap();
         let (status, given) = ask(app, wanted()).await;
         assert_eq!(status, 200, "{number}: the one before is used up");
