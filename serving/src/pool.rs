@@ -13,7 +13,7 @@ mod roster;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
 use splitscale_spec::{PodPhase, Stage};
@@ -26,6 +26,9 @@ use crate::engine::EngineFactory;
 use crate::pod::{Job, Pod, Run};
 use crate::stage::StageOptions;
 use crate::wire::{Failure, PodState, PodsState};
+
+/// How often the threads of a closing pool are looked at.
+const ENDED_EVERY: Duration = Duration::from_millis(2);
 
 /// A request that has its place and waits for something else before it waits for a pod; one that is dropped
 /// meanwhile counts as abandoned.
@@ -154,17 +157,21 @@ impl Pool {
         Ok(())
     }
 
-    /// Drains all pods, drops what waits, and blocks until the last thread has ended.
+    /// Drains all pods and drops what waits.
     pub(crate) fn close(self: &Arc<Self>) {
-        let threads = {
-            let mut roster = self.lock();
-            roster.closed = true;
-            roster.desired = 0;
-            roster.drop_queue();
-            self.reconcile(&mut roster);
-            std::mem::take(&mut roster.threads)
-        };
-        for thread in threads {
+        let mut roster = self.lock();
+        roster.closed = true;
+        roster.desired = 0;
+        roster.drop_queue();
+        self.reconcile(&mut roster);
+    }
+
+    /// Waits until the last thread has ended; whoever has waited long enough may leave, as none is blocked.
+    pub(crate) async fn ended(&self) {
+        while self.lock().threads.iter().any(|thread| !thread.is_finished()) {
+            tokio::time::sleep(ENDED_EVERY).await;
+        }
+        for thread in std::mem::take(&mut self.lock().threads) {
             if thread.join().is_err() {
                 tracing::error!(stage = ?self.stage, "a pod thread panicked outside its engine");
             }

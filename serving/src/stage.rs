@@ -40,6 +40,9 @@ use crate::serve::{Ending, ServeError, Server, finish_routes, http_client, serve
 use crate::wire::format::Format;
 use crate::wire::{Failure, PodCount, PodsState, Problem, check_count, parse};
 
+/// How long pods that still compute once the grace is over are waited for.
+const PODS_END_LIMIT: Duration = Duration::from_secs(1);
+
 /// How a stage serves.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StageOptions {
@@ -203,17 +206,27 @@ impl StageServer {
         Err(ServeError::NoPod(self.pool.last_error().unwrap_or_else(|| "it was closed before".to_owned())))
     }
 
-    /// Drains the pods and waits for their threads: for each, until it has answered what it has.
+    /// Drains the pods and waits until each has answered what it has, but a second at most: what computes for
+    /// longer cannot be told to stop, and ends with the process.
     pub async fn close(self) {
-        let closed = tokio::task::spawn_blocking(move || self.pool.close()).await;
-        closed.expect("closing a pool does not panic");
+        self.pool.close();
+        if tokio::time::timeout(PODS_END_LIMIT, self.pool.ended()).await.is_err() {
+            tracing::warn!(stage = ?self.pool.stage, "pods still compute; nobody waits for them any more");
+        }
     }
 
     async fn serve(mut self, listener: TcpListener, shutdown: CancellationToken) -> Result<(), ServeError> {
         self.stopping = shutdown.clone();
         let ending = self.pool.options.ending;
         let server = serve(listener, self.app(), shutdown.clone(), ending.delay);
-        let served = within_grace(until_unfit(server, self.ready()), shutdown, ending).await;
+        let serving = async {
+            let served = until_unfit(server, self.ready()).await;
+            // What is left of the grace is the pods': one that starts is not cut off in the middle.
+            self.pool.close();
+            self.pool.ended().await;
+            served
+        };
+        let served = within_grace(serving, shutdown, ending).await;
         self.close().await;
         served.unwrap_or(Ok(()))
     }

@@ -119,6 +119,23 @@ async fn sigterm_lets_nothing_fall_that_was_accepted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_grace_that_is_over_ends_the_process_whatever_a_pod_does() {
+    let folder = TempDir::new().unwrap();
+    // Its pod warms up in a hundredth of a second, and keeps its share of a core for as many as a hundred.
+    let stage = "b --engine emulated --service-time 0.01 --cpu-share 0.0001 --model-version 1 --grace 1";
+    let mut b = Server::start(folder.path(), stage);
+    until("B is ready", async || get(&format!("{}/readyz", b.url)).await.status() == 200).await;
+    let request = reqwest::Client::new().post(format!("{}/complete", b.url)).body(vec![0; PAYLOAD]).send();
+    let request = tokio::spawn(request);
+    until_there(&b.url, 1, 0).await;
+    let begin = Instant::now();
+    terminate(&b);
+    assert_eq!(exit_code(&mut b).await, Some(0));
+    assert!(begin.elapsed() < Duration::from_secs(50), "the pod was waited for: {:?}", begin.elapsed());
+    assert!(request.await.unwrap().is_err(), "it ended with the process");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_too_late_is_answered_504_and_reaches_no_pod() {
     let folder = TempDir::new().unwrap();
     let [b, _proxy, a] = line(folder.path(), "--service-time 1 --model-version 1", "", "");

@@ -269,6 +269,18 @@ async fn a_grace_that_is_over_leaves_what_waits_unserved_and_joins_the_pods() {
 }
 
 #[tokio::test]
+async fn a_pod_that_does_not_end_is_not_waited_for() {
+    let (double, gate) = Double::gated();
+    let ending = Ending { grace: Duration::from_millis(50), ..ENDING };
+    let stage = StageB::start(&double, StageOptions { ending, ..stage_options(1) }).await;
+    tokio::spawn(stage.complete(1));
+    until("it is at work", async || stage.pods().await.busy == 1).await;
+    stage.stop().await.unwrap();
+    assert!(double.tags().is_empty(), "it is still there");
+    gate.let_through(1);
+}
+
+#[tokio::test]
 async fn busy_ready_and_queue_seconds_integrate_over_any_window() {
     let (double, gate) = Double::gated();
     let stage = StageB::start(&double, stage_options(2)).await;
