@@ -15,6 +15,9 @@ use crate::metrics::Integral;
 /// How long a credit is kept for whoever asked for it.
 pub(crate) const CREDIT_LIFE: Duration = Duration::from_secs(60);
 
+/// What the last interval between places given up counts for in their mean.
+const LAST_WEIGHT: f64 = 1.0 / 16.0;
+
 /// Most that may wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QueueBound {
@@ -37,6 +40,12 @@ struct Held {
     next_credit: u64,
     /// Places whose bodies are on their way.
     coming: usize,
+    /// When the last place was given up, or the first was taken after that.
+    since: Instant,
+    /// Whether any was turned away since.
+    wanted: bool,
+    /// Mean time between places given up while others waited, the last ones above all \[s\].
+    between_s: Option<f64>,
     /// Integral of those that wait; what credits stand for, and what is on its way, is not here yet.
     depth: Integral,
 }
@@ -59,6 +68,9 @@ impl Gate {
             credits,
             next_credit: 0,
             coming: 0,
+            since: Instant::now(),
+            wanted: false,
+            between_s: None,
             depth,
         })))
     }
@@ -98,7 +110,14 @@ impl Gate {
 
     /// Takes a promise back that will not be used.
     pub(crate) fn release(&self, number: u64) {
-        self.lock().void(number);
+        self.lock().void(Instant::now(), number);
+    }
+
+    /// How long one that was turned away now would wait for a place \[s\]: the measured time between places given
+    /// up, or how long none was where that is longer; `guess_s` before any was measured.
+    pub(crate) fn free_in_s(&self, now: Instant, guess_s: f64) -> f64 {
+        let held = self.lock();
+        held.between_s.unwrap_or(guess_s).max(now.saturating_duration_since(held.since).as_secs_f64())
     }
 
     /// How many wait.
@@ -134,10 +153,14 @@ impl Held {
             self.forget(now);
         }
         if full(self) {
+            self.wanted = true;
             return Err(format!(
                 "the queue is full: {} requests of {} bytes wait",
                 self.requests, self.bytes
             ));
+        }
+        if self.requests == 0 {
+            self.since = now;
         }
         self.requests += 1;
         self.bytes += bytes;
@@ -148,14 +171,26 @@ impl Held {
     fn forget(&mut self, now: Instant) {
         let void: Vec<u64> =
             self.credits.iter().filter(|(_, (end, _))| *end <= now).map(|(number, _)| *number).collect();
-        void.into_iter().for_each(|number| self.void(number));
+        void.into_iter().for_each(|number| self.void(now, number));
     }
 
-    fn void(&mut self, number: u64) {
+    fn void(&mut self, now: Instant, number: u64) {
         if let Some((_, bytes)) = self.credits.remove(&number) {
-            self.requests -= 1;
-            self.bytes -= bytes;
+            self.give_up(now, bytes);
         }
+    }
+
+    /// Gives one place up.
+    fn give_up(&mut self, now: Instant, bytes: usize) {
+        // One that was alone and kept nobody out passed through: it tells nothing of a queue.
+        if self.wanted || self.requests > 1 {
+            let between_s = now.saturating_duration_since(self.since).as_secs_f64();
+            let mean_s = self.between_s.unwrap_or(between_s);
+            self.between_s = Some(mean_s + (between_s - mean_s) * LAST_WEIGHT);
+        }
+        (self.since, self.wanted) = (now, false);
+        self.requests -= 1;
+        self.bytes -= bytes;
     }
 
     fn waiting(&self) -> u64 {
@@ -180,11 +215,10 @@ impl Admission {
 
 impl Drop for Admission {
     fn drop(&mut self) {
-        let mut held = self.gate.lock();
-        held.requests -= 1;
-        held.bytes -= self.bytes;
+        let (mut held, now) = (self.gate.lock(), Instant::now());
+        held.give_up(now, self.bytes);
         held.coming -= usize::from(!self.here);
-        held.note(Instant::now());
+        held.note(now);
     }
 }
 
@@ -219,6 +253,33 @@ mod tests {
         drop((place, coming));
         let held = gate.lock();
         assert_eq!((held.waiting(), held.coming, held.bytes), (0, 0, 0));
+    }
+
+    #[test]
+    fn the_time_to_a_free_place_is_measured_where_places_are_wanted() {
+        let now = Instant::now();
+        let second = |s| now + Duration::from_secs(s);
+        let gate = Gate::new(QueueBound { requests: 2, bytes: 100 });
+        // Alone and at once: no queue to be measured.
+        gate.lock().take(now, 1).unwrap();
+        gate.lock().give_up(now, 1);
+        assert_eq!(gate.free_in_s(now, 3.0), 3.0);
+        for s in [0, 1] {
+            gate.lock().take(second(s), 1).unwrap();
+        }
+        gate.lock().give_up(second(8), 1);
+        gate.lock().take(second(8), 1).unwrap();
+        gate.lock().give_up(second(16), 1);
+        assert_eq!(gate.free_in_s(second(20), 3.0), 8.0);
+        assert_eq!(gate.free_in_s(second(36), 3.0), 20.0, "none was given up for so long");
+        gate.lock().give_up(second(40), 1);
+        assert_eq!(gate.free_in_s(second(40), 3.0), 8.0, "the last was alone, and nobody else wanted it");
+        // One place, and one that did not get it.
+        let gate = Gate::new(QueueBound { requests: 1, bytes: 100 });
+        gate.lock().take(now, 1).unwrap();
+        assert!(gate.lock().take(second(1), 1).is_err());
+        gate.lock().give_up(second(5), 1);
+        assert_eq!(gate.free_in_s(second(5), 3.0), 5.0);
     }
 
     #[test]

@@ -72,8 +72,9 @@ impl Pool {
         roster.meters.requests += 1;
         let place = self.open(&roster).map_err(|why| (Refusal::Unfit, Failure::unavailable(why)));
         let place = place.and_then(|()| {
-            let place = self.gate.redeem(Instant::now(), credit, bytes);
-            place.map_err(|why| (Refusal::Full, Failure::full(why, roster.wait_s())))
+            let now = Instant::now();
+            let place = self.gate.redeem(now, credit, bytes);
+            place.map_err(|why| (Refusal::Full, self.full(why, now, &roster)))
         });
         place.map_err(|(reason, failure)| {
             roster.meters.refused[reason as usize] += 1;
@@ -96,8 +97,13 @@ impl Pool {
     pub(crate) fn promise(&self, bytes: usize) -> Result<u64, Failure> {
         let roster = self.lock();
         self.open(&roster).map_err(Failure::unavailable)?;
-        let promised = self.gate.promise(Instant::now(), bytes);
-        promised.map_err(|why| Failure::full(why, roster.wait_s()))
+        let now = Instant::now();
+        let promised = self.gate.promise(now, bytes);
+        promised.map_err(|why| self.full(why, now, &roster))
+    }
+
+    fn full(&self, why: String, now: Instant, roster: &Roster) -> Failure {
+        Failure::full(why, self.gate.free_in_s(now, roster.wait_s()))
     }
 
     /// Takes a credit back that will not be used.

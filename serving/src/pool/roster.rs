@@ -165,8 +165,8 @@ impl Roster {
         }
     }
 
-    /// How long one who comes now would wait for a place in a full queue to be free \[s\]: the mean service
-    /// time so far over the pods that serve.
+    /// How long one who comes now would wait for a place in a full queue to be free \[s\], were the pods all that
+    /// is waited for: the mean service time so far over the pods that serve.
     pub(super) fn wait_s(&self) -> f64 {
         let served = (self.meters.answered + self.meters.failed).max(1) as f64;
         let busy_s = self.meters.busy.total(Instant::now());
