@@ -29,7 +29,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use splitscale_spec::Invalid;
+use splitscale_spec::{Encoding, Invalid};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -46,6 +46,7 @@ use crate::events::Board;
 use crate::metrics::Histogram;
 use crate::serve::{Ending, ServeError, finish_routes, http_client, serve, within_grace};
 use crate::slots::Slots;
+use crate::wire::format::ENCODINGS;
 use crate::wire::{BState, Failure, SlotsState, TailAnswer};
 
 /// How the proxy transfers.
@@ -114,7 +115,8 @@ struct Inner {
     refused: u64,
     answered: u64,
     failed: u64,
-    bytes: u64,
+    /// Bytes of answered activations, as they travelled, by encoding.
+    bytes: [(Encoding, u64); 3],
     transfer_s: f64,
     duration: Histogram,
 }
@@ -196,7 +198,7 @@ impl Proxy {
             refused: 0,
             answered: 0,
             failed: 0,
-            bytes: 0,
+            bytes: ENCODINGS.map(|encoding| (encoding, 0)),
             transfer_s: 0.0,
             duration: Histogram::new(),
         };
@@ -262,7 +264,6 @@ impl Proxy {
     fn finish(&self, activation: Activation, acquired: Instant, outcome: Result<TailAnswer, Failure>) {
         let now = Instant::now();
         let held_s = (now - acquired).as_secs_f64();
-        let bytes = activation.body.len() as u64;
         let failure = outcome.as_ref().err().cloned();
         let answer = activation.answer(acquired, held_s, outcome);
         let mut inner = self.lock();
@@ -270,7 +271,8 @@ impl Proxy {
         match answer.total_time {
             Some(total_s) => {
                 inner.answered += 1;
-                inner.bytes += bytes;
+                let of = inner.bytes.iter_mut().find(|(encoding, _)| *encoding == answer.encoding);
+                of.expect("every encoding has its sum").1 += answer.bytes;
                 inner.transfer_s += answer.transfer_s;
                 inner.duration.add(total_s);
             }

@@ -1,6 +1,6 @@
 use splitscale_deploy::{Exposition, Observer, Round};
 
-/// A proxy that has forwarded `n` activations of 0.8 MB in 0.128 s each over `t` seconds.
+/// A proxy that has forwarded `n` activations of 0.8 MB, in two encodings, in 0.128 s each over `t` seconds.
 fn proxy(t: f64, n: f64, slots: u32) -> Option<Exposition> {
     let text = format!(
         "split_transfer_slots {slots}\n\
@@ -8,6 +8,7 @@ fn proxy(t: f64, n: f64, slots: u32) -> Option<Exposition> {
          split_transfer_slot_held_seconds_total {}\n\
          split_transfer_seconds_total {}\n\
          split_transfer_bytes_total{{encoding=\"f32\"}} {}\n\
+         split_transfer_bytes_total{{encoding=\"bf16\"}} {}\n\
          split_queue_depth{{queue=\"proxy\"}} 3\n\
          split_queue_depth_seconds_total{{queue=\"proxy\"}} {}\n\
          split_pipeline_duration_seconds_bucket{{le=\"1\"}} {}\n\
@@ -17,7 +18,8 @@ fn proxy(t: f64, n: f64, slots: u32) -> Option<Exposition> {
         t * f64::from(slots),
         t * f64::from(slots) / 2.0,
         n * 0.128,
-        n * 800_000.0,
+        n * 500_000.0,
+        n * 300_000.0,
         t * 3.0,
         n / 2.0,
     );

@@ -24,6 +24,7 @@ use crate::metrics::Exposition;
 use crate::openapi::{Api, does, gives_credit, takes_credit_back};
 use crate::serve::Server;
 use crate::wire::envelope::{Envelope, credit};
+use crate::wire::format::encoding_name;
 use crate::wire::{
     ACTIVATION_BYTES_MAX, BWanted, Bandwidths, CREDIT, CUT, Count, Credit, CreditWanted, DEADLINE, ENCODING,
     Event, Failure, Message, PipelineAnswer, Problem, QueueThreshold, STAGE_A, SlotsState, ThreadCount, Wait,
@@ -364,8 +365,10 @@ fn expose(text: &mut Exposition, proxy: &Proxy, inner: &Inner) {
         "Time of answered transfers without B's residence, summed over slots, credited with their bytes.",
     )
     .sample(&[], inner.transfer_s);
-    text.metric("split_transfer_bytes_total", "counter", "Bytes of answered transfers.")
-        .sample(&[("encoding", "f32")], inner.bytes as f64);
+    text.metric("split_transfer_bytes_total", "counter", "Bytes of answered transfers.");
+    for (encoding, bytes) in inner.bytes {
+        text.sample(&[("encoding", encoding_name(encoding))], bytes as f64);
+    }
     text.metric(
         "split_pipeline_duration_seconds",
         "histogram",

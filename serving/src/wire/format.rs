@@ -163,6 +163,9 @@ impl FromStr for Compression {
     }
 }
 
+/// All encodings.
+pub const ENCODINGS: [Encoding; 3] = [Encoding::F32, Encoding::Bf16, Encoding::U8];
+
 /// The name of an encoding on the wire.
 pub fn encoding_name(encoding: Encoding) -> &'static str {
     match encoding {
@@ -177,9 +180,9 @@ pub fn encoding_name(encoding: Encoding) -> &'static str {
 /// # Errors
 /// A name that is none.
 pub fn encoding_of(text: &str) -> Result<Encoding, FormatError> {
-    [Encoding::F32, Encoding::Bf16, Encoding::U8].into_iter().find(|e| encoding_name(*e) == text).ok_or_else(
-        || FormatError::Unsupported(format!("encoding {text:?} is not known; it takes f32, bf16, u8")),
-    )
+    ENCODINGS.into_iter().find(|e| encoding_name(*e) == text).ok_or_else(|| {
+        FormatError::Unsupported(format!("encoding {text:?} is not known; it takes f32, bf16, u8"))
+    })
 }
 
 /// Makes an activation ready to be sent.
@@ -356,7 +359,7 @@ mod tests {
     fn every_format_gives_back_what_it_took_within_its_error() {
         let sent = activation();
         let most = sent.values().fold(0.0, f32::max);
-        for encoding in [Encoding::F32, Encoding::Bf16, Encoding::U8] {
+        for encoding in ENCODINGS {
             for compression in Compression::ALL {
                 let packed = pack(&sent, Format { encoding, compression, ..Format::default() }).unwrap();
                 let came = unpack(&packed, &[1]).unwrap();

@@ -2,14 +2,16 @@
 
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
-use splitscale_spec::{Encoding, PodPhase, Stage, Status};
+use splitscale_spec::{PodPhase, Stage, Status};
+
+use super::format::ENCODINGS;
 
 pub(super) fn statuses(_: &mut SchemaGenerator) -> Schema {
     of(&[Status::Answered, Status::Refused, Status::Failed, Status::Lost])
 }
 
 pub(super) fn encodings(_: &mut SchemaGenerator) -> Schema {
-    of(&[Encoding::F32, Encoding::Bf16, Encoding::U8])
+    of(&ENCODINGS)
 }
 
 pub(super) fn stages(_: &mut SchemaGenerator) -> Schema {

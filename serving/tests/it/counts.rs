@@ -3,11 +3,13 @@
 
 use std::time::{Duration, Instant};
 
+use splitscale_serving::activation::Activation;
 use splitscale_serving::client::PipelineClient;
 use splitscale_serving::wire::PodsState;
-use splitscale_spec::{PodPhase, Replicas};
+use splitscale_serving::wire::format::{Container, Format, pack};
+use splitscale_spec::{Encoding, PodPhase, Replicas};
 
-use crate::double::{Double, LONG, Line, PAYLOAD, line, until};
+use crate::double::{BARE, Double, LONG, Line, PAYLOAD, SHAPE, line, until};
 
 /// One scrape: (series with its labels, value).
 type Scrape = Vec<(String, f64)>;
@@ -155,10 +157,26 @@ async fn the_proxys_queue_and_slots_integrate_over_any_window() {
     gate.let_through(5);
     line.client.wait_idle(LONG).await.unwrap();
     let third = scrape(url).await;
-    assert_eq!(value(&third, "split_transfer_bytes_total{encoding=\"f32\"}"), (5 * PAYLOAD) as f64);
+    let bytes = |seen: &Scrape| {
+        ["f32", "bf16", "u8"]
+            .map(|name| value(seen, &format!("split_transfer_bytes_total{{encoding=\"{name}\"}}")))
+    };
+    assert_eq!(bytes(&third), [(5 * PAYLOAD) as f64, 0.0, 0.0]);
     assert_eq!(value(&third, "split_pipeline_duration_seconds_count"), 5.0);
     assert_eq!(value(&third, "split_requests_total{stage=\"proxy\"}"), 5.0);
     check_grown(&first, &second);
     check_grown(&second, &third);
+
+    // What travels in another encoding is counted under its name.
+    let narrow = Format { encoding: Encoding::Bf16, container: Container::Safetensors, ..BARE };
+    let body = pack(&Activation::new(SHAPE.to_vec(), vec![6; PAYLOAD].into()), narrow).unwrap().body;
+    let travelled = body.len() as f64;
+    let request = reqwest::Client::new().post(format!("{url}/complete?wait=true")).body(body);
+    let request = request.header("x-cut", "layer3").header("x-encoding", "bf16");
+    let answer = request.header("content-type", narrow.container.media_type()).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    let fourth = scrape(url).await;
+    assert_eq!(bytes(&fourth), [(5 * PAYLOAD) as f64, travelled, 0.0]);
+    check_grown(&third, &fourth);
     line.stop().await;
 }
