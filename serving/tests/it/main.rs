@@ -10,6 +10,7 @@ mod images;
 #[cfg(feature = "torch")]
 mod modules;
 mod openapi;
+mod patience;
 mod pipeline;
 mod places;
 mod pods;

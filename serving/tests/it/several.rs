@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::double::{Double, LONG, PAYLOAD, factory, nobody, port, proxy_options, stage_options, until};
 
 /// A B of so many pods; it ends with the test.
-async fn stage_b(double: &Arc<Double>, pods: u32) -> String {
+pub(crate) async fn stage_b(double: &Arc<Double>, pods: u32) -> String {
     let (listener, url) = port().await;
     tokio::spawn(serve_b(listener, stage_options(pods), factory(double), CancellationToken::new()));
     let ready = async || reqwest::get(format!("{url}/readyz")).await.is_ok_and(|a| a.status() == 200);
@@ -24,7 +24,7 @@ async fn stage_b(double: &Arc<Double>, pods: u32) -> String {
 }
 
 /// A B that takes whole activations and answers this, or breaks the connection where that is nothing.
-async fn false_b(answer: &'static str) -> String {
+pub(crate) async fn false_b(answer: &'static str) -> String {
     let (listener, url) = port().await;
     let serve = async move |mut socket: TcpStream| -> std::io::Result<()> {
         loop {
@@ -51,13 +51,13 @@ const GOING: &str = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 20\r\n\
 const TOO_LATE: &str = "HTTP/1.1 504 Gateway Timeout\r\nContent-Length: 20\r\n\r\n{\"error\":\"too late\"}";
 
 /// A proxy before these B.
-struct Before {
-    http: reqwest::Client,
-    url: String,
+pub(crate) struct Before {
+    pub(crate) http: reqwest::Client,
+    pub(crate) url: String,
 }
 
 impl Before {
-    async fn start(b: &[&String], slots: u32, change: impl FnOnce(&mut ProxyOptions)) -> Before {
+    pub(crate) async fn start(b: &[&String], slots: u32, change: impl FnOnce(&mut ProxyOptions)) -> Before {
         let (listener, url) = port().await;
         let mut options = proxy_options("", slots);
         options.b = b.iter().map(|b| b.to_string()).collect();
@@ -67,7 +67,7 @@ impl Before {
     }
 
     /// Sends an activation with this tag and waits; the status and the answer.
-    fn complete(&self, tag: u8) -> impl Future<Output = (u16, PipelineAnswer)> + Send + 'static {
+    pub(crate) fn complete(&self, tag: u8) -> impl Future<Output = (u16, PipelineAnswer)> + Send + 'static {
         let request = self.http.post(format!("{}/complete?wait=true", self.url)).header("x-cut", "layer3");
         let request = request.body(vec![tag; PAYLOAD]);
         async move {
@@ -77,7 +77,7 @@ impl Before {
     }
 
     /// So many at once; all are answered.
-    async fn all_answered(&self, count: u8) {
+    pub(crate) async fn all_answered(&self, count: u8) {
         let mut sent: JoinSet<_> = (1..=count).map(|tag| self.complete(tag)).collect();
         while let Some(answer) = sent.join_next().await {
             let (status, answer) = answer.unwrap();
@@ -85,7 +85,7 @@ impl Before {
         }
     }
 
-    async fn state(&self) -> SlotsState {
+    pub(crate) async fn state(&self) -> SlotsState {
         self.http.get(format!("{}/slots", self.url)).send().await.unwrap().json().await.unwrap()
     }
 
@@ -95,7 +95,7 @@ impl Before {
         (answer.status().as_u16(), answer.text().await.unwrap())
     }
 
-    async fn metric(&self, series: &str) -> f64 {
+    pub(crate) async fn metric(&self, series: &str) -> f64 {
         let body = self.http.get(format!("{}/metrics", self.url)).send().await.unwrap().text().await.unwrap();
         let line = body.lines().find(|line| line.starts_with(series));
         line.unwrap_or_else(|| panic!("no {series}")).rsplit(' ').next().unwrap().parse().unwrap()
