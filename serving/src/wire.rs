@@ -28,7 +28,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use splitscale_spec::{Encoding, PodPhase, Stage, Status};
 
 pub use self::failure::Failure;
-pub(crate) use self::failure::{Problem, ProblemDocument};
+pub(crate) use self::failure::{Problem, ProblemDocument, Said};
 
 /// Name of a request, kept from end to end; A makes one up where the client gave none.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

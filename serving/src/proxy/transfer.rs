@@ -13,7 +13,7 @@ use crate::admission::Admission;
 use crate::pod::wait_until;
 use crate::serve::explain;
 use crate::wire::envelope::Envelope;
-use crate::wire::{Failure, PipelineAnswer, TailAnswer};
+use crate::wire::{Failure, PipelineAnswer, Said, TailAnswer};
 
 /// An activation on its way to B.
 pub(super) struct Activation {
@@ -94,14 +94,12 @@ impl Activation {
             .send()
             .await;
         let answer = sent.map_err(|error| lost("stage B did not answer", error))?;
-        let status = answer.status();
-        let body = answer.bytes().await.map_err(|error| lost("stage B's answer broke off", error))?;
-        if !status.is_success() {
-            let elsewhere = matches!(status, StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE);
-            let failure = Failure::relayed("stage B", status, &body);
-            return Err(Miss { failure, elsewhere });
+        let said = Said::read(answer).await.map_err(|error| lost("stage B's answer broke off", error))?;
+        if !said.status.is_success() {
+            let elsewhere = matches!(said.status, StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE);
+            return Err(Miss { failure: Failure::relayed("stage B", &said), elsewhere });
         }
-        serde_json::from_slice(&body)
+        serde_json::from_slice(&said.body)
             .map_err(|e| never(Failure::bad_gateway(format!("stage B's answer is none: {e}"))))
     }
 

@@ -26,7 +26,7 @@ use crate::wire::envelope::{Envelope, wanted_format};
 use crate::wire::format::{Compression, Container, Format, Packed};
 use crate::wire::{
     COMPRESSION, DEADLINE, ENCODING, Failure, IMAGE_BYTES_MAX, Message, PipelineAnswer, Prediction,
-    SERVER_TIMING, StageTimes, TailAnswer, Wait, checked_query, deadline, request_id, server_timing,
+    SERVER_TIMING, Said, StageTimes, TailAnswer, Wait, checked_query, deadline, request_id, server_timing,
 };
 
 /// Whom A sends an activation.
@@ -73,12 +73,12 @@ async fn predict(
 ) -> Result<impl IntoResponse, Failure> {
     let request = stage.request(incoming).await?;
     let arrived = request.asked.arrived;
-    let (times, status, body) = stage.forward(request, Towards::B).await?;
+    let (times, said) = stage.forward(request, Towards::B).await?;
     let total_time = arrived.elapsed().as_secs_f64();
-    if !status.is_success() {
-        return Err(Failure::relayed("stage B", status, &body));
+    if !said.status.is_success() {
+        return Err(Failure::relayed("stage B", &said));
     }
-    let answer: TailAnswer = serde_json::from_slice(&body)
+    let answer: TailAnswer = serde_json::from_slice(&said.body)
         .map_err(|e| Failure::bad_gateway(format!("stage B's answer is none: {e}")))?;
     let transfer_s = total_time - times.residence_s() - answer.stage_b.residence_s();
     let phases =
@@ -104,11 +104,11 @@ async fn predict_proxy(
 ) -> Result<Response, Failure> {
     let Wait { wait } = checked_query(query)?;
     let request = stage.request(incoming).await?;
-    let (times, status, body) = stage.forward(request, Towards::Proxy { wait }).await?;
+    let (times, said) = stage.forward(request, Towards::Proxy { wait }).await?;
     // A pipeline run that failed is passed on as the proxy tells it, with its phases.
-    let run = serde_json::from_slice::<PipelineAnswer>(&body).ok();
-    if !status.is_success() && run.is_none() {
-        return Err(Failure::relayed("the proxy", status, &body));
+    let run = serde_json::from_slice::<PipelineAnswer>(&said.body).ok();
+    if !said.status.is_success() && run.is_none() {
+        return Err(Failure::relayed("the proxy", &said));
     }
     let mut phases = times.phases_of_a().to_vec();
     if let Some(run) = run {
@@ -117,11 +117,11 @@ async fn predict_proxy(
     }
     let timing = server_timing(&phases);
     let headers = [(CONTENT_TYPE, HeaderValue::from_static("application/json")), (SERVER_TIMING, timing)];
-    let answer = (status, headers, body.clone()).into_response();
-    if status.is_success() {
+    let answer = (said.status, headers, said.body.clone()).into_response();
+    if said.status.is_success() {
         return Ok(answer);
     }
-    Ok(Failure::relayed("the proxy", status, &body).with_headers(answer))
+    Ok(Failure::relayed("the proxy", &said).with_headers(answer))
 }
 
 impl<'a> Forwarding<'a> {
@@ -189,7 +189,7 @@ impl StageServer {
         &self,
         request: Request<'_>,
         towards: Towards,
-    ) -> Result<(StageTimes, StatusCode, Bytes), Failure> {
+    ) -> Result<(StageTimes, Said), Failure> {
         let _forwarding = Forwarding::count(&self.pool.forwarding);
         let Request { id, format, work, asked, unqueued } = request;
         let (next, deadline) = (self.next(), asked.deadline);
@@ -215,7 +215,7 @@ impl StageServer {
                 left(deadline).map_or(next.downstream.timeout, |left| left.min(next.downstream.timeout));
             let request = next.http.post(&url).headers(envelope.headers()).timeout(limit);
             let answer = request.body(packed.body.clone()).send().await?;
-            Ok::<_, reqwest::Error>((times, answer.status(), answer.bytes().await?))
+            Ok::<_, reqwest::Error>((times, Said::read(answer).await?))
         };
         let answer = match post().await {
             // A connection that broke before an answer: whoever had it is gone, another may be there.

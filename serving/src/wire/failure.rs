@@ -1,6 +1,7 @@
 //! Why a request was not answered, and how that is said.
 
 use axum::Json;
+use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
@@ -9,6 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::format::{self, FormatError};
+use super::header;
 
 /// An error on the wire: a status and `{"error": "..."}`, on the routes of the original.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -22,6 +24,17 @@ pub struct Failure {
     /// When to try again \[s\], from the rate that was measured.
     #[serde(skip)]
     pub retry_after_s: Option<u64>,
+}
+
+/// What the next server answered.
+#[derive(Debug, Clone)]
+pub(crate) struct Said {
+    /// HTTP status.
+    pub(crate) status: StatusCode,
+    /// The answer itself.
+    pub(crate) body: Bytes,
+    /// When it wants to be asked again \[s\].
+    retry_after_s: Option<u64>,
 }
 
 /// The same on all other routes: `application/problem+json` (RFC 9457).
@@ -39,6 +52,18 @@ pub(crate) struct ProblemDocument {
     status: u16,
     /// What is wrong and what to do.
     detail: String,
+}
+
+impl Said {
+    /// Reads a whole answer.
+    ///
+    /// # Errors
+    /// It broke off.
+    pub(crate) async fn read(answer: reqwest::Response) -> Result<Said, reqwest::Error> {
+        let status = answer.status();
+        let retry_after_s = header(answer.headers(), &RETRY_AFTER).and_then(|text| text.trim().parse().ok());
+        Ok(Said { status, body: answer.bytes().await?, retry_after_s })
+    }
 }
 
 impl Failure {
@@ -71,15 +96,16 @@ impl Failure {
     }
 
     /// What the next server would not do.
-    pub(crate) fn relayed(name: &str, status: StatusCode, body: &[u8]) -> Self {
-        let said = serde_json::from_slice::<Failure>(body)
+    pub(crate) fn relayed(name: &str, said: &Said) -> Self {
+        let Said { status, body, retry_after_s } = said;
+        let why = serde_json::from_slice::<Failure>(body)
             .map_or_else(|_| String::from_utf8_lossy(body).into_owned(), |failure| failure.error);
-        let said = format!("{name} answered {status}: {said}");
-        match status {
+        let why = format!("{name} answered {status}: {why}");
+        match *status {
             // Theirs to say: the client sent what they cannot take, or too much, or too late.
-            StatusCode::TOO_MANY_REQUESTS => Failure::full(said, 1.0),
-            StatusCode::GATEWAY_TIMEOUT | StatusCode::UNSUPPORTED_MEDIA_TYPE => Failure::new(status, said),
-            _ => Failure::bad_gateway(said),
+            StatusCode::TOO_MANY_REQUESTS => Failure::full(why, retry_after_s.unwrap_or(1) as f64),
+            StatusCode::GATEWAY_TIMEOUT | StatusCode::UNSUPPORTED_MEDIA_TYPE => Failure::new(*status, why),
+            _ => Failure::bad_gateway(why),
         }
     }
 

@@ -1,12 +1,16 @@
 //! The pipeline when something goes wrong: nothing hangs, and nothing is lost silently.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use axum::http::StatusCode;
+use axum::http::header::RETRY_AFTER;
 use futures_util::StreamExt;
 use splitscale_serving::client::{Endpoints, PipelineClient};
 use splitscale_serving::load::{BurstSpec, ClosedSpec, Halt, Patience, burst, closed_loop};
 use splitscale_serving::proxy::{BandwidthSteps, Proxy, ProxyOptions};
+use splitscale_serving::stage::{Downstream, StageServer};
 use splitscale_serving::wire::{Event, PipelineAnswer, SlotsState};
 use splitscale_spec::{RequestRecord, Status};
 use tokio_util::sync::CancellationToken;
@@ -14,7 +18,8 @@ use tokio_util::sync::CancellationToken;
 use splitscale_serving::{Ending, QueueBound};
 
 use crate::double::{
-    Double, ENDING, LONG, Line, PAYLOAD, images, line, line_with, nobody, proxy_options, until,
+    BARE, Double, ENDING, LONG, Line, PAYLOAD, factory, images, line, line_with, nobody, port, proxy_options,
+    stage_options, until,
 };
 
 pub(crate) fn spec(size: u32) -> BurstSpec {
@@ -390,4 +395,35 @@ async fn options_of_the_proxy_out_of_range_are_named() {
     }
     let bad = Endpoints { a: "localhost:5000".into(), proxy: "http://x".into(), b: "http://y".into() };
     assert!(PipelineClient::new(bad).unwrap_err().to_string().contains("localhost:5000"));
+}
+
+#[tokio::test]
+async fn what_the_next_server_says_of_when_to_ask_again_is_passed_on() {
+    const LATER: [(&str, &str); 4] = [("7", "7"), ("", "1"), ("0", "1"), ("999999", "3600")];
+    let (listener, url) = port().await;
+    let asked = Arc::new(AtomicUsize::new(0));
+    let full = axum::routing::post(async move || {
+        let (said, _) = LATER[asked.fetch_add(1, Ordering::SeqCst) / 2];
+        let status = StatusCode::TOO_MANY_REQUESTS;
+        (status, [(RETRY_AFTER, said)], r#"{"error": "it is full"}"#)
+    });
+    let server = axum::Router::new().route("/complete", full);
+    tokio::spawn(async move { axum::serve(listener, server).await });
+    let downstream = Downstream { b: url.clone(), proxy: url, timeout: LONG, format: BARE };
+    let a = StageServer::a(stage_options(1), downstream, factory(&Double::sleeping(0))).unwrap();
+    let (listener, url) = port().await;
+    let app = a.app();
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    for (_, passed_on) in LATER {
+        for route in ["predict", "predict-proxy?wait=true"] {
+            let part = reqwest::multipart::Part::bytes(images([1])[0].1.clone());
+            let form = reqwest::multipart::Form::new().part("file", part);
+            let answer =
+                reqwest::Client::new().post(format!("{url}/{route}")).multipart(form).send().await.unwrap();
+            assert_eq!(answer.status().as_u16(), 429);
+            assert_eq!(answer.headers()["retry-after"], passed_on);
+            assert!(answer.text().await.unwrap().contains("it is full"));
+        }
+    }
+    a.close().await;
 }
