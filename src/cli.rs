@@ -259,6 +259,9 @@ pub struct ServeProxy {
     /// Wait before each transfer [s]
     #[arg(long, env = "SLEEP_TIME", default_value_t = 0.0, value_name = "SECONDS", value_parser = seconds)]
     pub sleep_time: f64,
+    /// Longest that a B may take to answer, its queue included; one that takes longer is passed over for a while [s]
+    #[arg(long, default_value_t = 600.0, value_name = "SECONDS", value_parser = interval)]
+    pub b_timeout: f64,
 }
 
 /// Where a running pipeline is.

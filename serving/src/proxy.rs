@@ -73,7 +73,8 @@ pub struct ProxyOptions {
     pub rtt: Duration,
     /// The original's SLEEP_TIME: a pause before every transfer, the slot being held.
     pub sleep: Duration,
-    /// How long B may take to answer, its queue included.
+    /// How long an activation may wait for a B with room, and how long B may take to answer, its queue included.
+    /// A request that gives less time has no more.
     pub b_timeout: Duration,
     /// What may wait; more is refused with 429.
     pub queue: QueueBound,
@@ -173,6 +174,9 @@ impl ProxyOptions {
         }
         if let Some(steps) = &self.link_bandwidth {
             steps.validate()?;
+        }
+        if self.b_timeout.is_zero() {
+            return Err(Invalid::new("b_timeout", "zero; it takes longer"));
         }
         if self.queue.requests == 0 {
             return Err(Invalid::new("queue.requests", "zero; it takes at least 1"));

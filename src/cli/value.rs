@@ -13,7 +13,7 @@ pub(super) fn seconds(text: &str) -> Result<f64, String> {
     number(text).and_then(|v| if (0.0..=1e6).contains(&v) { Ok(v) } else { Err("must be 0 to 1e6 s".into()) })
 }
 
-/// Time between two things that repeat.
+/// Time between two things that repeat, or that something may take.
 pub(super) fn interval(text: &str) -> Result<f64, String> {
     seconds(text).and_then(|v| if v >= 0.01 { Ok(v) } else { Err("must be at least 0.01 s".into()) })
 }

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cli::{BalanceName, EngineName, Listen, Pods, Serve, ServeA, ServeB, ServeProxy};
 use crate::{files, interrupt};
 
-/// Longest that an answer of the next server may take.
+/// Longest that an answer to A may take.
 const ANSWER_LIMIT: Duration = Duration::from_secs(600);
 /// Most transfer slots that may be asked for.
 const SLOTS_MAX: u32 = 1024;
@@ -83,7 +83,7 @@ async fn proxy(args: ServeProxy, stop: CancellationToken) -> Result<()> {
         },
         rtt: Duration::from_secs_f64(args.rtt),
         sleep: Duration::from_secs_f64(args.sleep_time),
-        b_timeout: ANSWER_LIMIT,
+        b_timeout: Duration::from_secs_f64(args.b_timeout),
         queue: queue(&args.listen),
         ending: ending(&args.listen),
     };

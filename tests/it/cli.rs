@@ -127,6 +127,7 @@ fn wrong_words_are_wrong_use() {
         "serve proxy --threads 2000",
         "serve proxy --grace nan",
         "serve proxy --rtt 1e300",
+        "serve proxy --b-timeout 0",
         "serve proxy --slot-bandwidth 1e-300",
         "scale --policy p --pipeline q --interval 1e-12",
         "scale --policy p --pipeline q --duration 1e300",

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::process::Command;
 use std::time::Duration;
 
 use reqwest::StatusCode;
@@ -172,4 +173,48 @@ async fn a_link_that_stands_still_now_and_then_delays_and_loses_nothing() {
     fs::write(folder.path().join("trace"), "0 100\n0.1 0\n0.5 100\n0.6 0\n1.0 100\n").unwrap();
     let line = line(folder.path(), STAGE, "--threads 4 --link-trace trace", "");
     assert_eq!(burst(&line[2], 12).await, (12, 0));
+}
+
+/// A server that stands still while this value lives.
+struct Standing<'a>(&'a Server);
+
+impl<'a> Standing<'a> {
+    fn still(server: &'a Server) -> Self {
+        signal(server, "-STOP");
+        Standing(server)
+    }
+}
+
+impl Drop for Standing<'_> {
+    fn drop(&mut self) {
+        signal(self.0, "-CONT");
+    }
+}
+
+fn signal(server: &Server, name: &str) {
+    let sent = Command::new("kill").args([name, &server.child.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+}
+
+#[tokio::test]
+async fn a_b_that_stands_still_holds_no_slot_and_is_passed_over() {
+    let folder = TempDir::new().unwrap();
+    let [one, two] = [(); 2].map(|()| Server::start(folder.path(), &format!("b --engine emulated {STAGE}")));
+    let b = format!("--next {},{} --balance round-robin --b-timeout 0.5", one.url, two.url);
+    let proxy = Server::start(folder.path(), &format!("proxy --threads 1 {b}"));
+    let ports = format!("--container-b-port {} --proxy-port {}", one.port(), proxy.port());
+    let a = Server::start(folder.path(), &format!("a --engine emulated {STAGE} {ports}"));
+    let state = async || -> serde_json::Value {
+        reqwest::get(format!("{}/slots", proxy.url)).await.unwrap().json().await.unwrap()
+    };
+    let standing = Standing::still(&one);
+    assert_eq!(status_of(&a).await, StatusCode::BAD_GATEWAY, "it is not asked for twice");
+    let seen = state().await;
+    assert_eq!((&seen["held"], &seen["b"][0]["ejected"]), (&0.into(), &true.into()), "{seen}");
+    drop(standing);
+    let begin = std::time::Instant::now();
+    while state().await["b"][0]["ejected"] != false || status_of(&a).await != StatusCode::OK {
+        assert!(begin.elapsed() < Duration::from_secs(60), "it is not used again");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }

@@ -49,7 +49,7 @@ pub(super) fn meaning(status: u16) -> &'static str {
         502 => "The next server did not answer, or not well.",
         503 => "It is shutting down, or no pod runs.",
         504 => {
-            "The time that x-request-timeout gave was up before the body had come, or a pod or a slot had a turn for it."
+            "The time that x-request-timeout gave was up before the body, a pod, a slot or the next server was done."
         }
         _ => "Another failure.",
     }

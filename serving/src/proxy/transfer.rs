@@ -31,31 +31,36 @@ pub(super) struct Activation {
 }
 
 /// Why one attempt at a B came to nothing.
-struct Miss {
-    failure: Failure,
-    /// Whether it may be tried elsewhere: that B is gone or going, and what it was asked for changes nothing.
-    elsewhere: bool,
+enum Miss {
+    /// It was answered, or nobody waits any more: that stands.
+    Final(Failure),
+    /// That B is gone or going; it may be tried elsewhere, for what it was asked for changes nothing.
+    Gone(Failure),
+    /// It did not answer in its time. It may have done the work, so that it is not asked for once more.
+    Hung(Failure),
 }
 
 // === impl Activation ===
 
 impl Activation {
-    /// Holds the slot for the emulated transfer, then until B has answered. What a B took with it as it went is
-    /// sent once more, to another if there is one.
+    /// Holds the slot for the emulated transfer, then until B has answered or nobody waits any more. What a B
+    /// took with it as it went is sent once more, to another if there is one.
     pub(super) async fn transfer(&self, acquired: Instant, proxy: &Shared) -> Result<TailAnswer, Failure> {
-        self.in_time(acquired)?;
+        self.in_time(acquired, "a transfer slot")?;
         let options = &proxy.options;
         pause_until(acquired + options.sleep + options.rtt).await;
         proxy.carrier.carry(self.body.len()).await;
         let (mut waited, mut gone) = (Duration::ZERO, None);
         loop {
             let asked = Instant::now();
-            let leased = tokio::time::timeout(options.b_timeout, proxy.upstream.lease(gone.clone())).await;
+            let patience = self.at_most(options.b_timeout, asked);
+            let leased = tokio::time::timeout(patience, proxy.upstream.lease(gone.clone())).await;
+            let now = Instant::now();
+            self.in_time(now, "stage B")?;
             let lease = leased.ok().flatten().ok_or_else(|| {
                 Failure::bad_gateway("no stage B had room in time, or none is known".to_owned())
             })?;
-            waited += asked.elapsed();
-            self.in_time(Instant::now())?;
+            waited += now - asked;
             match self.post(lease.url(), proxy).await {
                 Ok(mut answer) => {
                     lease.answered(answer.stage_b.pods_in_use);
@@ -63,14 +68,17 @@ impl Activation {
                     answer.stage_b.queue_s += waited.as_secs_f64();
                     return Ok(answer);
                 }
-                Err(miss) => {
-                    if miss.elsewhere {
-                        lease.eject();
+                Err(Miss::Final(failure)) => return Err(failure),
+                Err(Miss::Hung(failure)) => {
+                    lease.eject();
+                    return Err(failure);
+                }
+                Err(Miss::Gone(failure)) => {
+                    lease.eject();
+                    if gone.is_some() {
+                        return Err(failure);
                     }
-                    if !miss.elsewhere || gone.is_some() {
-                        return Err(miss.failure);
-                    }
-                    tracing::warn!("{}: {}; it is sent once more", lease.url(), miss.failure.error);
+                    tracing::warn!("{}: {}; it is sent once more", lease.url(), failure.error);
                     proxy.retries.fetch_add(1, Ordering::Relaxed);
                     gone = Some(lease.url().clone());
                 }
@@ -80,35 +88,46 @@ impl Activation {
 
     /// One attempt at the B at `url`.
     async fn post(&self, url: &str, proxy: &Shared) -> Result<TailAnswer, Miss> {
-        let never = |failure| Miss { failure, elsewhere: false };
         let lost = |what: &str, error: reqwest::Error| {
-            let elsewhere = !error.is_timeout() || error.is_connect();
-            Miss { failure: Failure::bad_gateway(format!("{what}: {}", explain(&error))), elsewhere }
+            if let Err(late) = self.in_time(Instant::now(), "stage B") {
+                return Miss::Final(late);
+            }
+            let failure = Failure::bad_gateway(format!("{what}: {}", explain(&error)));
+            if error.is_timeout() && !error.is_connect() { Miss::Hung(failure) } else { Miss::Gone(failure) }
         };
         let sent = proxy
             .http
             .post(format!("{url}/complete"))
             .headers(Envelope { stage_a: None, credit: None, ..self.envelope.clone() }.headers())
-            .timeout(proxy.options.b_timeout)
+            .timeout(self.at_most(proxy.options.b_timeout, Instant::now()))
             .body(self.body.clone())
             .send()
             .await;
         let answer = sent.map_err(|error| lost("stage B did not answer", error))?;
         let said = Said::read(answer).await.map_err(|error| lost("stage B's answer broke off", error))?;
         if !said.status.is_success() {
-            let elsewhere = matches!(said.status, StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE);
-            return Err(Miss { failure: Failure::relayed("stage B", &said), elsewhere });
+            let failure = Failure::relayed("stage B", &said);
+            return Err(match said.status {
+                StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE => Miss::Gone(failure),
+                _ => Miss::Final(failure),
+            });
         }
         serde_json::from_slice(&said.body)
-            .map_err(|e| never(Failure::bad_gateway(format!("stage B's answer is none: {e}"))))
+            .map_err(|e| Miss::Final(Failure::bad_gateway(format!("stage B's answer is none: {e}"))))
     }
 
     /// Refuses what nobody waits for any more.
-    fn in_time(&self, now: Instant) -> Result<(), Failure> {
+    fn in_time(&self, now: Instant, place: &str) -> Result<(), Failure> {
         match self.envelope.deadline {
-            Some(deadline) if deadline <= now => Err(Failure::expired("a transfer slot")),
+            Some(deadline) if deadline <= now => Err(Failure::expired(place)),
             _ => Ok(()),
         }
+    }
+
+    /// So long, but no longer than somebody waits for it.
+    fn at_most(&self, limit: Duration, now: Instant) -> Duration {
+        let left = self.envelope.deadline.map(|deadline| deadline.saturating_duration_since(now));
+        left.map_or(limit, |left| left.min(limit))
     }
 
     /// The request as the pipeline leaves it. Of a slot's time, what B says it had is B's, and the rest is

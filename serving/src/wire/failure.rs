@@ -89,7 +89,7 @@ impl Failure {
         Failure { retry_after_s, ..Failure::new(StatusCode::TOO_MANY_REQUESTS, error) }
     }
 
-    /// Whoever sent it no longer waits.
+    /// Whoever sent it no longer waits: it has had no turn there, or not all of it.
     pub(crate) fn expired(place: &str) -> Self {
         let error = format!("the request's time was up before {place} had a turn for it");
         Failure::new(StatusCode::GATEWAY_TIMEOUT, error)

@@ -1,9 +1,14 @@
 //! How long the proxy waits: for a body, for a B, and for its answer.
 
+use std::time::Duration;
+
+use splitscale_serving::proxy::{Balance, ProxyOptions};
+use splitscale_serving::wire::PipelineAnswer;
+use splitscale_spec::Status;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::double::{Double, PAYLOAD};
+use crate::double::{Double, PAYLOAD, until};
 use crate::several::{Before, stage_b};
 
 #[tokio::test]
@@ -20,10 +25,63 @@ async fn the_time_of_a_request_runs_while_its_body_comes() {
     let mut said = [0; 25];
     socket.read_exact(&mut said).await.unwrap();
     assert_eq!(said.as_slice(), b"HTTP/1.1 100 Continue\r\n\r\n");
-    tokio::time::sleep(std::time::Duration::from_millis(30)).await;
+    tokio::time::sleep(Duration::from_millis(30)).await;
     socket.write_all(&[1; PAYLOAD]).await.unwrap();
     let mut answer = [0; 12];
     socket.read_exact(&mut answer).await.unwrap();
     assert_eq!(String::from_utf8_lossy(&answer), "HTTP/1.1 504");
     assert!(double.tags().is_empty());
+}
+
+/// Sends an activation that gives so many seconds, and waits; the status, `Retry-After` and the answer.
+async fn within(before: &Before, seconds: &str) -> (u16, Option<String>, PipelineAnswer) {
+    let url = format!("{}/complete?wait=true", before.url);
+    let request = before.http.post(url).header("x-cut", "layer3").header("x-request-timeout", seconds);
+    let answer = request.body(vec![1; PAYLOAD]).send().await.unwrap();
+    let again = answer.headers().get("retry-after").map(|value| value.to_str().unwrap().to_owned());
+    (answer.status().as_u16(), again, answer.json().await.unwrap())
+}
+
+#[tokio::test]
+async fn a_slot_is_held_no_longer_than_the_request_gives() {
+    let ((double_1, gate_1), (double_2, gate_2)) = (Double::gated(), Double::gated());
+    let [one, two] = [stage_b(&double_1, 1).await, stage_b(&double_2, 1).await];
+    // At a B that does not answer.
+    let before = Before::start(&[&one], 1, |_| ()).await;
+    let (status, _, answer) = within(&before, "0.05").await;
+    assert_eq!((status, answer.status), (504, Status::Failed));
+    assert!(answer.error.unwrap().contains("before stage B"));
+    let state = before.state().await;
+    assert_eq!((state.held, state.b[0].outstanding, state.b[0].ejected), (0, 0, false));
+
+    // Before one that has no room.
+    let before = Before::start(&[&one, &two], 3, |_| ()).await;
+    let sent = [before.complete(1), before.complete(2)].map(tokio::spawn);
+    until("each B has one", async || before.state().await.b.iter().all(|b| b.outstanding == 1)).await;
+    let (status, _, answer) = within(&before, "0.05").await;
+    assert_eq!((status, answer.status), (504, Status::Failed));
+    assert_eq!(before.state().await.held, 2);
+    assert_eq!(before.metric("split_b_waiting").await, 0.0);
+    gate_1.let_through(2);
+    gate_2.let_through(1);
+    for answer in sent {
+        assert_eq!(answer.await.unwrap().0, 200);
+    }
+}
+
+#[tokio::test]
+async fn a_b_that_hangs_is_passed_over_and_what_it_has_is_not_sent_again() {
+    let ((hung, gate), sound) = (Double::gated(), Double::sleeping(0));
+    let [one, two] = [stage_b(&hung, 1).await, stage_b(&sound, 1).await];
+    let in_turn = |options: &mut ProxyOptions| {
+        (options.balance, options.b_timeout) = (Balance::RoundRobin, Duration::from_millis(50));
+    };
+    let before = Before::start(&[&one, &two], 1, in_turn).await;
+    let (status, answer) = before.complete(1).await;
+    assert_eq!((status, answer.status), (502, Status::Failed));
+    let state = before.state().await;
+    assert_eq!(state.b.iter().map(|b| b.ejected).collect::<Vec<_>>(), [true, false]);
+    assert_eq!((state.held, before.metric("split_retries_total").await), (0, 0.0));
+    assert!(sound.tags().is_empty());
+    gate.let_through(1);
 }

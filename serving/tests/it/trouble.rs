@@ -388,6 +388,7 @@ async fn options_of_the_proxy_out_of_range_are_named() {
             ProxyOptions { link_bandwidth: Some(BandwidthSteps::constant(0.0)), ..sound.clone() },
             "link_bandwidth",
         ),
+        (ProxyOptions { b_timeout: Duration::ZERO, ..sound.clone() }, "b_timeout"),
         (ProxyOptions { queue: QueueBound { requests: 0, bytes: 1 }, ..sound.clone() }, "queue.requests"),
     ] {
         let error = Proxy::new(options).err().unwrap().to_string();
