@@ -7,7 +7,7 @@
 //!
 //! | route | |
 //! |---|---|
-//! | `POST /complete` | queues an activation; answers at once, with `?wait=true` when the pipeline has (502 where it failed, 504 where its time was up) |
+//! | `POST /complete` | queues an activation; answers at once, with `?wait=true` when the pipeline has (502 where it failed, 504 where its time was up, 429 where no B had room) |
 //! | `POST /set_threads` | `{"thread_count": n}`: the number of slots, at once and without waiting |
 //! | `POST /set_bandwidth` | `{"slot_bandwidth_mbit_s": x, "link_bandwidth_mbit_s": y}`: either or both, at once; `null` for no bound |
 //! | `POST /set_queue_threshold`, `/clear_responses` | `{"queue_threshold": n}`; begin a new epoch |

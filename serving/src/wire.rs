@@ -255,7 +255,7 @@ pub struct BState {
     pub outstanding: u32,
     /// Pods in use when it last answered; 1 before.
     pub pods: u32,
-    /// Whether it was gone or going a moment ago, so that others are asked.
+    /// Whether it was gone, going or hanging a moment ago, so that others are asked.
     pub ejected: bool,
 }
 

@@ -1,15 +1,17 @@
 //! Which B an activation goes to. Pure; the time is an argument.
 //!
-//! | balance | goes to | waits in the proxy |
-//! |---|---|---|
-//! | one queue | the B with fewest under way, of those with room | where none has room |
-//! | round robin | the next in turn | |
-//! | random | any, from a seed | |
-//! | least outstanding | the one with fewest under way, in turn where several have as few | |
+//! | balance | goes, of those with room, to |
+//! |---|---|
+//! | one queue | the B with fewest under way |
+//! | round robin | the next in turn |
+//! | random | any, from a seed |
+//! | least outstanding | the one with fewest under way, in turn where several have as few |
 //!
-//! A B that is gone or going is passed over for a while, unless there is no other. Which have room: a B that is
-//! alone, always, for its own queue is the one queue then; of several, each with fewer under way than a limit, or
-//! than the pods it said it had in use when it last answered.
+//! A B that is gone, going or hangs is passed over for a while, unless there is no other. Where none has room, it waits in
+//! the proxy. One that said that its queue is full has no room beyond what it has taken of ours; every now and then
+//! one more is sent to see. Else a B has room, but with one queue only where fewer are under way to it than a limit,
+//! or than the pods it said it had in use when it last answered, unless it is alone, for then its own queue is the
+//! one queue.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,8 +19,13 @@ use std::time::{Duration, Instant};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-/// How long a B that is gone or going is passed over.
+/// How long a B that is gone, going or hangs is passed over.
 const EJECTED: Duration = Duration::from_secs(2);
+
+/// How long a B that was full is not sent more than it took, before one more is sent to see.
+const FULL: Duration = Duration::from_millis(50);
+/// After how long in which no more was wanted it is forgotten that a B was full.
+const FORGOTTEN: Duration = Duration::from_secs(1);
 
 /// How activations are spread over several B.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -44,6 +51,17 @@ pub(super) struct Target {
     pub(super) pods: u32,
     /// Passed over until then.
     pub(super) ejected: Option<Instant>,
+    /// It said that it was.
+    full: Option<Full>,
+}
+
+/// What a B that is full takes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Full {
+    /// Activations under way to it.
+    most: u32,
+    /// When one more is sent to see.
+    until: Instant,
 }
 
 /// All B there are.
@@ -61,6 +79,19 @@ impl Target {
     pub(super) fn is_ejected(&self, now: Instant) -> bool {
         self.ejected.is_some_and(|until| now < until)
     }
+
+    fn is_full(&self, now: Instant) -> bool {
+        self.full.is_some_and(|full| now < full.until && self.outstanding >= full.most)
+    }
+
+    /// One more goes there.
+    fn add(&mut self, now: Instant) {
+        self.outstanding += 1;
+        if let Some(full) = self.full.filter(|full| self.outstanding > full.most) {
+            let more = Full { most: self.outstanding, until: now + FULL };
+            self.full = (now < full.until + FORGOTTEN).then_some(more);
+        }
+    }
 }
 
 impl Targets {
@@ -77,7 +108,7 @@ impl Targets {
     pub(super) fn replace(&mut self, urls: &[Arc<str>]) {
         let new = |url: &Arc<str>| {
             let known = self.targets.iter().find(|target| target.url == *url);
-            let fresh = || Target { url: url.clone(), outstanding: 0, pods: 1, ejected: None };
+            let fresh = || Target { url: url.clone(), outstanding: 0, pods: 1, ejected: None, full: None };
             known.cloned().unwrap_or_else(fresh)
         };
         self.targets = urls.iter().map(new).collect();
@@ -90,20 +121,27 @@ impl Targets {
         let of = |fits: &dyn Fn(&Target) -> bool| -> Vec<usize> {
             (0..self.targets.len()).filter(|&at| fits(&self.targets[at])).collect()
         };
-        let among = [of(&good), of(&other), of(&|_| true)].into_iter().find(|found| !found.is_empty())?;
+        let mut among = [of(&good), of(&other), of(&|_| true)].into_iter().find(|found| !found.is_empty())?;
+        among.retain(|&at| self.has_room(now, &self.targets[at]));
         let chosen = match self.balance {
+            _ if among.is_empty() => return None,
             Balance::Random => among[self.chance.next_u64() as usize % among.len()],
             Balance::RoundRobin => self.first_in_turn(&among),
-            Balance::LeastOutstanding => self.least(&among)?,
-            Balance::OneQueue => {
-                let room: Vec<usize> =
-                    among.into_iter().filter(|&at| self.has_room(&self.targets[at])).collect();
-                self.least(&room)?
-            }
+            Balance::OneQueue | Balance::LeastOutstanding => self.least(&among)?,
         };
         self.turn = chosen + 1;
-        self.targets[chosen].outstanding += 1;
+        self.targets[chosen].add(now);
         Some(self.targets[chosen].url.clone())
+    }
+
+    /// When one that is full is asked again, where one is.
+    pub(super) fn asked_again(&self, now: Instant) -> Option<Instant> {
+        self.targets
+            .iter()
+            .filter(|target| target.is_full(now))
+            .filter_map(|target| target.full)
+            .map(|full| full.until)
+            .min()
     }
 
     /// One activation less under way to this B; it may be gone from the list.
@@ -120,10 +158,18 @@ impl Targets {
         }
     }
 
-    /// It is gone or going.
+    /// It is gone or going, or hangs.
     pub(super) fn eject(&mut self, now: Instant, url: &str) {
         if let Some(target) = self.find(url) {
             target.ejected = Some(now + EJECTED);
+        }
+    }
+
+    /// It had no room for one that is still counted as under way to it.
+    pub(super) fn refused(&mut self, now: Instant, url: &str) {
+        if let Some(target) = self.find(url) {
+            let most = target.outstanding.saturating_sub(1);
+            target.full = Some(Full { most, until: now + FULL });
         }
     }
 
@@ -131,11 +177,13 @@ impl Targets {
         self.targets.iter_mut().find(|target| *target.url == *url)
     }
 
-    fn has_room(&self, target: &Target) -> bool {
-        match self.limit {
-            Some(limit) => target.outstanding < limit,
-            None => self.targets.len() == 1 || target.outstanding < target.pods,
-        }
+    fn has_room(&self, now: Instant, target: &Target) -> bool {
+        let below_limit = match (self.balance, self.limit) {
+            (Balance::OneQueue, Some(limit)) => target.outstanding < limit,
+            (Balance::OneQueue, None) => self.targets.len() == 1 || target.outstanding < target.pods,
+            _ => true,
+        };
+        below_limit && !target.is_full(now)
     }
 
     fn first_in_turn(&self, among: &[usize]) -> usize {
@@ -216,5 +264,34 @@ mod tests {
         one.answered("b", 1);
         one.replace(&["b", "d"].map(Arc::from));
         assert_eq!((one.all()[0].ejected, one.all()[1].outstanding), (None, 0));
+    }
+
+    #[test]
+    fn a_full_b_gets_what_it_took_and_now_and_then_one_more() {
+        let now = Instant::now();
+        for balance in [Balance::OneQueue, Balance::RoundRobin, Balance::Random, Balance::LeastOutstanding] {
+            let mut one = targets(balance, None, &["a"]);
+            assert_eq!(take(&mut one, 3), "aaa");
+            one.refused(now, "a");
+            one.release("a");
+            let mut at = |at: Instant, say: &mut dyn FnMut(&mut Targets)| {
+                say(&mut one);
+                (one.take(at, None).is_some(), one.asked_again(at))
+            };
+            let nothing = &mut |_: &mut Targets| ();
+            assert_eq!(at(now, nothing), (false, Some(now + FULL)));
+            assert_eq!(at(now, &mut |one| one.release("a")), (true, Some(now + FULL)), "one was answered");
+            let later = now + FULL;
+            assert_eq!(at(later, nothing), (true, Some(later + FULL)), "to see");
+            assert_eq!(at(later, nothing), (false, Some(later + FULL)), "one alone");
+            let forgotten = later + FULL + FORGOTTEN;
+            assert_eq!([at(forgotten, nothing), at(forgotten, nothing)], [(true, None); 2]);
+        }
+        let mut turns = targets(Balance::RoundRobin, None, &["a", "b"]);
+        assert_eq!(take(&mut turns, 1), "a");
+        turns.refused(now, "a");
+        assert_eq!(turns.take(now, None).as_deref(), Some("b"), "it has room, in its turn");
+        assert_eq!(turns.take(now, None).as_deref(), Some("b"), "and out of it");
+        assert!(!turns.all()[0].is_ejected(now));
     }
 }

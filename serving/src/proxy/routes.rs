@@ -353,7 +353,11 @@ fn expose(text: &mut Exposition, proxy: &Proxy, inner: &Inner) {
     for target in &targets {
         text.sample(&[("b", &target.url)], f64::from(target.outstanding));
     }
-    text.metric("split_b_ejected", "gauge", "1 where a B was gone or going a moment ago and is passed over.");
+    text.metric(
+        "split_b_ejected",
+        "gauge",
+        "1 where a B was gone, going or hanging a moment ago and is passed over.",
+    );
     for target in &targets {
         text.sample(&[("b", &target.url)], f64::from(u8::from(target.is_ejected(now))));
     }

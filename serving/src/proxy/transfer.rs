@@ -34,6 +34,8 @@ pub(super) struct Activation {
 enum Miss {
     /// It was answered, or nobody waits any more: that stands.
     Final(Failure),
+    /// That B has no room; it waits until one has.
+    Full(Failure),
     /// That B is gone or going; it may be tried elsewhere, for what it was asked for changes nothing.
     Gone(Failure),
     /// It did not answer in its time. It may have done the work, so that it is not asked for once more.
@@ -44,23 +46,23 @@ enum Miss {
 
 impl Activation {
     /// Holds the slot for the emulated transfer, then until B has answered or nobody waits any more. What a B
-    /// took with it as it went is sent once more, to another if there is one.
+    /// took with it as it went is sent once more, to another if there is one; what none has room for waits.
     pub(super) async fn transfer(&self, acquired: Instant, proxy: &Shared) -> Result<TailAnswer, Failure> {
         self.in_time(acquired, "a transfer slot")?;
         let options = &proxy.options;
         pause_until(acquired + options.sleep + options.rtt).await;
         proxy.carrier.carry(self.body.len()).await;
-        let (mut waited, mut gone) = (Duration::ZERO, None);
+        let (mut waited, mut gone, mut full) = (Duration::ZERO, None, None);
         loop {
             let asked = Instant::now();
-            let patience = self.at_most(options.b_timeout, asked);
-            let leased = tokio::time::timeout(patience, proxy.upstream.lease(gone.clone())).await;
-            let now = Instant::now();
-            self.in_time(now, "stage B")?;
-            let lease = leased.ok().flatten().ok_or_else(|| {
-                Failure::bad_gateway("no stage B had room in time, or none is known".to_owned())
-            })?;
-            waited += now - asked;
+            let patience = self.at_most(options.b_timeout.saturating_sub(waited), asked);
+            let leasing = proxy.upstream.lease(gone.clone(), full.is_some());
+            let leased = tokio::time::timeout(patience, leasing).await.ok().flatten();
+            waited += asked.elapsed();
+            let Some(lease) = leased.filter(|_| self.in_time(Instant::now(), "stage B").is_ok()) else {
+                return Err(self.no_room(full));
+            };
+            let posted = Instant::now();
             match self.post(lease.url(), proxy).await {
                 Ok(mut answer) => {
                     lease.answered(answer.stage_b.pods_in_use);
@@ -69,6 +71,11 @@ impl Activation {
                     return Ok(answer);
                 }
                 Err(Miss::Final(failure)) => return Err(failure),
+                Err(Miss::Full(failure)) => {
+                    lease.refused();
+                    waited += posted.elapsed();
+                    full = Some(failure);
+                }
                 Err(Miss::Hung(failure)) => {
                     lease.eject();
                     return Err(failure);
@@ -108,6 +115,7 @@ impl Activation {
         if !said.status.is_success() {
             let failure = Failure::relayed("stage B", &said);
             return Err(match said.status {
+                StatusCode::TOO_MANY_REQUESTS => Miss::Full(failure),
                 StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE => Miss::Gone(failure),
                 _ => Miss::Final(failure),
             });
@@ -122,6 +130,12 @@ impl Activation {
             Some(deadline) if deadline <= now => Err(Failure::expired(place)),
             _ => Ok(()),
         }
+    }
+
+    /// Why no B took it: what the last one said that was full, or that its time is up.
+    fn no_room(&self, full: Option<Failure>) -> Failure {
+        let late = self.in_time(Instant::now(), "stage B").err();
+        full.or(late).unwrap_or_else(|| Failure::bad_gateway("no stage B had room in time, or none is known"))
     }
 
     /// So long, but no longer than somebody waits for it.

@@ -38,6 +38,8 @@ struct State {
     resolved: Vec<(Arc<str>, Vec<Arc<str>>)>,
     targets: Targets,
     waiting: VecDeque<Waiting>,
+    /// Whether those that wait are seen to again once a full B is asked again.
+    waking: bool,
 }
 
 #[derive(Debug)]
@@ -117,6 +119,7 @@ impl Upstream {
             resolved: Vec::new(),
             targets: Targets::new(balance, limit, seed),
             waiting: VecDeque::new(),
+            waking: false,
         };
         state.list();
         Ok(Arc::new(Upstream { state: Mutex::new(state), changed: Notify::new() }))
@@ -136,12 +139,18 @@ impl Upstream {
         Ok(())
     }
 
-    /// A B, another than `not` if there is one; waits where the balance says so, in the order of arrival.
-    pub(super) async fn lease(self: &Arc<Self>, not: Option<Arc<str>>) -> Option<Lease> {
+    /// A B, another than `not` if there is one; waits where the balance says so, in the order of arrival: what was
+    /// `refused` has waited before.
+    pub(super) async fn lease(self: &Arc<Self>, not: Option<Arc<str>>, refused: bool) -> Option<Lease> {
         let (give, given) = oneshot::channel();
         {
             let mut state = self.lock();
-            state.waiting.push_back(Waiting { not, give });
+            let waiting = Waiting { not, give };
+            if refused {
+                state.waiting.push_front(waiting);
+            } else {
+                state.waiting.push_back(waiting);
+            }
             self.pass_on(&mut state);
         }
         // It fails only where the proxy is gone.
@@ -179,7 +188,9 @@ impl Upstream {
                 state.waiting.pop_front();
                 continue;
             }
-            let Some(url) = state.targets.take(now, first.not.as_deref()) else { return };
+            let Some(url) = state.targets.take(now, first.not.as_deref()) else {
+                return self.wake(now, state);
+            };
             let lease = Lease { upstream: Arc::clone(self), url: Some(url) };
             let first = state.waiting.pop_front().map(|first| first.give.send(lease));
             // It left just now: the lease must not be dropped with its B, for this is under the lock.
@@ -188,6 +199,22 @@ impl Upstream {
             {
                 state.targets.release(&url);
             }
+        }
+    }
+
+    /// Has those that wait seen to again when a full B, if there is one, is asked again.
+    fn wake(self: &Arc<Self>, now: Instant, state: &mut State) {
+        let (false, Some(at)) = (state.waking, state.targets.asked_again(now)) else { return };
+        // Where the runtime ends, nobody waits any more.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            state.waking = true;
+            let upstream = Arc::clone(self);
+            runtime.spawn(async move {
+                tokio::time::sleep_until(at.into()).await;
+                let mut state = upstream.lock();
+                state.waking = false;
+                upstream.pass_on(&mut state);
+            });
         }
     }
 
@@ -236,7 +263,12 @@ impl Lease {
         self.upstream.lock().targets.answered(self.url(), pods);
     }
 
-    /// It is gone or going: others are asked for a while.
+    /// It had no room for this one.
+    pub(super) fn refused(&self) {
+        self.upstream.lock().targets.refused(Instant::now(), self.url());
+    }
+
+    /// It is gone or going, or hangs: others are asked for a while.
     pub(super) fn eject(&self) {
         self.upstream.lock().targets.eject(Instant::now(), self.url());
     }

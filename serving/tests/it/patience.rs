@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
+use splitscale_serving::QueueBound;
 use splitscale_serving::proxy::{Balance, ProxyOptions};
+use splitscale_serving::stage::StageOptions;
 use splitscale_serving::wire::PipelineAnswer;
 use splitscale_spec::Status;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::double::{Double, PAYLOAD, until};
-use crate::several::{Before, stage_b};
+use crate::double::{Double, PAYLOAD, QUEUE, stage_options, until};
+use crate::several::{Before, false_b, stage_b, stage_b_of};
 
 #[tokio::test]
 async fn the_time_of_a_request_runs_while_its_body_comes() {
@@ -84,4 +86,65 @@ async fn a_b_that_hangs_is_passed_over_and_what_it_has_is_not_sent_again() {
     assert_eq!((state.held, before.metric("split_retries_total").await), (0, 0.0));
     assert!(sound.tags().is_empty());
     gate.let_through(1);
+}
+
+const FULL: &str =
+    "HTTP/1.1 429 Too Many Requests\r\nRetry-After: 7\r\nContent-Length: 16\r\n\r\n{\"error\":\"full\"}";
+
+#[tokio::test]
+async fn what_a_full_b_refuses_holds_its_slot_until_it_is_answered() {
+    let (double, gate) = Double::gated();
+    let one_waits = StageOptions { queue: QueueBound { requests: 1, ..QUEUE }, ..stage_options(1) };
+    let b = stage_b_of(&double, one_waits).await;
+    let before = Before::start(&[&b], 5, |_| ()).await;
+    let sent: Vec<_> = (1..=5).map(|tag| tokio::spawn(before.complete(tag))).collect();
+    let refused = async || {
+        let text = reqwest::get(format!("{b}/metrics")).await.unwrap().text().await.unwrap();
+        let line = text.lines().find(|line| line.contains("status=\"refused\"")).unwrap();
+        line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()
+    };
+    until("it is asked again", async || refused().await > 8.0).await;
+    let state = before.state().await;
+    assert_eq!((state.held, state.b[0].ejected), (5, false));
+    gate.let_through(5);
+    for answer in sent {
+        let (status, answer) = answer.await.unwrap();
+        assert_eq!((status, answer.status), (200, Status::Answered), "{:?}", answer.error);
+        let queue_s = answer.stage_b.unwrap().queue_s;
+        assert!(answer.transfer_s >= 0.0 && queue_s >= 0.0, "{answer:?}");
+    }
+    let mut tags = double.tags();
+    tags.sort_unstable();
+    assert_eq!(tags, [1, 2, 3, 4, 5], "each is computed once");
+    assert_eq!(before.metric("split_retries_total").await, 0.0);
+}
+
+#[tokio::test]
+async fn what_one_b_has_no_room_for_another_serves() {
+    let double = Double::sleeping(0);
+    let [full, sound] = [false_b(FULL).await, stage_b(&double, 1).await];
+    for balance in [Balance::OneQueue, Balance::RoundRobin, Balance::LeastOutstanding] {
+        let before = Before::start(&[&full, &sound], 4, |options| options.balance = balance).await;
+        before.all_answered(12).await;
+        let state = before.state().await;
+        assert!(state.b.iter().all(|b| !b.ejected && b.outstanding == 0), "{:?}", state.b);
+    }
+    assert_eq!(double.tags().len(), 36);
+}
+
+#[tokio::test]
+async fn a_b_that_stays_full_is_told_when_nobody_waits_any_longer() {
+    let full = false_b(FULL).await;
+    let before = Before::start(&[&full], 1, |_| ()).await;
+    let (status, again, answer) = within(&before, "1").await;
+    assert_eq!((status, again.as_deref(), answer.status), (429, Some("7"), Status::Failed));
+    assert!(answer.error.unwrap().contains("full"));
+
+    let short = |options: &mut ProxyOptions| options.b_timeout = Duration::from_millis(200);
+    let before = Before::start(&[&full], 1, short).await;
+    let (status, again, answer) = within(&before, "60").await;
+    assert_eq!((status, again.as_deref(), answer.status), (429, Some("7"), Status::Failed));
+    assert!(answer.transfer_s >= 0.19, "{}", answer.transfer_s);
+    let state = before.state().await;
+    assert_eq!((state.held, state.b[0].ejected), (0, false));
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use splitscale_serving::proxy::{Balance, ProxyOptions, serve_proxy};
-use splitscale_serving::stage::serve_b;
+use splitscale_serving::stage::{StageOptions, serve_b};
 use splitscale_serving::wire::{PipelineAnswer, SlotsState};
 use splitscale_spec::Status;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -16,8 +16,12 @@ use crate::double::{Double, LONG, PAYLOAD, factory, nobody, port, proxy_options,
 
 /// A B of so many pods; it ends with the test.
 pub(crate) async fn stage_b(double: &Arc<Double>, pods: u32) -> String {
+    stage_b_of(double, stage_options(pods)).await
+}
+
+pub(crate) async fn stage_b_of(double: &Arc<Double>, options: StageOptions) -> String {
     let (listener, url) = port().await;
-    tokio::spawn(serve_b(listener, stage_options(pods), factory(double), CancellationToken::new()));
+    tokio::spawn(serve_b(listener, options, factory(double), CancellationToken::new()));
     let ready = async || reqwest::get(format!("{url}/readyz")).await.is_ok_and(|a| a.status() == 200);
     until("B is ready", ready).await;
     url
