@@ -169,10 +169,17 @@ async fn a_proxy_or_a_b_that_comes_back_is_used_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_link_that_stands_still_now_and_then_delays_and_loses_nothing() {
     let folder = TempDir::new().unwrap();
-    // 0.8 MB take 64 ms at 100 Mbit/s; four fifths of the time nothing moves.
+    // 0.8 MB take 64 ms at 100 Mbit/s; more than half of the time nothing moves.
     fs::write(folder.path().join("trace"), "0 100\n0.1 0\n0.5 100\n0.6 0\n1.0 100\n").unwrap();
     let line = line(folder.path(), STAGE, "--threads 4 --link-trace trace", "");
     assert_eq!(burst(&line[2], 12).await, (12, 0));
+    let answer = reqwest::get(format!("{}/responses", line[1].url)).await.unwrap();
+    let answers: Vec<serde_json::Value> = answer.json().await.unwrap();
+    assert_eq!(answers.len(), 12);
+    for answer in &answers {
+        let carried_s = answer["bytes"].as_f64().unwrap() * 8.0 / 100e6;
+        assert!(carried_s > 0.06 && answer["transfer_s"].as_f64().unwrap() >= carried_s, "{answer}");
+    }
 }
 
 /// A server that stands still while this value lives.
