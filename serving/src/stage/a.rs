@@ -185,11 +185,7 @@ impl StageServer {
 
     /// Takes a credit for the activation, runs A's half and posts it: A's times, and what the next server
     /// answered.
-    async fn forward(
-        &self,
-        request: Request<'_>,
-        towards: Towards,
-    ) -> Result<(StageTimes, Said), Failure> {
+    async fn forward(&self, request: Request<'_>, towards: Towards) -> Result<(StageTimes, Said), Failure> {
         let _forwarding = Forwarding::count(&self.pool.forwarding);
         let Request { id, format, work, asked, unqueued } = request;
         let (next, deadline) = (self.next(), asked.deadline);
