@@ -13,16 +13,20 @@ use tokio::task::JoinSet;
 use crate::serve::{Server, line, send_image};
 
 const STAGE: &str = "--model-version 1 --service-time 0.002";
-/// As large as a photo of a phone; an emulated stage does not look at it.
-static PHOTO: [u8; 100_000] = [7; 100_000];
+/// What two reads of a connection leave in a server's memory at most \[kB\].
+const CONNECTION_KB: usize = 263;
+/// An activation at layer3 \[kB\].
+const ACTIVATION_KB: usize = 803;
 
-/// Sends so many images at once; how many were answered, and how many told to come again.
-async fn burst(a: &Server, count: usize) -> (usize, usize) {
+/// Sends so many images of so many bytes at once, which an emulated stage does not look at; how many were answered, and
+/// how many told to come again.
+async fn burst(a: &Server, count: usize, bytes: usize) -> (usize, usize) {
+    let photo: &'static [u8] = vec![7; bytes].leak();
     let http = reqwest::Client::new();
     let mut sent = JoinSet::new();
     for _ in 0..count {
         let (http, url) = (http.clone(), format!("{}/predict-proxy?wait=true", a.url));
-        let form = reqwest::multipart::Form::new().part("file", reqwest::multipart::Part::bytes(&PHOTO[..]));
+        let form = reqwest::multipart::Form::new().part("file", reqwest::multipart::Part::bytes(photo));
         sent.spawn(async move {
             let answer = http.post(url).multipart(form).send().await.expect("an answer");
             let again = answer.headers().contains_key("retry-after");
@@ -50,19 +54,32 @@ async fn status_of(a: &Server) -> StatusCode {
 async fn a_thousand_at_a_queue_of_64_are_answered_or_refused_in_flat_memory() {
     let folder = TempDir::new().unwrap();
     let line = line(folder.path(), &format!("{STAGE} --queue 64"), "--threads 2 --queue 64", "");
-    let a = &line[2];
     let idle = line.each_ref().map(peak_kb);
-    for _ in 0..8 {
-        let (answered, refused) = burst(a, 1000).await;
+    let mut grown = Vec::new();
+    for _ in 0..4 {
+        let (answered, refused) = burst(&line[2], 1000, 100_000).await;
         assert_eq!(answered + refused, 1000);
         assert!(answered >= 64 && refused > 0, "{answered} answered, {refused} refused");
+        grown.push([0, 1, 2].map(|i| peak_kb(&line[i]) - idle[i]));
     }
-    // What the queue may hold, and as much again for a thousand connections; one that took them all would hold
-    // sixteen times as much.
-    let most_kb = 2 * 64 * 803;
-    let mut grown = line.each_ref().map(peak_kb);
-    grown.iter_mut().zip(idle).for_each(|(grown, idle)| *grown -= idle);
-    assert!(grown.iter().all(|grown| *grown < most_kb), "B, proxy and A grew by {grown:?} kB");
+    // What the queue may hold, each request an image and its activation, and what is read from each connection.
+    let most_kb = 64 * (100 + ACTIVATION_KB) + 1000 * CONNECTION_KB;
+    assert!(grown.iter().flatten().all(|grown| *grown < most_kb), "B, proxy and A grew by {grown:?} kB");
+    let flat = |i: usize| grown[3][i] <= grown[0][i] + grown[0][i] / 2 + 32_000;
+    assert!((0..3).all(flat), "B, proxy and A grew by {grown:?} kB");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_queue_bounds_what_bodies_take_however_large_they_are() {
+    let folder = TempDir::new().unwrap();
+    let line = line(folder.path(), &format!("{STAGE} --queue 8"), "--threads 2 --queue 8", "");
+    let a = &line[2];
+    let idle = peak_kb(a);
+    let (answered, refused) = burst(a, 200, 2_000_000).await;
+    assert!(answered + refused == 200 && refused > 0, "{answered} answered, {refused} refused");
+    // Twice what it should be; all that was sent is 400 MB.
+    let (grown, most_kb) = (peak_kb(a) - idle, 2 * (8 * (2000 + ACTIVATION_KB) + 200 * CONNECTION_KB));
+    assert!(grown < most_kb, "A grew by {grown} kB, {most_kb} at most");
 }
 
 #[tokio::test]
@@ -172,7 +189,7 @@ async fn a_link_that_stands_still_now_and_then_delays_and_loses_nothing() {
     // 0.8 MB take 64 ms at 100 Mbit/s; more than half of the time nothing moves.
     fs::write(folder.path().join("trace"), "0 100\n0.1 0\n0.5 100\n0.6 0\n1.0 100\n").unwrap();
     let line = line(folder.path(), STAGE, "--threads 4 --link-trace trace", "");
-    assert_eq!(burst(&line[2], 12).await, (12, 0));
+    assert_eq!(burst(&line[2], 12, 1000).await, (12, 0));
     let answer = reqwest::get(format!("{}/responses", line[1].url)).await.unwrap();
     let answers: Vec<serde_json::Value> = answer.json().await.unwrap();
     assert_eq!(answers.len(), 12);
