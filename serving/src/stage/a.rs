@@ -192,7 +192,7 @@ impl StageServer {
         let (server, _) = next.server(towards);
         let elements = elements(&self.about().shape) as u64;
         let bytes = elements * format.encoding.bytes_per_element();
-        let mut credit = match HeldCredit::take(self, towards, bytes, deadline).await {
+        let credit = match HeldCredit::take(self, towards, bytes, deadline).await {
             Ok(credit) => credit,
             Err(failure) => return Err(unqueued.failed(failure)),
         };
@@ -205,7 +205,7 @@ impl StageServer {
             Towards::Proxy { wait } => format!("{server}/complete?wait={wait}"),
         };
         let cut = Some(self.about().cut.clone());
-        let envelope = Envelope { id, cut, format, stage_a: Some(times), deadline, credit: credit.use_up() };
+        let envelope = Envelope { id, cut, format, stage_a: Some(times), deadline, credit: credit.number() };
         let post = || async {
             let limit =
                 left(deadline).map_or(next.downstream.timeout, |left| left.min(next.downstream.timeout));
@@ -218,6 +218,9 @@ impl StageServer {
             Err(error) if !error.is_timeout() && matches!(towards, Towards::B) => post().await,
             answer => answer,
         };
+        if answer.is_ok() {
+            credit.used_up();
+        }
         answer.map_err(|e| match left(deadline) {
             Some(left) if e.is_timeout() && left.is_zero() => Failure::expired("the next server"),
             _ => Failure::bad_gateway(format!("no answer: {}", explain(&e))),

@@ -19,7 +19,7 @@ const ANSWER: Duration = Duration::from_secs(10);
 #[derive(Default)]
 pub(super) struct Turn(tokio::sync::Mutex<Option<(Instant, Failure)>>);
 
-/// A credit that was given; dropped before its use, it goes back.
+/// A credit that was given; dropped before it is known to be used up, it goes back.
 pub(super) struct HeldCredit {
     http: reqwest::Client,
     server: String,
@@ -55,36 +55,44 @@ impl HeldCredit {
             *failed = asked.as_ref().err().map(|failure| (Instant::now(), failure.clone()));
             asked
         };
-        let asked = match deadline {
+        match deadline {
             Some(deadline) => tokio::time::timeout_at(deadline.into(), asking)
                 .await
                 .unwrap_or_else(|_| Err(Failure::expired("the next server"))),
             None => asking.await,
-        };
-        Ok(HeldCredit { http: next.http.clone(), server: server.to_owned(), number: asked? })
+        }
     }
 
-    /// The credit, now to be sent with the activation.
-    pub(super) fn use_up(&mut self) -> Option<u64> {
-        self.number.take()
+    /// The credit, to be sent with the activation.
+    pub(super) fn number(&self) -> Option<u64> {
+        self.number
+    }
+
+    /// What it was sent with was answered. Without an answer nobody knows, and giving back what was used up does
+    /// nothing.
+    pub(super) fn used_up(mut self) {
+        self.number = None;
     }
 }
 
 /// Asks until there is room.
-async fn until_room(next: &Next, server: &str, bytes: u64) -> Result<Option<u64>, Failure> {
+async fn until_room(next: &Next, server: &str, bytes: u64) -> Result<HeldCredit, Failure> {
     loop {
-        if let Some(number) = ask(next, server, bytes).await? {
-            return Ok(number);
+        // A task of its own hears the answer: a credit that comes once whoever asked has left goes back.
+        let asked = tokio::spawn(ask(next.http.clone(), server.to_owned(), bytes)).await;
+        let ended = |_| Err(Failure::unavailable("the stage ended before this request had its turn"));
+        if let Some(credit) = asked.unwrap_or_else(ended)? {
+            return Ok(credit);
         }
         tokio::time::sleep(PAUSE).await;
     }
 }
 
-/// Absent where there is no room now, and a credit that may be none where the server knows none.
-async fn ask(next: &Next, server: &str, bytes: u64) -> Result<Option<Option<u64>>, Failure> {
+/// Absent where there is no room now; without a number where the server knows no credits.
+async fn ask(http: reqwest::Client, server: String, bytes: u64) -> Result<Option<HeldCredit>, Failure> {
     let wanted = CreditWanted { bytes: bytes as usize };
     let post = || async {
-        let request = next.http.post(format!("{server}/credits")).timeout(ANSWER).json(&wanted);
+        let request = http.post(format!("{server}/credits")).timeout(ANSWER).json(&wanted);
         let answer = request.send().await?;
         Ok::<_, reqwest::Error>((answer.status(), answer.bytes().await?))
     };
@@ -94,13 +102,14 @@ async fn ask(next: &Next, server: &str, bytes: u64) -> Result<Option<Option<u64>
         answer => answer,
     };
     let (status, body) = answer.map_err(|e| Failure::bad_gateway(format!("no answer: {}", explain(&e))))?;
+    let held = |number| Ok(Some(HeldCredit { http: http.clone(), server: server.clone(), number }));
     match status {
         StatusCode::OK => match serde_json::from_slice::<Credit>(&body) {
-            Ok(Credit { credit }) => Ok(Some(Some(credit))),
+            Ok(Credit { credit }) => held(Some(credit)),
             Err(error) => Err(Failure::bad_gateway(format!("{server}/credits gave no credit: {error}"))),
         },
         StatusCode::TOO_MANY_REQUESTS => Ok(None),
-        StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => Ok(Some(None)),
+        StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => held(None),
         status => {
             let said = serde_json::from_slice::<Failure>(&body)
                 .map_or_else(|_| String::from_utf8_lossy(&body).into_owned(), |failure| failure.error);

@@ -27,6 +27,7 @@ const ONE_WAITS: QueueBound = QueueBound { requests: 1, ..QUEUE };
 #[derive(Default)]
 struct Giver {
     asked: AtomicU32,
+    given_back: AtomicU32,
     fails: bool,
 }
 
@@ -45,9 +46,16 @@ impl Giver {
                 Ok(axum::Json(json!({ "credit": number })))
             }
         };
+        let takes_back = {
+            let giver = Arc::clone(self);
+            async move || {
+                giver.given_back.fetch_add(1, Ordering::SeqCst);
+                StatusCode::NO_CONTENT
+            }
+        };
         let app = Router::new()
             .route("/credits", post(gives))
-            .route("/credits/release", post(async || StatusCode::NO_CONTENT))
+            .route("/credits/release", post(takes_back))
             .route("/complete", post(async |_: Bytes| axum::Json(json!({ "message": "queued" }))));
         let (listener, url) = port().await;
         tokio::spawn(async move { axum::serve(listener, app).await });
@@ -56,6 +64,10 @@ impl Giver {
 
     fn asked(&self) -> u32 {
         self.asked.load(Ordering::SeqCst)
+    }
+
+    fn given_back(&self) -> u32 {
+        self.given_back.load(Ordering::SeqCst)
     }
 }
 
@@ -153,6 +165,40 @@ async fn a_dead_server_fails_all_that_wait_for_it_and_none_that_waits_for_the_ot
     answers.add_permits(1);
     assert_eq!(ask(&app, form("/predict")).await.0, 500);
     assert_eq!(dead.asked(), 2, "whoever comes later asks for himself");
+    stage.close().await;
+}
+
+#[tokio::test]
+async fn a_credit_that_comes_when_whoever_asked_has_left_goes_back() {
+    let giver = Arc::new(Giver::default());
+    let (next, answers) = giver.start(0).await;
+    let stage = a(stage_options(1), &next, &next, &Double::sleeping(0));
+    let app = stage.app();
+    for _ in 0..3 {
+        assert_eq!(ask(&app, with(form("/predict-proxy"), "x-request-timeout", 0.05)).await.0, 504);
+    }
+    let left = tokio::time::timeout(Duration::from_millis(50), ask(&app, form("/predict-proxy")));
+    assert!(left.await.is_err(), "no credit, no answer");
+    until("all four have asked", async || giver.asked() == 4).await;
+    assert_eq!(giver.given_back(), 0);
+    answers.add_permits(4);
+    until("all four go back", async || giver.given_back() == 4).await;
+    stage.close().await;
+}
+
+#[tokio::test]
+async fn a_credit_goes_back_where_its_activation_is_too_late_to_be_sent() {
+    let giver = Arc::new(Giver::default());
+    let (next, _) = giver.start(1000).await;
+    let stage = a(stage_options(1), &next, &next, &Double::sleeping(100));
+    let app = stage.app();
+    stage.ready().await.unwrap();
+    for (path, count) in [("/predict-proxy", 1), ("/predict", 2)] {
+        assert_eq!(ask(&app, with(form(path), "x-request-timeout", 0.05)).await.0, 504);
+        until("it goes back", async || giver.given_back() == count).await;
+    }
+    assert_eq!(ask(&app, form("/predict-proxy")).await.0, 200);
+    assert_eq!((giver.asked(), giver.given_back()), (3, 2), "that one was used up");
     stage.close().await;
 }
 
