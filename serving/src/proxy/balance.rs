@@ -134,14 +134,11 @@ impl Targets {
         Some(self.targets[chosen].url.clone())
     }
 
-    /// When one that is full is asked again, where one is.
+    /// When one that is full, or passed over, is asked again, where one is.
     pub(super) fn asked_again(&self, now: Instant) -> Option<Instant> {
-        self.targets
-            .iter()
-            .filter(|target| target.is_full(now))
-            .filter_map(|target| target.full)
-            .map(|full| full.until)
-            .min()
+        let full = |target: &Target| target.full.filter(|_| target.is_full(now)).map(|full| full.until);
+        let ejected = |target: &Target| target.ejected.filter(|until| now < *until);
+        self.targets.iter().flat_map(|target| [full(target), ejected(target)]).flatten().min()
     }
 
     /// One activation less under way to this B; it may be gone from the list.
@@ -257,6 +254,10 @@ mod tests {
         assert_eq!([at(2, None), at(2, None)], ["a", "b"]);
         let mut one = targets(Balance::OneQueue, None, &["a", "b"]);
         one.eject(now, "a");
+        assert_eq!(take(&mut one, 2), "b-");
+        assert_eq!(one.asked_again(now), Some(now + EJECTED), "whoever waits need not wait for b");
+        assert_eq!(one.asked_again(now + EJECTED), None);
+        one.release("b");
         assert_eq!(one.take(now, Some("b")).as_deref(), Some("a"), "there is no third");
         one.eject(now, "b");
         assert_eq!(one.take(now, None).as_deref(), Some("b"), "all are broken, and b has room");

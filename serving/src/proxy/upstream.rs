@@ -38,8 +38,8 @@ struct State {
     resolved: Vec<(Arc<str>, Vec<Arc<str>>)>,
     targets: Targets,
     waiting: VecDeque<Waiting>,
-    /// Whether those that wait are seen to again once a full B is asked again.
-    waking: bool,
+    /// When those that wait are seen to again, as a full B, or one that was passed over, is asked again.
+    waking: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -119,7 +119,7 @@ impl Upstream {
             resolved: Vec::new(),
             targets: Targets::new(balance, limit, seed),
             waiting: VecDeque::new(),
-            waking: false,
+            waking: None,
         };
         state.list();
         Ok(Arc::new(Upstream { state: Mutex::new(state), changed: Notify::new() }))
@@ -180,39 +180,50 @@ impl Upstream {
         }
     }
 
-    /// Gives B to those that wait, while there are both.
+    /// Gives B to those that wait, while there are both. One that has to go elsewhere than to a B that is there
+    /// keeps back nobody who has not.
     fn pass_on(self: &Arc<Self>, state: &mut State) {
         let now = Instant::now();
-        while let Some(first) = state.waiting.front() {
-            if first.give.is_closed() {
-                state.waiting.pop_front();
+        state.waiting.retain(|one| !one.give.is_closed());
+        let mut at = 0;
+        while let Some(one) = state.waiting.get(at) {
+            let Some(url) = state.targets.take(now, one.not.as_deref()) else {
+                if one.not.is_none() {
+                    break;
+                }
+                at += 1;
                 continue;
-            }
-            let Some(url) = state.targets.take(now, first.not.as_deref()) else {
-                return self.wake(now, state);
             };
             let lease = Lease { upstream: Arc::clone(self), url: Some(url) };
-            let first = state.waiting.pop_front().map(|first| first.give.send(lease));
+            let given = state.waiting.remove(at).map(|one| one.give.send(lease));
             // It left just now: the lease must not be dropped with its B, for this is under the lock.
-            if let Some(Err(mut lease)) = first
+            if let Some(Err(mut lease)) = given
                 && let Some(url) = lease.url.take()
             {
                 state.targets.release(&url);
             }
         }
+        if !state.waiting.is_empty() {
+            self.wake(now, state);
+        }
     }
 
-    /// Has those that wait seen to again when a full B, if there is one, is asked again.
+    /// Has those that wait seen to again when a full B, or one that is passed over, is asked again, if there is one.
     fn wake(self: &Arc<Self>, now: Instant, state: &mut State) {
-        let (false, Some(at)) = (state.waking, state.targets.asked_again(now)) else { return };
+        let Some(at) = state.targets.asked_again(now) else { return };
+        if state.waking.is_some_and(|sooner| sooner <= at) {
+            return;
+        }
         // Where the runtime ends, nobody waits any more.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            state.waking = true;
+            state.waking = Some(at);
             let upstream = Arc::clone(self);
             runtime.spawn(async move {
                 tokio::time::sleep_until(at.into()).await;
                 let mut state = upstream.lock();
-                state.waking = false;
+                if state.waking == Some(at) {
+                    state.waking = None;
+                }
                 upstream.pass_on(&mut state);
             });
         }

@@ -8,7 +8,7 @@ use splitscale_serving::stage::{StageOptions, serve_b};
 use splitscale_serving::wire::{PipelineAnswer, SlotsState};
 use splitscale_spec::Status;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -126,6 +126,30 @@ async fn one_queue_keeps_in_the_proxy_what_no_pod_is_free_for() {
     assert_eq!((double_1.tags().len(), double_2.tags().len()), (5, 0));
     gate_2.let_through(1);
     assert_eq!(sent.join_next().await.unwrap().unwrap().0, 200);
+}
+
+#[tokio::test]
+async fn what_waits_goes_to_a_b_that_is_back_though_the_other_stands_still() {
+    let ((busy, gate), back) = (Double::gated(), Double::sleeping(0));
+    let (one, two) = (nobody().await, stage_b(&busy, 1).await);
+    // Nothing comes after these, and nothing ends: all slots are held.
+    let before = Before::start(&[&one, &two], 3, |_| ()).await;
+    let mut sent: JoinSet<_> = (1..=2).map(|tag| before.complete(tag)).collect();
+    until("one is at the other, which one that was at the first waits for", async || {
+        before.metric("split_retries_total").await == 1.0 && before.metric("split_b_waiting").await == 1.0
+    })
+    .await;
+    let third = tokio::spawn(before.complete(3));
+    until("the third waits behind it", async || before.metric("split_b_waiting").await == 2.0).await;
+    let listener = TcpListener::bind(one.trim_start_matches("http://")).await.unwrap();
+    tokio::spawn(serve_b(listener, stage_options(1), factory(&back), CancellationToken::new()));
+    let (status, answer) = third.await.unwrap();
+    assert_eq!((status, answer.status), (200, Status::Answered), "{:?}", answer.error);
+    assert_eq!((busy.tags().len(), back.tags()), (0, vec![3]), "the first goes to another");
+    gate.let_through(2);
+    while let Some(answer) = sent.join_next().await {
+        assert_eq!(answer.unwrap().0, 200);
+    }
 }
 
 #[tokio::test]
