@@ -62,7 +62,8 @@ impl Sender {
             let pause = posted.as_ref().ok().and_then(|answer| answer.retry_after);
             let end = End::waited(posted, Instant::now());
             // One that would come too late is not sent again.
-            let pause = pause.filter(|pause| retries < self.patience.retries && end.done + *pause < give_up);
+            let left = give_up.saturating_duration_since(end.done);
+            let pause = pause.filter(|pause| retries < self.patience.retries && *pause < left);
             let Some(pause) = pause else { break end };
             tokio::select! {
                 () = sleep(pause) => {}
