@@ -30,6 +30,12 @@ struct State {
     over: bool,
 }
 
+/// A transfer on the link; one that is given up before it is through takes nothing from the others any more.
+struct UnderWay<'a> {
+    shared: &'a Shared,
+    through: bool,
+}
+
 // === impl Carrier ===
 
 impl Carrier {
@@ -49,6 +55,7 @@ impl Carrier {
             }
             state.link.begin(Instant::now(), bytes, through).into_iter().for_each(tell);
         }
+        let mut under_way = UnderWay { shared: &self.shared, through: false };
         self.started.call_once(|| {
             let shared = Arc::clone(&self.shared);
             std::thread::spawn(move || shared.run());
@@ -56,6 +63,7 @@ impl Carrier {
         self.shared.changed.notify_one();
         // The other end is dropped only where the proxy is.
         let _ = heard.await;
+        under_way.through = true;
     }
 
     /// Bandwidth of a slot now \[Mbit/s\].
@@ -86,6 +94,17 @@ impl Drop for Carrier {
     fn drop(&mut self) {
         self.shared.lock().over = true;
         self.shared.changed.notify_one();
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        if !self.through {
+            // Whoever waited for it is gone before this.
+            let given_up = oneshot::Sender::is_closed;
+            self.shared.lock().link.forget(Instant::now(), given_up).into_iter().for_each(tell);
+            self.shared.changed.notify_one();
+        }
     }
 }
 

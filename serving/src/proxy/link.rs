@@ -123,6 +123,13 @@ impl<T> Link<T> {
         through
     }
 
+    /// Takes those off the link that nobody waits for any more; those that were through before are given back.
+    pub(super) fn forget(&mut self, now: Instant, given_up: impl Fn(&T) -> bool) -> Vec<T> {
+        let through = self.advance(now);
+        self.under_way.retain(|(_, waiting)| !given_up(waiting));
+        through
+    }
+
     /// Carries on up to `now`; those that are through are given back, the earliest first.
     pub(super) fn advance(&mut self, now: Instant) -> Vec<T> {
         let mut through = Vec::new();
@@ -212,6 +219,20 @@ mod tests {
             [('a', 0.5), ('b', 0.5)],
             "slots alone take nothing from each other"
         );
+    }
+
+    #[test]
+    fn what_is_given_up_takes_nothing_from_the_others_any_more() {
+        let start = Instant::now();
+        let mut link = Link::new(start, None, Some(BandwidthSteps::constant(10.0)));
+        link.begin(start, 10 * MBIT, 'a');
+        link.begin(start, 10 * MBIT, 'b');
+        // Each has carried 5 Mbit; what is left of b has the whole link.
+        assert!(link.forget(at(start, 1.0), |name| *name == 'a').is_empty());
+        assert_eq!(run(&mut link, start), [('b', 1.5)]);
+        link.begin(at(start, 2.0), 10 * MBIT, 'c');
+        link.forget(at(start, 2.5), |_| true);
+        assert_eq!(link.next(), None);
     }
 
     #[test]

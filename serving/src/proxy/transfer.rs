@@ -50,8 +50,12 @@ impl Activation {
     pub(super) async fn transfer(&self, acquired: Instant, proxy: &Shared) -> Result<TailAnswer, Failure> {
         self.in_time(acquired, "a transfer slot")?;
         let options = &proxy.options;
-        pause_until(acquired + options.sleep + options.rtt).await;
-        proxy.carrier.carry(self.body.len()).await;
+        let carrying = async {
+            pause_until(acquired + options.sleep + options.rtt).await;
+            proxy.carrier.carry(self.body.len()).await;
+        };
+        let carried = tokio::time::timeout(self.at_most(Duration::MAX, acquired), carrying).await;
+        carried.map_err(|_| Failure::expired("stage B"))?;
         let (mut waited, mut gone, mut full) = (Duration::ZERO, None, None);
         loop {
             let asked = Instant::now();

@@ -72,6 +72,22 @@ async fn a_slot_is_held_no_longer_than_the_request_gives() {
 }
 
 #[tokio::test]
+async fn a_link_that_is_too_slow_for_a_request_holds_its_slot_no_longer_either() {
+    let double = Double::sleeping(0);
+    let b = stage_b(&double, 1).await;
+    // Half a minute for one activation.
+    let before = Before::start(&[&b], 1, |options| options.slot_bandwidth_mbit_s = Some(0.001)).await;
+    let (status, _, answer) = within(&before, "0.05").await;
+    assert_eq!((status, answer.status), (504, Status::Failed));
+    assert!(answer.transfer_s < 10.0, "{}", answer.transfer_s);
+    assert_eq!(before.state().await.held, 0);
+    let before = Before::start(&[&b], 1, |options| options.rtt = Duration::from_secs(30)).await;
+    assert_eq!(within(&before, "0.05").await.0, 504);
+    assert_eq!(before.state().await.held, 0);
+    assert!(double.tags().is_empty());
+}
+
+#[tokio::test]
 async fn a_b_that_hangs_is_passed_over_and_what_it_has_is_not_sent_again() {
     let ((hung, gate), sound) = (Double::gated(), Double::sleeping(0));
     let [one, two] = [stage_b(&hung, 1).await, stage_b(&sound, 1).await];
