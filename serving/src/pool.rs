@@ -343,13 +343,14 @@ impl Pool {
         while let Some(free) = roster.free_pod() {
             let Some(mut job) = roster.queue.pop_front() else { break };
             job.place = None;
-            if job.reply.is_closed() {
-                roster.meters.abandoned += 1;
-                continue;
-            }
             if job.deadline.is_some_and(|deadline| deadline <= now) {
                 roster.meters.expired += 1;
+                // It has been told, unless that was just now.
                 let _ = job.reply.send(Err(Failure::expired("a pod")));
+                continue;
+            }
+            if job.reply.is_closed() {
+                roster.meters.abandoned += 1;
                 continue;
             }
             let member = roster.pods.get_mut(&free).expect("just found");

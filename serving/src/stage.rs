@@ -231,14 +231,21 @@ impl StageServer {
         served.unwrap_or(Ok(()))
     }
 
-    /// Waits for a pod and its work, on a place in the queue that was had before.
+    /// Waits for a pod and its work, on a place in the queue that was had before, but not past the deadline.
     async fn compute(&self, work: Work, asked: Asked) -> Result<Served, Failure> {
         let (reply, answer) = oneshot::channel();
         let Asked { arrived, deadline, place } = asked;
         self.pool.submit(Job { work, arrived, pods_in_use: 0, deadline, place: Some(place), reply });
-        answer
-            .await
-            .unwrap_or_else(|_| Err(Failure::unavailable("the stage ended before this request had its turn")))
+        let answer = async {
+            let ended = |_| Err(Failure::unavailable("the stage ended before this request had its turn"));
+            answer.await.unwrap_or_else(ended)
+        };
+        match deadline {
+            Some(deadline) => tokio::time::timeout_at(deadline.into(), answer)
+                .await
+                .unwrap_or_else(|_| Err(Failure::expired("a pod"))),
+            None => answer.await,
+        }
     }
 
     fn about(&self) -> &About {

@@ -257,6 +257,33 @@ async fn a_body_that_is_not_here_by_the_deadline_is_given_up() {
 }
 
 #[tokio::test]
+async fn what_is_late_is_told_so_in_time_though_a_pod_still_has_it_or_none_is_free() {
+    let (double, gate) = Double::gated();
+    let giver = Arc::new(Giver::default());
+    let (next, _) = giver.start(1000).await;
+    let [stage_a, stage_b] = [
+        a(stage_options(1), &next, &next, &double),
+        StageServer::b(stage_options(1), factory(&double)).unwrap(),
+    ];
+    for (stage, request, computed) in
+        [(stage_a, form("/predict-proxy"), 2), (stage_b, activation("/complete"), 4)]
+    {
+        stage.ready().await.unwrap();
+        let app = stage.app();
+        // The first is at the pod, the second waits for it; neither moves.
+        for _ in 0..2 {
+            let (status, said) = ask(&app, with(clone_of(&request), "x-request-timeout", 0.05)).await;
+            assert_eq!(status, 504, "{said}");
+        }
+        assert_eq!((&pods(&app).await["busy"], &pods(&app).await["queued"]), (&json!(1), &json!(1)));
+        gate.let_through(2);
+        assert_eq!(ask(&app, request).await.0, 200, "the one that waited is not computed");
+        assert_eq!(double.tags().len(), computed);
+        stage.close().await;
+    }
+}
+
+#[tokio::test]
 async fn a_credit_is_used_up_whatever_is_wrong_with_what_came_on_it() {
     let [_, (proxy, _), (b, _)] = each(&Double::sleeping(0)).await;
     let wrong = |which: u32| match which {
