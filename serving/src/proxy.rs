@@ -159,7 +159,12 @@ pub async fn serve_proxy(
 // === impl ProxyOptions ===
 
 impl ProxyOptions {
-    fn validate(&self) -> Result<(), Invalid> {
+    /// Checks every field.
+    ///
+    /// # Errors
+    /// The first field that is out of range.
+    pub fn validate(&self) -> Result<(), Invalid> {
+        upstream::parse(&self.b)?;
         if self.slots == 0 || self.slots > self.slots_max {
             return Err(Invalid::new("slots", format!("{} is not in 1..={}", self.slots, self.slots_max)));
         }

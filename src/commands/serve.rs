@@ -87,6 +87,7 @@ async fn proxy(args: ServeProxy, stop: CancellationToken) -> Result<()> {
         queue: queue(&args.listen),
         ending: ending(&args.listen),
     };
+    options.validate()?;
     announce(&listener)?;
     Ok(serve_proxy(listener, options, stop).await?)
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::cli::{must, refused};
+use crate::cli::{must, refused, splitscale};
 
 /// A server that ends with this value: its standard input closes.
 pub(crate) struct Server {
@@ -133,6 +133,15 @@ fn an_emulated_engine_says_what_it_lacks() {
     fs::write(folder.path().join("c.json"), "{}").unwrap();
     let said = refused(folder.path(), "serve a --port 0 --engine emulated --calibration c.json", 1);
     assert!(said.contains("c.json"), "{said}");
+}
+
+#[test]
+fn a_proxy_that_cannot_start_does_not_say_that_it_listens() {
+    let folder = TempDir::new().unwrap();
+    let output = splitscale(folder.path(), "serve proxy --port 0 --next elsewhere");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(output.stdout.is_empty() && said.contains("\"elsewhere\""), "{said}");
 }
 
 #[test]

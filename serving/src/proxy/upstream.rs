@@ -16,7 +16,7 @@ const RESOLVED_WITHIN: Duration = Duration::from_secs(3);
 
 /// Where B are to be found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Source {
+pub(super) enum Source {
     /// One B, by its base URL.
     Url(Arc<str>),
     /// All B that a name stands for: `HOST:PORT`.
@@ -81,7 +81,7 @@ impl Source {
 }
 
 /// Reads a list of B.
-fn parse(texts: &[String]) -> Result<Vec<Source>, Invalid> {
+pub(super) fn parse(texts: &[String]) -> Result<Vec<Source>, Invalid> {
     if texts.is_empty() {
         return Err(Invalid::new("b", "no B at all; give at least one URL"));
     }
