@@ -113,11 +113,13 @@ async fn complete(
         Ok(place) => place,
         Err(failure) => return Err(turned_away(failure, &headers, body, ACTIVATION_BYTES_MAX).await),
     };
-    let Wait { wait } = checked_query(query)?;
     let envelope = Envelope::of(&headers, began);
     let deadline = envelope.as_ref().ok().and_then(|envelope| envelope.deadline);
     let body = proxy.0.bodies.collect(&headers, body, ACTIVATION_BYTES_MAX);
+    // It is read whatever is wrong with its head: a sender whose connection is closed while it still sends may never
+    // read the answer.
     let body = in_time(began, deadline, bytes, body).await?;
+    let Wait { wait } = checked_query(query)?;
     if body.is_empty() {
         return Err(Failure::bad("an empty body; it takes an activation"));
     }

@@ -102,8 +102,11 @@ async fn predict_proxy(
     query: Result<Query<Wait>, QueryRejection>,
     incoming: extract::Request,
 ) -> Result<Response, Failure> {
-    let Wait { wait } = checked_query(query)?;
     let request = stage.request(incoming).await?;
+    let wait = match checked_query(query) {
+        Ok(Wait { wait }) => wait,
+        Err(failure) => return Err(request.unqueued.failed(failure)),
+    };
     let (times, said) = stage.forward(request, Towards::Proxy { wait }).await?;
     // A pipeline run that failed is passed on as the proxy tells it, with its phases.
     let run = serde_json::from_slice::<PipelineAnswer>(&said.body).ok();
@@ -157,7 +160,8 @@ impl StageServer {
         }
     }
 
-    /// A form that has its place.
+    /// A form that has its place. Its body is read whatever is wrong with its head: a sender whose connection is
+    /// closed while it still sends may never read the answer.
     async fn form(
         &self,
         headers: &HeaderMap,
@@ -167,10 +171,11 @@ impl StageServer {
     ) -> Result<(Format, Work, Asked), Failure> {
         announced(headers, FORM_BYTES_MAX)?;
         let format = wanted_format(headers, self.next().downstream.format);
-        let deadline = deadline(headers, began)?;
+        let deadline = deadline(headers, began);
         let form = Multipart::from_request(incoming, &()).await;
-        let file = in_time(began, deadline, expected(headers, FORM_BYTES_MAX), file(form)).await;
-        let (format, (media_type, file)) = (format?, file?);
+        let end = deadline.as_ref().ok().copied().flatten();
+        let file = in_time(began, end, expected(headers, FORM_BYTES_MAX), file(form)).await;
+        let (format, deadline, (media_type, file)) = (format?, deadline?, file?);
         let arrived = Instant::now();
         place.came(arrived, file.len());
         let asked = Asked { arrived, deadline, place };

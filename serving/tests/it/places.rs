@@ -257,6 +257,35 @@ async fn a_body_that_is_not_here_by_the_deadline_is_given_up() {
 }
 
 #[tokio::test]
+async fn a_body_is_heard_out_whatever_is_wrong_with_its_head() {
+    for (which, (app, request)) in each(&Double::sleeping(0)).await.into_iter().enumerate() {
+        let path = request.uri().path().to_owned();
+        let wrong_query = |mut request: Request<Body>| {
+            *request.uri_mut() = format!("{path}?wait=maybe").parse().unwrap();
+            request
+        };
+        let mut wrong = vec![with(clone_of(&request), "x-request-timeout", "soon")];
+        // B takes no query.
+        wrong.extend((which < 2).then(|| wrong_query(clone_of(&request))));
+        for wrong in wrong {
+            let heard = Arc::new(AtomicU32::new(0));
+            let last = {
+                let heard = Arc::clone(&heard);
+                stream::once(
+                    async move { Bytes::from(vec![0; heard.fetch_add(1, Ordering::SeqCst) as usize]) },
+                )
+            };
+            let (head, body) = wrong.into_parts();
+            let chunks = body.into_data_stream().map(Result::unwrap).chain(last);
+            let body = Body::from_stream(chunks.map(Ok::<_, std::convert::Infallible>));
+            let (status, said) = ask(&app, Request::from_parts(head, body)).await;
+            assert_eq!((status, heard.load(Ordering::SeqCst)), (400, 1), "{path}: {said}");
+        }
+        assert_eq!(ask(&app, request).await.0, 200, "{path}: it keeps no place");
+    }
+}
+
+#[tokio::test]
 async fn what_is_late_is_told_so_in_time_though_a_pod_still_has_it_or_none_is_free() {
     let (double, gate) = Double::gated();
     let giver = Arc::new(Giver::default());
