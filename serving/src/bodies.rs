@@ -2,6 +2,7 @@
 //!
 //! A body has exactly the room it needs, so that a bound on the bytes that wait is a bound on memory.
 
+use std::error::Error;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -10,6 +11,7 @@ use axum::body::{Body, Bytes};
 use axum::http::header::{CONTENT_LENGTH, EXPECT};
 use axum::http::{HeaderMap, StatusCode};
 use futures_util::StreamExt;
+use tower_http::timeout::TimeoutError;
 
 use crate::wire::{Failure, header};
 
@@ -106,6 +108,21 @@ pub(crate) async fn turned_away(failure: Failure, head: &HeaderMap, body: Body, 
     failure
 }
 
+/// Why a body came to no end: it stood still, or its sender left.
+pub(crate) fn broke_off(error: &(dyn Error + 'static)) -> Failure {
+    let mut cause = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    if cause.is::<TimeoutError>() {
+        return Failure::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "the body stood still for too long; send it faster",
+        );
+    }
+    Failure::bad(format!("the body broke off: {cause}"))
+}
+
 fn too_large(most: usize) -> Failure {
     let problem = format!("the body is too large; {most} bytes are the most");
     Failure::new(StatusCode::PAYLOAD_TOO_LARGE, problem)
@@ -117,13 +134,13 @@ impl Bodies {
     /// Takes a whole body in, of the length that its head says; one that says none grows as it comes.
     ///
     /// # Errors
-    /// 413 for more than `most` bytes, 400 for one that breaks off.
+    /// 413 for more than `most` bytes, 408 for one that stands still, 400 for one that breaks off.
     pub(crate) async fn collect(&self, head: &HeaderMap, body: Body, most: usize) -> Result<Bytes, Failure> {
         let said = announced(head, most)?;
         let mut held = Held { buffer: self.take(said), home: self.clone() };
         let mut chunks = body.into_data_stream();
         while let Some(chunk) = chunks.next().await {
-            let chunk = chunk.map_err(|e| Failure::bad(format!("the body broke off: {e}")))?;
+            let chunk = chunk.map_err(|e| broke_off(&e))?;
             if held.buffer.len() + chunk.len() > most {
                 return Err(too_large(most));
             }
@@ -222,6 +239,20 @@ mod tests {
         assert_eq!(in_time(began, Some(now + BODY_LIMIT), 0, never()).await.unwrap_err().status, 408);
         assert!(in_time(began, None, 10 << 20, never()).now_or_never().is_none());
         assert!(in_time(began, None, 0, async { Ok(()) }).await.is_ok(), "it is here all the same");
+    }
+
+    #[tokio::test]
+    async fn a_body_that_stands_still_or_breaks_off_is_told_so() {
+        let told = async |body: Body| {
+            let said = Bodies::default().collect(&HeaderMap::new(), body, 10).await.unwrap_err();
+            (said.status.as_u16(), said.error)
+        };
+        let still = futures_util::stream::pending::<Result<Bytes, std::convert::Infallible>>();
+        let still = tower_http::timeout::TimeoutBody::new(Duration::from_millis(1), Body::from_stream(still));
+        let (status, error) = told(Body::new(still)).await;
+        assert_eq!(status, 408, "{error}");
+        let left = futures_util::stream::iter([Err::<Bytes, _>(std::io::Error::other("gone"))]);
+        assert_eq!(told(Body::from_stream(left)).await, (400, "the body broke off: gone".into()));
     }
 
     #[tokio::test]

@@ -17,7 +17,7 @@ use super::credit::{HeldCredit, Turn};
 use super::{Asked, Next, StageServer};
 use crate::activation::elements;
 use crate::admission::Admission;
-use crate::bodies::{announced, expected, in_time, turned_away};
+use crate::bodies::{announced, broke_off, expected, in_time, turned_away};
 use crate::openapi::{Api, does};
 use crate::pod::{Output, Served, Work};
 use crate::pool::Unqueued;
@@ -257,7 +257,7 @@ async fn file(form: Result<Multipart, MultipartRejection>) -> Result<(Option<Str
     let mut form = form.map_err(|rejection| Failure::new(rejection.status(), rejection.body_text()))?;
     let broken = |e: MultipartError| match e.status() {
         // axum takes a body that stands still or ends too early for a failure of ours.
-        status if status.is_server_error() => Failure::bad(format!("the body broke off: {}", e.body_text())),
+        status if status.is_server_error() => broke_off(&e),
         status => Failure::new(status, e.body_text()),
     };
     while let Some(field) = form.next_field().await.map_err(broken)? {
