@@ -1,6 +1,8 @@
 //! What every server does alike: listen, answer, stop in good order.
 
 use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -10,6 +12,7 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use splitscale_spec::Invalid;
@@ -24,6 +27,8 @@ use crate::wire::{Failure, Problem, REQUEST_ID, request_id};
 
 /// Longest that a client may take over the head of a request, and a connection may idle.
 const HEAD_LIMIT: Duration = Duration::from_secs(60);
+/// The same once the server takes no new connection.
+const HEAD_END_LIMIT: Duration = Duration::from_secs(1);
 /// Longest that a client may pause in the middle of a body.
 const BODY_PAUSE_LIMIT: Duration = Duration::from_secs(30);
 /// How long our own clients keep an idle connection: well below [`HEAD_LIMIT`], so that they never send on one
@@ -155,7 +160,14 @@ pub(crate) async fn serve(
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!("no TCP_NODELAY on a connection: {error}");
         }
-        let service = TowerToHyperService::new(app.clone());
+        let (begun, app) = (Arc::new(AtomicBool::new(false)), TowerToHyperService::new(app.clone()));
+        let service = {
+            let begun = Arc::clone(&begun);
+            service_fn(move |request| {
+                begun.store(true, Ordering::Relaxed);
+                app.call(request)
+            })
+        };
         let connection = http.serve_connection(TokioIo::new(stream), service).with_upgrades();
         let closing = closing.clone();
         connections.spawn(async move {
@@ -164,7 +176,12 @@ pub(crate) async fn serve(
                 ended = &mut connection => ended,
                 () = closing.cancelled() => {
                     connection.as_mut().graceful_shutdown();
-                    connection.await
+                    match tokio::time::timeout(HEAD_END_LIMIT, &mut connection).await {
+                        Ok(ended) => ended,
+                        // Half of its first head is all that ever came: nobody is to be answered.
+                        Err(_) if !begun.load(Ordering::Relaxed) => Ok(()),
+                        Err(_) => connection.await,
+                    }
                 }
             };
             if let Err(error) = ended {

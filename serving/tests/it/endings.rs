@@ -6,8 +6,11 @@ use std::time::{Duration, Instant};
 use splitscale_serving::client::{Endpoints, PipelineClient};
 use splitscale_serving::load::{BurstSpec, burst};
 use splitscale_serving::proxy::serve_proxy;
-use splitscale_serving::stage::{Downstream, serve_a};
+use splitscale_serving::stage::{Downstream, serve_a, serve_b};
+use splitscale_serving::wire::PodsState;
 use splitscale_spec::Status;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -93,6 +96,35 @@ async fn a_proxy_that_dies_in_a_burst_leaves_it_neither_hanging_nor_short() {
     stop.cancel();
     server.await.unwrap().unwrap();
     behind.stop().await;
+}
+
+#[tokio::test]
+async fn half_a_head_does_not_keep_a_server_that_is_stopped() {
+    let (listener, url) = port().await;
+    let (double, gate) = Double::gated();
+    let stop = CancellationToken::new();
+    let server = tokio::spawn(serve_b(listener, stage_options(1), factory(&double), stop.clone()));
+    until("it is ready", async || {
+        reqwest::get(format!("{url}/readyz")).await.is_ok_and(|a| a.status() == 200)
+    })
+    .await;
+    let mut half = TcpStream::connect(url.trim_start_matches("http://")).await.unwrap();
+    half.write_all(b"POST /comp").await.unwrap();
+    let whole = reqwest::Client::new().post(format!("{url}/complete")).body(vec![1; PAYLOAD]).send();
+    let whole = tokio::spawn(whole);
+    until("the other is at the pod", async || {
+        let pods: PodsState = reqwest::get(format!("{url}/pods")).await.unwrap().json().await.unwrap();
+        pods.busy == 1
+    })
+    .await;
+    stop.cancel();
+    // What was asked for is answered, however long after.
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    gate.let_through(1);
+    assert_eq!(whole.await.unwrap().unwrap().status(), 200);
+    let ended = tokio::time::timeout(LONG / 2, server).await;
+    ended.expect("nobody waits for the other half").unwrap().unwrap();
+    drop(half);
 }
 
 #[tokio::test]
