@@ -16,7 +16,7 @@ pub use load::{Load, Shape, Trace};
 pub use ready::Ready;
 pub use simulate::{Bursts, ExperimentFlags, Merge, Simulate, Verify};
 
-use value::{bandwidth, count, cut_name, interval, number, positive, seconds, share};
+use value::{bandwidth, count, cut_name, interval, number, seconds, share};
 
 /// Serves a network cut in two, and scales its pods by what the link between them can carry.
 #[derive(Debug, Parser)]
@@ -315,16 +315,23 @@ pub struct Collect {
 }
 
 /// `calibrate`
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct Calibrate {
     /// A table of times: the collector's, or columns pods,y or bandwidth,pods[,rep],y
-    pub table: PathBuf,
+    #[arg(required_unless_present = "nist")]
+    pub table: Option<PathBuf>,
     /// The collector's records.csv: the laws of the simulator are fitted on its corner cells
     #[arg(long, value_name = "FILE")]
     pub records: Option<PathBuf>,
-    /// Relative noise that differences are tested against where a cell was measured only once
-    #[arg(long, default_value_t = 0.01, value_name = "SHARE", value_parser = positive)]
-    pub noise: f64,
+    /// Let the robust fit count, where it sets measurements aside; without it, it is shown beside
+    #[arg(long)]
+    pub robust: bool,
+    /// More pods cannot cost time: a level that rises is given its mean, and a warning
+    #[arg(long)]
+    pub monotone: bool,
+    /// Also print what the law says of these transfer slots, measured or not
+    #[arg(long, value_name = "SLOTS", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..))]
+    pub predict: Vec<u32>,
     /// Leave out rows that cannot be read, naming each, instead of stopping at the first
     #[arg(long)]
     pub skip_bad_rows: bool,
@@ -334,6 +341,15 @@ pub struct Calibrate {
     /// Also write the curves as CSV, for the figures
     #[arg(long, value_name = "FILE")]
     pub fit: Option<PathBuf>,
+    /// Also write the fits that stand beside: robust, unweighted, one rate for all levels, levels left out (JSON)
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+    /// Instead, solve the problems of NIST's folder of nonlinear regressions (StRD) from both of their starts
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["table", "records", "robust", "monotone", "predict", "fit", "report"])]
+    pub nist: Option<PathBuf>,
+    /// Print NIST's problems as JSON
+    #[arg(long, requires = "nist")]
+    pub json: bool,
 }
 
 /// `train`

@@ -14,9 +14,9 @@ pub fn read(path: &Path) -> Result<String> {
 }
 
 /// A JSON document. A key it does not know, or a value of another type, is named with its line.
-pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
+pub fn read_json<T: DeserializeOwned>(path: &Path, schema: u32) -> Result<T> {
     let text = read(path)?;
-    schema_first(path, &text)?;
+    schema_first(path, &text, schema)?;
     serde_json::from_str(&text).with_context(|| format!("{} is not the expected document", path.display()))
 }
 
@@ -134,14 +134,14 @@ fn parent(path: &Path) -> Result<()> {
 }
 
 /// A document of another schema is told as such, before its unknown keys are.
-fn schema_first(path: &Path, text: &str) -> Result<()> {
+fn schema_first(path: &Path, text: &str, known: u32) -> Result<()> {
     #[derive(serde::Deserialize)]
     struct Schema {
         schema: u32,
     }
-    // All documents are of schema 1 so far; a text without a readable schema is refused by its own type.
+    // A text without a readable schema is refused by its own type.
     if let Ok(Schema { schema }) = serde_json::from_str(text) {
-        splitscale_spec::check_schema("document", schema, 1)
+        splitscale_spec::check_schema("document", schema, known)
             .with_context(|| format!("{} cannot be used", path.display()))?;
     }
     Ok(())

@@ -64,6 +64,16 @@ pub enum CalibrationError {
         /// Pods of each stage.
         pods: u32,
     },
+    /// A file that is not one of NIST's problems.
+    #[error("{file}:{line}: {why}")]
+    Nist {
+        /// Name of the file.
+        file: String,
+        /// Line, from 1.
+        line: usize,
+        /// What is wrong.
+        why: String,
+    },
     /// An option or the finished document is out of range.
     #[error(transparent)]
     Invalid(#[from] Invalid),

@@ -2,10 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::{BurstRow, CalibrationError};
 use serde::Serialize;
-use splitscale_spec::BurstRow;
-
-use crate::CalibrationError;
 
 /// One cell of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]

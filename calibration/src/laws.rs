@@ -71,7 +71,7 @@ fn cell_of(record: &RequestRecord) -> Option<(u32, u32)> {
 }
 
 /// The law of `sorted` durations; an empty one has no quantiles, which its validation refuses.
-fn empirical(sorted: &[f64]) -> ServiceLaw {
+pub(crate) fn empirical(sorted: &[f64]) -> ServiceLaw {
     if let [first, .., last] | [first @ last] = sorted
         && first == last
     {

@@ -1,23 +1,39 @@
 //! From measurements to what the simulator and the learners stand on.
 //!
 //! ```text
-//!  table of times ──▶ Table<TimeRow> ──▶ calibrate ──▶ Calibration { levels }
+//!  table of times ──▶ Table<TimeRow> ──▶ calibrate ──▶ Calibration { levels, surface }, FitReport
 //!  RequestRecord rows ──▶ Table<RequestRecord> ──▶ fit_laws ──▶ Laws ──▶ Calibration { laws }
+//!  durations ──▶ fit_distribution ──▶ DistributionFit { law, candidates, intervals }
 //!  BurstRow rows + simulated makespans ──▶ fidelity ──▶ Fidelity { cells, worst, ... }
 //! ```
 //!
 //! The crate reads text and returns documents: it opens no file and runs no simulator.
 
+mod burst;
+mod calibrate;
+mod data;
+mod distribution;
 mod error;
 mod exponential;
 mod fidelity;
 mod laws;
 mod layout;
 mod level;
+mod noise;
+mod profile;
+pub mod regression;
+mod report;
+mod robust;
+mod surface;
 mod table;
+mod verdict;
 
+pub use burst::BurstRow;
+pub use calibrate::calibrate;
+pub use distribution::{Candidate, DistributionFit, DistributionOptions, Interval, fit_distribution};
 pub use error::{BadCell, CalibrationError};
 pub use fidelity::{CellComparison, Fidelity, fidelity};
 pub use laws::{burst_size, corner_cells, fit_laws};
-pub use level::{Options, calibrate, fit_level};
+pub use level::{Options, fit_level};
+pub use report::{FitMethod, FitReport, HeldOutLevel, OtherFit, SetAside, Tier, TierError};
 pub use table::{BadRows, Table, TimeRow, read_bursts, read_records, read_times};

@@ -10,10 +10,10 @@
 //! otherwise melt all levels into one. Lines that begin with `#` and empty lines are skipped.
 
 use csv::StringRecord;
-use splitscale_spec::{BurstRow, RequestRecord};
+use splitscale_spec::RequestRecord;
 
 use crate::layout::{BURSTS, RECORDS, TIMES};
-use crate::{BadCell, CalibrationError};
+use crate::{BadCell, BurstRow, CalibrationError};
 
 /// The rows of a file, and what was left out of it.
 #[derive(Debug, Clone, PartialEq)]

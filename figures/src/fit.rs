@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use plotters::prelude::Color;
 use polars::prelude::{Column, DataType, LazyFrame, SortMultipleOptions, col, len, lit};
 
 use crate::axis::{Axis, Panel};
@@ -14,7 +15,7 @@ use crate::{Error, Frame};
 /// `cells` has them, apart for the cells that the simulator was fitted on and those held out.
 ///
 /// A level with a, b and c has the smooth curve a*exp(-b*(pods - pods_min)) + c, any other straight lines
-/// between its fitted values. The curves of the other levels stay in pale grey behind each panel.
+/// between its fitted values; the band of the values is shaded. The curves of the other levels stay in pale grey behind each panel.
 ///
 /// # Errors
 /// Where a burst ran with different numbers of A and B pods, where there are over 32 levels, where the files
@@ -33,7 +34,8 @@ pub fn fit(
         return Err(measured.nothing(problem));
     }
     let simulated = levels.iter().any(|level| !level.corners.is_empty() || !level.held_out.is_empty());
-    let mut key = vec![(Mark::Dot, INK, "one measured burst"), (Mark::Line, INK, "fitted curve")];
+    let mut key =
+        vec![(Mark::Dot, INK, "one measured burst"), (Mark::Line, INK, "fitted curve, its 95 % band shaded")];
     if simulated {
         key.push((Mark::Diamond, VERMILLION, "simulated, held out"));
         key.push((Mark::Square, VERMILLION, "simulated, corner it is fitted on"));
@@ -70,6 +72,10 @@ pub fn fit(
         for other in levels.iter().filter(|other| other.slots != level.slots) {
             page.canvas.line(curve(other), PALE, 1.0);
         }
+        let band: Vec<_> = level.band.iter().map(|&(x, y)| panel.at(x, y)).collect();
+        if band.len() > 3 {
+            page.canvas.area(band, color.mix(0.15));
+        }
         page.canvas.line(curve(level), color, 2.5);
         for (marks, mark, color) in [
             (&level.measured, Mark::Dot, color),
@@ -94,13 +100,18 @@ struct Level {
     status: String,
     measured: Vec<(f64, f64)>,
     curve: Vec<(f64, f64)>,
+    /// Once around: the lower ends of the band by rising pods, then the upper ones back.
+    band: Vec<(f64, f64)>,
     corners: Vec<(f64, f64)>,
     held_out: Vec<(f64, f64)>,
 }
 
 impl Level {
     fn points(&self) -> impl Iterator<Item = (f64, f64)> + '_ {
-        [&self.measured, &self.curve, &self.corners, &self.held_out].into_iter().flatten().copied()
+        [&self.measured, &self.curve, &self.band, &self.corners, &self.held_out]
+            .into_iter()
+            .flatten()
+            .copied()
     }
 }
 
@@ -124,6 +135,7 @@ fn levels(measured: &Frame, fitted: &Frame, cells: Option<&Frame>) -> Result<Vec
     let bursts = zipped(measured.all_numbers("BANDWIDTH")?, &pods_a, &measured.all_numbers("end_time")?);
     let pods = fitted.all_numbers("pods")?;
     let fits = zipped(fitted.all_numbers("slots")?, &pods, &fitted.all_numbers("fitted_s")?);
+    let ends = [fitted.numbers("low_s")?, fitted.numbers("high_s")?];
     let status = fitted.texts("status")?;
     let coefficients = [fitted.numbers("a")?, fitted.numbers("b")?, fitted.numbers("c")?];
     let corners = simulated(cells, false)?;
@@ -145,8 +157,14 @@ fn levels(measured: &Frame, fitted: &Frame, cells: Option<&Frame>) -> Result<Vec
             }
             _ => values,
         };
+        let edge = |end: &[Option<f64>]| -> Vec<(f64, f64)> {
+            let rows = fits.iter().zip(end).filter(|(row, _)| row.0 == slots);
+            rows.filter_map(|(row, end)| Some((row.1, (*end)?))).collect()
+        };
+        let band = edge(&ends[0]).into_iter().chain(edge(&ends[1]).into_iter().rev()).collect();
         Level {
             slots,
+            band,
             status: first.map_or_else(|| "no fit".to_owned(), |row| status[row].replace('_', " ")),
             measured: of_level(&bursts),
             curve,
@@ -195,9 +213,9 @@ fn caption(measured: &Frame) -> Result<String, Error> {
     let (fewest, most) = counts.iter().fold((f64::MAX, 0.0f64), |(low, high), &n| (low.min(n), high.max(n)));
     let repeats = if fewest == most { format!("{most}") } else { format!("{fewest} to {most}") };
     Ok(format!(
-        "n = {}, {} in each of {}. EXP: y = a·exp(−b·(pods − fewest pods)) + c; FLAT: pods make no \
-         difference, a constant; any other status: straight lines between the fitted values. Pale grey: the \
-         curves of the other levels.",
+        "n = {}, {} in each of {}. EXP, RISING: y = a·exp(−b·(pods − fewest pods)) + c; FLAT: pods make no \
+         difference, a constant; LINE: a straight line; any other status: straight lines between the fitted \
+         values. Pale grey: the curves of the other levels.",
         counted(measured.data().height() as f64, "burst"),
         repeats,
         counted(counts.len() as f64, "cell"),
@@ -210,6 +228,7 @@ fn plotted(levels: &[Level]) -> Vec<Column> {
             [
                 ("measured", &level.measured),
                 ("curve", &level.curve),
+                ("band", &level.band),
                 ("simulated_corner", &level.corners),
                 ("simulated_held_out", &level.held_out),
             ]

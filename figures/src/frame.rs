@@ -69,6 +69,8 @@ impl Table {
                 ("slots", Number),
                 ("pods", Number),
                 ("fitted_s", Number),
+                ("low_s", Maybe),
+                ("high_s", Maybe),
                 ("status", Text),
                 ("a", Maybe),
                 ("b", Maybe),

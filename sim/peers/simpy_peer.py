@@ -102,9 +102,8 @@ makespans_s, burst_s = measure(burst, EPISODES)
 print(
     json.dumps(
         {
-            "simpy": simpy.__version__,
-            "customers_per_s": CUSTOMERS / mm1_s,
-            "jobs_per_s": JOBS / burst_s,
+            "simpy/mm1": mm1_s,
+            "simpy/burst": burst_s,
             "mean_wait_s": check("wait", waits_s, MEAN_WAIT_S),
             "mean_makespan_s": check("makespan", makespans_s, MEAN_MAKESPAN_S),
         }

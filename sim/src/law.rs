@@ -7,8 +7,10 @@
 //! | empirical | linear between equally likely quantiles (inversion) |
 //! | Erlang, gamma | Marsaglia and Tsang, *A simple method for generating gamma variables*, ACM TOMS 26(3), 2000; below shape 1 the variate of shape + 1, times u^(1/shape) (their section 6) |
 //! | lognormal | exp(mu + sigma z), z normal by Marsaglia's polar method |
+//! | shifted | that of the law within, and the shift |
+//! | mixture | the first law below the share of all words, the second above; what is left of w, stretched to 64 bits, is the word of that law |
 //!
-//! The last two need more than one number: they take them from SplitMix64 with w as its seed.
+//! Gamma and lognormal need more than one number: they take them from SplitMix64 with w as its seed.
 
 use std::sync::Arc;
 
@@ -47,6 +49,15 @@ pub(crate) enum Sampler {
         power: f64,
         scale_ns: f64,
     },
+    Shifted {
+        shift_ns: u64,
+        law: Box<Sampler>,
+    },
+    /// Words below `bound` belong to the first.
+    Mixture {
+        bound: u64,
+        parts: Box<[Sampler; 2]>,
+    },
 }
 
 impl Sampler {
@@ -72,6 +83,14 @@ impl Sampler {
                 [only] => Sampler::Constant(nanos(*only)),
                 all => Sampler::Empirical { quantiles_ns: all.iter().map(|q| q * 1e9).collect() },
             },
+            ServiceLaw::Shifted { shift_s, law } => {
+                Sampler::Shifted { shift_ns: nanos(*shift_s), law: Box::new(Sampler::of(law)) }
+            }
+            ServiceLaw::Mixture { share, first, second } => Sampler::Mixture {
+                // As many words as the share says, and at least one for each.
+                bound: ((share * 2.0f64.powi(64)) as u64).clamp(1, u64::MAX),
+                parts: Box::new([Sampler::of(first), Sampler::of(second)]),
+            },
         }
     }
 
@@ -84,9 +103,7 @@ impl Sampler {
         if let Sampler::Constant(value_ns) = self {
             return *value_ns;
         }
-        let word = word();
-        let [value_ns] = self.sample(|_| word);
-        value_ns
+        self.sample_one(word())
     }
 
     /// The durations that belong to `word(0)`, `word(1)`, ... \[ns\].
@@ -110,7 +127,21 @@ impl Sampler {
             Sampler::Weibull { power, scale_ns } => {
                 std::array::from_fn(|i| rounded(scale_ns * libm::pow(-ln(unit(word(i))), *power)))
             }
+            Sampler::Shifted { shift_ns, law } => {
+                std::array::from_fn(|i| law.sample_one(word(i)).saturating_add(*shift_ns))
+            }
+            Sampler::Mixture { bound, parts } => std::array::from_fn(|i| match word(i) {
+                word if word < *bound => parts[0].sample_one(stretched(word, *bound)),
+                word => parts[1].sample_one(stretched(word - bound, bound.wrapping_neg())),
+            }),
         }
+    }
+
+    /// The duration that belongs to a word. Apart, so that nothing that is compiled into its callers calls itself.
+    #[inline(never)]
+    fn sample_one(&self, word: u64) -> u64 {
+        let [ns] = self.sample(|_| word);
+        ns
     }
 }
 
@@ -152,7 +183,18 @@ pub(crate) fn scv(law: &ServiceLaw) -> f64 {
             let pieces = quantiles_s.len().max(2) - 1;
             (squares.sum::<f64>() / pieces as f64 / law.mean_s().powi(2) - 1.0).max(0.0)
         }
+        ServiceLaw::Shifted { law: above, .. } => scv(above) * (above.mean_s() / law.mean_s()).powi(2),
+        ServiceLaw::Mixture { share, first, second } => {
+            let square = |law: &ServiceLaw| (1.0 + scv(law)) * law.mean_s().powi(2);
+            let mean_square = share * square(first) + (1.0 - share) * square(second);
+            (mean_square / law.mean_s().powi(2) - 1.0).max(0.0)
+        }
     }
+}
+
+/// A word below `bound` as one below 2^64, in proportion.
+fn stretched(word: u64, bound: u64) -> u64 {
+    ((u128::from(word) << 64) / u128::from(bound)) as u64
 }
 
 /// Shape of the Weibull law with this coefficient of variation: the ratio of moments falls with the shape, so
@@ -260,8 +302,24 @@ mod tests {
             draws(&ServiceLaw::Weibull { mean_s: 0.05, cv: 1.5 }),
             [7_461_998_979, 171_411_391, 22_637_479, 13_285_569, 3_671_393, 0]
         );
+        let half = mixture(0.5, ServiceLaw::Exponential { mean_s: 0.05 }, 0.06);
+        // The words of the lower half, doubled, are those of the exponential law.
+        let doubled = Sampler::of(&ServiceLaw::Exponential { mean_s: 0.05 }).sample(|i| WORDS[i] << 1);
+        let [zero, small, ..]: [u64; 6] = doubled;
+        assert_eq!(draws(&half), [zero, small, 60_000_000, 60_000_000, 60_000_000, 60_000_000]);
+        let above = shifted(0.01, ServiceLaw::Exponential { mean_s: 0.05 });
+        assert_eq!(draws(&above), exponential.map(|ns| ns + 10_000_000));
         assert_eq!(draws(&ServiceLaw::Deterministic { value_s: 0.06 }), [60_000_000; 6]);
         assert_eq!(draws(&ServiceLaw::Empirical { quantiles_s: vec![0.06] }), [60_000_000; 6]);
+    }
+
+    fn shifted(shift_s: f64, law: ServiceLaw) -> ServiceLaw {
+        ServiceLaw::Shifted { shift_s, law: Box::new(law) }
+    }
+
+    fn mixture(share: f64, first: ServiceLaw, value_s: f64) -> ServiceLaw {
+        let second = Box::new(ServiceLaw::Deterministic { value_s });
+        ServiceLaw::Mixture { share, first: Box::new(first), second }
     }
 
     /// Mean and CV of many draws, within 5 standard errors (the kurtosis of the heaviest law here makes that
@@ -277,6 +335,9 @@ mod tests {
             (ServiceLaw::Weibull { mean_s: 0.05, cv: 1.5 }, 0.02),
             (ServiceLaw::Weibull { mean_s: 0.05, cv: 0.2 }, 0.01),
             (ServiceLaw::Empirical { quantiles_s: vec![0.01, 0.02, 0.09] }, 0.01),
+            (shifted(0.05, ServiceLaw::Gamma { mean_s: 0.05, cv: 2.0 }), 0.03),
+            (mixture(0.9, ServiceLaw::Lognormal { mean_s: 0.05, cv: 0.25 }, 1.0), 0.01),
+            (mixture(0.001, ServiceLaw::Lognormal { mean_s: 1.0, cv: 0.25 }, 0.05), 0.15),
         ];
         let mut mix = SplitMix::new(1);
         const DRAWS: usize = 400_000;
@@ -304,6 +365,9 @@ mod tests {
         // Uniform on (1/2, 3/2): variance 1/12.
         assert!((empirical(&[0.5, 1.5]) - 1.0 / 12.0).abs() < 1e-12);
         assert_eq!(scv(&ServiceLaw::Erlang { stages: 4, mean_s: 2.0 }), 0.25);
+        // Standard deviation 1 around 1 + 3; and 1 or 3, one as often as the other.
+        assert_eq!(scv(&shifted(3.0, ServiceLaw::Exponential { mean_s: 1.0 })), 1.0 / 16.0);
+        assert_eq!(scv(&mixture(0.5, ServiceLaw::Deterministic { value_s: 1.0 }, 3.0)), 0.25);
     }
 
     #[test]

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::Invalid;
-use crate::invalid::{at_least_one, check_schema, not_negative, positive};
+use crate::invalid::{at_least_one, check_schema, ensure, not_negative, positive};
+use crate::law::Makespan;
 
 /// A calibration, written by `splitscale calibrate`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -13,6 +14,8 @@ pub struct Calibration {
     pub schema: u32,
     /// One curve a traffic level, by rising slots.
     pub levels: Vec<Level>,
+    /// What the levels have in common; absent where there are too few of them.
+    pub surface: Option<Surface>,
     /// Requests of each measured burst; absent where that was not recorded, or not always the same.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub burst: Option<u32>,
@@ -32,31 +35,58 @@ pub struct Level {
     pub status: LevelStatus,
     /// Smallest number of pods measured, the origin of the curve.
     pub pods_min: u32,
-    /// y = a * exp(-b * (pods - pods_min)) + c: height above the floor \[s\]. Absent unless status is `EXP`.
+    /// y = a * exp(-b * (pods - pods_min)) + c: height above the floor \[s\]. Absent unless status is `EXP` or
+    /// `RISING`.
     pub a: Option<f64>,
-    /// Rate \[1/pod\]. Absent unless status is `EXP`.
+    /// Rate \[1/pod\]. Absent with a.
     pub b: Option<f64>,
-    /// Floor \[s\]. Absent unless status is `EXP`.
+    /// Floor \[s\]. Absent with a.
     pub c: Option<f64>,
+    /// Lower end of the interval of b \[1/pod\]; absent where the data give it none.
+    pub b_low: Option<f64>,
+    /// Upper end of it; absent where the data give it none.
+    pub b_high: Option<f64>,
     /// p-value of the F-test of "pods make no difference"; absent where it cannot be made.
     pub p_flat: Option<f64>,
+    /// p-value of "the fit misses the means by no more than the repeats scatter"; absent without repeats.
+    pub p_lack: Option<f64>,
     /// Root mean square of the residuals of the means \[s\].
     pub rmse_s: f64,
     /// What was measured and what the curve says there. The environments use these values.
     pub points: Vec<FittedPoint>,
 }
 
+/// Time over pods and slots, for traffic that was not measured too.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Surface {
+    /// The bottleneck law.
+    pub law: Makespan,
+    /// Mean of |law / measured - 1| over the levels but the first and the last, each predicted by a law fitted to the
+    /// others; absent where there are fewer than four.
+    pub mean_error: Option<f64>,
+    /// The largest of them all over all cells, by which a prediction may be off; absent where there are fewer than
+    /// three levels.
+    pub largest_error: Option<f64>,
+}
+
 /// What the data of a level allow to be said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum LevelStatus {
-    /// An exponential with an identified rate.
+    /// A falling exponential with an identified rate.
     Exp,
+    /// A straight line: there is a trend, and no curve in it that could be told.
+    Line,
     /// Pods make no difference: a constant.
     Flat,
+    /// All of the change lies between two neighbouring pod counts: b has a bound on one side alone.
+    Step,
+    /// A rising exponential with an identified rate: more pods cost time.
+    Rising,
     /// There is a trend, but its rate is not identified: use `points`, never a, b, c.
     RateNotIdentified,
-    /// Too few pod counts for a curve: `points` repeat the means.
+    /// Too few pod counts or measurements for a curve: `points` repeat the means.
     Insufficient,
 }
 
@@ -74,6 +104,10 @@ pub struct FittedPoint {
     pub sd_s: Option<f64>,
     /// Value of the curve \[s\].
     pub fitted_s: f64,
+    /// Lower end of the band of that value \[s\]; absent where there is none.
+    pub low_s: Option<f64>,
+    /// Upper end of it \[s\].
+    pub high_s: Option<f64>,
 }
 
 /// What the simulator draws from.
@@ -139,6 +173,22 @@ pub enum ServiceLaw {
         /// Rising quantiles at probabilities 0, 1/(n-1), ..., 1 \[s\].
         quantiles_s: Vec<f64>,
     },
+    /// Another law, later by a constant; the law is neither shifted nor a mixture.
+    Shifted {
+        /// What every duration takes at least \[s\].
+        shift_s: f64,
+        /// What comes on top.
+        law: Box<ServiceLaw>,
+    },
+    /// One law or the other, such as of a warm and of a cold start; neither is shifted or a mixture.
+    Mixture {
+        /// Probability of the first.
+        share: f64,
+        /// The one.
+        first: Box<ServiceLaw>,
+        /// The other.
+        second: Box<ServiceLaw>,
+    },
 }
 
 /// Where a calibration comes from.
@@ -157,7 +207,7 @@ pub struct Provenance {
 
 impl Calibration {
     /// The schema this build reads and writes.
-    pub const SCHEMA: u32 = 1;
+    pub const SCHEMA: u32 = 2;
 
     /// Checks every field.
     ///
@@ -165,17 +215,14 @@ impl Calibration {
     /// The first field that is out of range, by its path.
     pub fn validate(&self) -> Result<(), Invalid> {
         check_schema("calibration", self.schema, Self::SCHEMA)?;
-        if self.levels.is_empty() {
-            return Err(Invalid::new("levels", "empty; a calibration has at least one level"));
-        }
+        ensure(!self.levels.is_empty(), "levels", "empty; a calibration has at least one level")?;
         for (row, level) in self.levels.iter().enumerate() {
             let field = format!("levels[{row}]");
             if let Some(slots) = level.slots {
                 at_least_one(&format!("{field}.slots"), slots)?;
             }
-            if level.points.is_empty() {
-                return Err(Invalid::new(format!("{field}.points"), "empty; a level has at least one point"));
-            }
+            let problem = "empty; a level has at least one point";
+            ensure(!level.points.is_empty(), format!("{field}.points"), problem)?;
             for point in &level.points {
                 at_least_one(&format!("{field}.points.pods"), point.pods)?;
                 positive(&format!("{field}.points.fitted_s"), point.fitted_s)?;
@@ -213,6 +260,10 @@ impl ServiceLaw {
                 [only] => *only,
                 all => all.windows(2).map(|w| (w[0] + w[1]) / 2.0).sum::<f64>() / (all.len() - 1) as f64,
             },
+            ServiceLaw::Shifted { shift_s, law } => shift_s + law.mean_s(),
+            ServiceLaw::Mixture { share, first, second } => {
+                share * first.mean_s() + (1.0 - share) * second.mean_s()
+            }
         }
     }
 
@@ -232,23 +283,31 @@ impl ServiceLaw {
             | ServiceLaw::Lognormal { mean_s, cv }
             | ServiceLaw::Weibull { mean_s, cv } => {
                 positive(&format!("{field}.mean_s"), *mean_s)?;
-                if (0.01..=100.0).contains(cv) {
-                    return Ok(());
-                }
                 let problem = format!("{cv} is not in 0.01 to 100; for a constant use the deterministic law");
-                Err(Invalid::new(format!("{field}.cv"), problem))
+                ensure((0.01..=100.0).contains(cv), format!("{field}.cv"), problem)
             }
             ServiceLaw::Empirical { quantiles_s } => {
                 let field = format!("{field}.quantiles_s");
-                if quantiles_s.is_empty() {
-                    return Err(Invalid::new(field, "empty; it takes at least one quantile"));
-                }
+                ensure(!quantiles_s.is_empty(), &field, "empty; it takes at least one quantile")?;
                 quantiles_s.iter().try_for_each(|&q| not_negative(&field, q))?;
-                if quantiles_s.windows(2).any(|w| w[1] < w[0]) {
-                    return Err(Invalid::new(field, "not rising; sort the quantiles"));
-                }
-                Ok(())
+                ensure(quantiles_s.is_sorted(), &field, "not rising; sort the quantiles")
+            }
+            ServiceLaw::Shifted { shift_s, law } => {
+                not_negative(&format!("{field}.shift_s"), *shift_s)?;
+                law.validate_part(&format!("{field}.law"))
+            }
+            ServiceLaw::Mixture { share, first, second } => {
+                let problem = format!("{share} is not between 0 and 1");
+                ensure(*share > 0.0 && *share < 1.0, format!("{field}.share"), problem)?;
+                first.validate_part(&format!("{field}.first"))?;
+                second.validate_part(&format!("{field}.second"))
             }
         }
+    }
+
+    fn validate_part(&self, field: &str) -> Result<(), Invalid> {
+        let plain = !matches!(self, ServiceLaw::Shifted { .. } | ServiceLaw::Mixture { .. });
+        ensure(plain, field, "a law in parts within another; only plain laws are parts")?;
+        self.validate(field)
     }
 }

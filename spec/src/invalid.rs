@@ -17,20 +17,24 @@ impl Invalid {
     }
 }
 
+/// What must hold of a field.
+pub(crate) fn ensure(
+    holds: bool,
+    field: impl Into<String>,
+    problem: impl Into<String>,
+) -> Result<(), Invalid> {
+    if holds { Ok(()) } else { Err(Invalid::new(field, problem)) }
+}
+
 /// Refuses a document of a schema that this build does not read.
 ///
 /// # Errors
 /// Names both numbers and the remedy.
 pub fn check_schema(document: &str, found: u32, known: u32) -> Result<(), Invalid> {
-    if found == known {
-        return Ok(());
-    }
-    Err(Invalid::new(
-        "schema",
-        format!(
-            "this {document} has schema {found}, this splitscale reads schema {known}; write it again with this version"
-        ),
-    ))
+    let problem = format!(
+        "this {document} has schema {found}, this splitscale reads schema {known}; write it again with this version"
+    );
+    ensure(found == known, "schema", problem)
 }
 
 /// Refuses what is not a finite number above zero.
@@ -38,10 +42,7 @@ pub fn check_schema(document: &str, found: u32, known: u32) -> Result<(), Invali
 /// # Errors
 /// Names the field and the value.
 pub fn positive(field: &str, value: f64) -> Result<(), Invalid> {
-    if value.is_finite() && value > 0.0 {
-        return Ok(());
-    }
-    Err(Invalid::new(field, format!("{value} is not a finite number above zero")))
+    ensure(value.is_finite() && value > 0.0, field, format!("{value} is not a finite number above zero"))
 }
 
 /// Refuses what is not a finite number of zero or more.
@@ -49,10 +50,8 @@ pub fn positive(field: &str, value: f64) -> Result<(), Invalid> {
 /// # Errors
 /// Names the field and the value.
 pub fn not_negative(field: &str, value: f64) -> Result<(), Invalid> {
-    if value.is_finite() && value >= 0.0 {
-        return Ok(());
-    }
-    Err(Invalid::new(field, format!("{value} is not a finite number of zero or more")))
+    let problem = format!("{value} is not a finite number of zero or more");
+    ensure(value.is_finite() && value >= 0.0, field, problem)
 }
 
 /// Refuses zero.
@@ -60,8 +59,5 @@ pub fn not_negative(field: &str, value: f64) -> Result<(), Invalid> {
 /// # Errors
 /// Names the field and the value.
 pub fn at_least_one(field: &str, value: u32) -> Result<(), Invalid> {
-    if value > 0 {
-        return Ok(());
-    }
-    Err(Invalid::new(field, "zero; it takes at least 1"))
+    ensure(value > 0, field, "zero; it takes at least 1")
 }

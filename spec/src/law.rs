@@ -11,6 +11,8 @@
 //! 1978, section 5): never below what the pipeline really carries, attained by constant times, and by any
 //! law of service where B never queues (n <= k_B).
 
+use serde::{Deserialize, Serialize};
+
 use crate::decision::Bottleneck;
 use crate::pipeline::Replicas;
 
@@ -43,6 +45,32 @@ pub fn throughput(capacity: &Capacity, pods: Replicas, slots: u32) -> (f64, Bott
         .into_iter()
         .reduce(|least, bound| if bound.0 < least.0 { bound } else { least })
         .expect("three bounds")
+}
+
+/// How long a burst takes, in named seconds.
+///
+/// ```text
+/// y(slots, pods) = fixed + max( transfer / slots, compute / pods )    [s]
+/// ```
+///
+/// The [`throughput`] law of N requests at once where pods of A and B are as many: transfer = N (t + s_B), compute = N
+/// max(s_A, s_B), and what shrinks with neither (first image in, last answer out) is fixed.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Makespan {
+    /// What neither slots nor pods shorten \[s\].
+    pub fixed_s: f64,
+    /// What slots share \[s\].
+    pub transfer_s: f64,
+    /// What pods share \[s\].
+    pub compute_s: f64,
+}
+
+impl Makespan {
+    /// How long it takes with so many slots, and so many pods in each stage \[s\].
+    pub fn at(&self, slots: u32, pods: u32) -> f64 {
+        self.fixed_s + (self.transfer_s / f64::from(slots)).max(self.compute_s / f64::from(pods))
+    }
 }
 
 #[cfg(test)]

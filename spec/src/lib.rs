@@ -22,10 +22,10 @@ mod pipeline;
 mod policy;
 mod record;
 
-pub use calibration::{Calibration, FittedPoint, Laws, Level, LevelStatus, Provenance, ServiceLaw};
+pub use calibration::{Calibration, FittedPoint, Laws, Level, LevelStatus, Provenance, ServiceLaw, Surface};
 pub use decision::{Bottleneck, Decision};
 pub use invalid::{Invalid, at_least_one, check_schema, not_negative, positive};
-pub use law::{Capacity, throughput};
+pub use law::{Capacity, Makespan, throughput};
 pub use link::{LinkEstimate, LinkEstimator};
 pub use observation::{Observation, PodPhase, PodSample, QueueLevel, Signal, StagePods};
 pub use pipeline::{
@@ -33,4 +33,4 @@ pub use pipeline::{
     Stage, StageConfig,
 };
 pub use policy::{Bin, Policy, PolicyKind, Region, Training};
-pub use record::{BurstRow, Encoding, PHASES, RequestRecord, Status};
+pub use record::{Encoding, PHASES, RequestRecord, Status};

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::Invalid;
-use crate::invalid::{at_least_one, check_schema, not_negative, positive};
+use crate::invalid::{at_least_one, check_schema, ensure, not_negative, positive};
 
 /// One of the two stages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -146,9 +146,8 @@ impl PipelineConfig {
         check_schema("pipeline", self.schema, Self::SCHEMA)?;
         self.a.validate("a")?;
         self.b.validate("b")?;
-        if self.cut.payload_bytes == 0 {
-            return Err(Invalid::new("cut.payload_bytes", "zero; an activation has at least 1 byte"));
-        }
+        let bytes = self.cut.payload_bytes;
+        ensure(bytes > 0, "cut.payload_bytes", "zero; an activation has at least 1 byte")?;
         at_least_one("link.slots", self.link.slots)?;
         let Bandwidth::PerSlot(mbit_s) = self.link.bandwidth;
         positive("link.bandwidth.per_slot_mbit_s", mbit_s)?;

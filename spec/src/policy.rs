@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::invalid::{at_least_one, check_schema};
+use crate::invalid::{at_least_one, check_schema, ensure};
 use crate::{Invalid, Replicas};
 
 /// A policy as it is written down; the policy crate starts a controller from it.
@@ -106,8 +106,5 @@ fn check_pods(field: &str, pods: Replicas) -> Result<(), Invalid> {
 
 fn check_range(field: &str, min: u32, max: u32) -> Result<(), Invalid> {
     at_least_one(&format!("{field}.slots_min"), min)?;
-    if max < min {
-        return Err(Invalid::new(format!("{field}.slots_max"), format!("{max} is below slots_min {min}")));
-    }
-    Ok(())
+    ensure(max >= min, format!("{field}.slots_max"), format!("{max} is below slots_min {min}"))
 }

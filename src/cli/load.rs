@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Servers, count, interval, number, positive, seconds};
+use super::value::positive;
+use super::{Servers, count, interval, number, seconds};
 
 /// `load`
 #[derive(Debug, Args)]

@@ -4,9 +4,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use splitscale_calibration::BurstRow;
 use splitscale_serving::client::{Endpoints, PipelineClient};
 use splitscale_serving::collect::{Plan, collect};
-use splitscale_spec::{BurstRow, Replicas, Status};
+use splitscale_spec::{Replicas, Status};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 

@@ -153,12 +153,12 @@ async fn work(
     heading(3, "calibrate: time against pods for each number of slots");
     let (table, calibration) = (out.join("table.csv"), out.join("calibration.json"));
     calibrate::run(&Calibrate {
-        table: table.clone(),
+        table: Some(table.clone()),
         records: Some(out.join("records.csv")),
-        noise: 0.01,
-        skip_bad_rows: false,
         out: calibration.clone(),
         fit: Some(out.join("fit.csv")),
+        report: Some(out.join("fits.json")),
+        ..Calibrate::default()
     })?;
     steps.done("calibrate");
 

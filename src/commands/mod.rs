@@ -24,7 +24,7 @@ pub fn run(command: Command) -> Result<()> {
         Command::Ready(args) => ready::run(&args),
         Command::Collect(args) => collect::run(&args),
         Command::Load(args) => load::run(&args),
-        Command::Calibrate(args) => calibrate::run(&args).map(drop),
+        Command::Calibrate(args) => calibrate::run(&args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Merge(args) => simulate::merge(&args),
         Command::Train(args) => train::run(&args).map(drop),

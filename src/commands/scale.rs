@@ -53,7 +53,7 @@ pub async fn scale(
     mut on_decision: impl FnMut(&Decision),
 ) -> Result<()> {
     let Backend::Local = args.backend;
-    let policy: Policy = files::read_json(&args.policy)?;
+    let policy: Policy = files::read_json(&args.policy, Policy::SCHEMA)?;
     let pipeline = files::read_toml::<PipelineConfig>(&args.pipeline)?
         .validate()
         .with_context(|| format!("{} cannot be used", args.pipeline.display()))?;

@@ -182,7 +182,7 @@ fn cut(pods: &Pods) -> Result<Cut> {
 fn emulated(pods: &Pods, half: Half) -> Result<Arc<dyn EngineFactory>> {
     let (law, file) = match (&pods.calibration, pods.service_time) {
         (Some(path), _) => {
-            let calibration: Calibration = files::read_json(path)?;
+            let calibration: Calibration = files::read_json(path, Calibration::SCHEMA)?;
             calibration.validate().with_context(|| path.display().to_string())?;
             let laws = calibration.laws.with_context(|| {
                 format!("{}: laws: absent; calibrate with --records to have them", path.display())

@@ -55,7 +55,7 @@ pub struct Outcome {
 
 /// Trains, prints the policy beside the optimum, writes the policy and the learning curve.
 pub fn run(args: &Train) -> Result<Outcome> {
-    let calibration: Calibration = files::read_json(&args.calibration)?;
+    let calibration: Calibration = files::read_json(&args.calibration, Calibration::SCHEMA)?;
     let curves = TimeTable::from_calibration(&calibration);
     let curves = curves.with_context(|| format!("{} cannot be trained on", args.calibration.display()))?;
     let config = settings(args.config.as_deref(), &args.settings)?;

@@ -106,7 +106,7 @@ fn documents_of_another_schema_or_without_laws_are_told_so() {
     let said = refused(folder.path(), "simulate calibration.json", 1);
     assert!(said.contains("no laws") && said.contains("--records"), "{said}");
     let path = folder.path().join("calibration.json");
-    let other = fs::read_to_string(&path).unwrap().replacen("\"schema\": 1", "\"schema\": 7", 1);
+    let other = fs::read_to_string(&path).unwrap().replacen("\"schema\": 2", "\"schema\": 7", 1);
     fs::write(&path, other).unwrap();
     let said = refused(folder.path(), "train calibration.json", 1);
     assert!(said.contains("calibration.json") && said.contains("schema 7"), "{said}");

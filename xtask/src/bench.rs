@@ -3,7 +3,7 @@
 //! A row says how fast, in a unit that means something to a user, beside a peer, a limit and a target where
 //! there are some. All of a row's numbers come from the same run.
 
-use crate::{Failure, cargo, libtorch, simpy};
+use crate::{Failure, cargo, libtorch, peers};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
@@ -29,7 +29,7 @@ struct Row {
 /// Another engine at the same work.
 struct Peer {
     name: &'static str,
-    /// Criterion's `group/function`, or `simpy/model`.
+    /// Criterion's `group/function`, or what a Python script calls it.
     id: &'static str,
 }
 
@@ -50,13 +50,15 @@ enum Target {
 }
 
 /// Customers of a run of the M/M/1 benchmarks.
-pub(crate) const CUSTOMERS: f64 = 100_000.0;
+const CUSTOMERS: f64 = 100_000.0;
 /// Jobs of a burst.
-pub(crate) const JOBS: f64 = 100.0;
+const JOBS: f64 = 100.0;
 
 const SECONDS: Unit = Unit::Time("s", 1.0);
 const MILLISECONDS: Unit = Unit::Time("ms", 1e3);
 const MICROSECONDS: Unit = Unit::Time("us", 1e6);
+/// Of a share.
+const PERCENT: Unit = Unit::Time("%", 100.0);
 
 const fn row(area: &'static str, name: &'static str, unit: Unit, id: &'static str) -> Row {
     Row { area, name, unit, id, work: 1.0, peers: &[], limit: None, target: None }
@@ -65,7 +67,7 @@ const fn row(area: &'static str, name: &'static str, unit: Unit, id: &'static st
 /// PyTorch's own way: the module as it is, batch norm and all.
 const EAGER: &[Peer] = &[Peer { name: "eager engine", id: "forward/reference_full" }];
 
-const ROWS: [Row; 14] = [
+const ROWS: [Row; 18] = [
     Row {
         work: CUSTOMERS,
         peers: &[
@@ -101,7 +103,15 @@ const ROWS: [Row; 14] = [
         target: Some(Target::Absolute(1e-3)),
         ..row("rl", "one training of 30 000 episodes", SECONDS, "train/original_30000")
     },
-    row("calibration", "fit of eight curves", MILLISECONDS, "fit/eight_levels"),
+    Row {
+        peers: &[Peer { name: "SciPy curve_fit", id: "scipy/eight_levels" }],
+        target: Some(Target::Absolute(10.0)),
+        ..row("calibration", "fit of eight curves", MILLISECONDS, "fit/eight_levels")
+    },
+    row("calibration", "  curve_fit: raises", PERCENT, "scipy/raised"),
+    row("calibration", "  curve_fit: not the optimum", PERCENT, "scipy/missed"),
+    row("calibration", "  curve_fit: infinite covariance", PERCENT, "scipy/infinite"),
+    row("calibration", "NIST's 27 problems from both starts", MILLISECONDS, "nist/all"),
     Row {
         peers: EAGER,
         target: Some(Target::OfPeer(1.5)),
@@ -166,12 +176,14 @@ pub(crate) fn run(area: &str) -> Result<(), Failure> {
                 _ => {}
             }
             cargo::succeed(&mut bench, "the benchmark")?;
-            let simpy = if area == "sim" { simpy::measure(&target) } else { Err("not run".into()) };
-            let estimate = |id: &str| match (id.strip_prefix("simpy/"), &simpy) {
-                (None, _) if id.starts_with("memory/") => peak_mb(),
-                (None, _) => estimate(&target.join("criterion"), id, begin),
-                (Some(model), Ok(rates)) => rates.seconds(model).ok_or(format!("{id} gave no estimate")),
-                (Some(_), Err(why)) => Err(why.clone()),
+            let peers = peers::measure(area, &target);
+            let estimate = |id: &str| match (id.split_once('/'), &peers) {
+                (Some(("memory", _)), _) => peak_mb(),
+                (Some(("simpy" | "scipy", _)), Err(why)) => Err(why.clone()),
+                (Some(("simpy" | "scipy", _)), Ok(numbers)) => {
+                    numbers.get(id).copied().ok_or(format!("{id} gave no estimate"))
+                }
+                _ => estimate(&target.join("criterion"), id, begin),
             };
             rows(area, &estimate)
         }

@@ -4,8 +4,8 @@ mod bench;
 mod cargo;
 mod fuzz;
 mod libtorch;
+mod peers;
 mod python;
-mod simpy;
 
 use std::process::ExitCode;
 use std::time::Instant;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use splitscale_calibration::BurstRow;
 use splitscale_calibration::{CalibrationError, fidelity};
-use splitscale_spec::BurstRow;
 
 fn burst(slots: u32, pods: u32, end_time: f64) -> BurstRow {
     BurstRow {

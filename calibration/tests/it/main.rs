@@ -2,9 +2,12 @@
 
 mod calibrate;
 mod degenerate;
+mod distribution;
 mod fidelity;
 mod laws;
 mod level;
+mod nist;
+mod surface;
 mod table;
 
 use rand::Rng;

@@ -19,11 +19,11 @@ inference_time_a,inference_time_b,total_time,end_time,NUM_POD_A,NUM_POD_B,BANDWI
 ";
 
 const FIT: &str = "\
-slots,pods,fitted_s,status,a,b,c
-1,2,7.9,FLAT,,,
-1,4,7.9,FLAT,,,
-8,2,7.0,EXP,5.0,0.5,2.0
-8,4,3.84,EXP,5.0,0.5,2.0
+slots,pods,fitted_s,low_s,high_s,status,a,b,c
+1,2,7.9,7.8,8.0,FLAT,,,
+1,4,7.9,7.8,8.0,FLAT,,,
+8,2,7.0,,,EXP,5.0,0.5,2.0
+8,4,3.84,,,EXP,5.0,0.5,2.0
 ";
 
 /// The worst cell of all is a corner; the worst held-out cell misses by 10 %.

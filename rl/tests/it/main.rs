@@ -19,6 +19,8 @@ fn calibration(slots: &[u32], pods: &[u32], times_s: &[Vec<f64>]) -> Calibration
         mean_s: time_s,
         sd_s: None,
         fitted_s: time_s,
+        low_s: None,
+        high_s: None,
     };
     let level = |(&slots, row): (&u32, &Vec<f64>)| Level {
         slots: Some(slots),
@@ -27,7 +29,10 @@ fn calibration(slots: &[u32], pods: &[u32], times_s: &[Vec<f64>]) -> Calibration
         a: None,
         b: None,
         c: None,
+        b_low: None,
+        b_high: None,
         p_flat: None,
+        p_lack: None,
         rmse_s: 0.0,
         points: pods.iter().zip(row).map(point).collect(),
     };
@@ -35,6 +40,7 @@ fn calibration(slots: &[u32], pods: &[u32], times_s: &[Vec<f64>]) -> Calibration
         burst: None,
         schema: Calibration::SCHEMA,
         levels: slots.iter().zip(times_s).map(level).collect(),
+        surface: None,
         laws: None,
         provenance: Provenance::default(),
     }

@@ -109,10 +109,10 @@ fn the_hash_follows_the_content() {
 fn a_calibration_fills_what_the_setup_leaves_out() {
     let law = |mean: f64| format!(r#"{{"exponential": {{"mean_s": {mean}}}}}"#);
     let level = r#"{"slots": 1, "status": "INSUFFICIENT", "pods_min": 1, "a": null, "b": null, "c": null,
-        "p_flat": null, "rmse_s": 0, "points": [
-            {"pods": 1, "repeats": 1, "mean_s": 1, "sd_s": null, "fitted_s": 1}]}"#;
+        "b_low": null, "b_high": null, "p_flat": null, "p_lack": null, "rmse_s": 0, "points": [
+            {"pods": 1, "repeats": 1, "mean_s": 1, "sd_s": null, "fitted_s": 1, "low_s": null, "high_s": null}]}"#;
     let calibration = format!(
-        r#"{{"schema": 1, "levels": [{level}], "laws": {{"service_a": {}, "transfer": {}, "service_b": {}, "overhead": {},
+        r#"{{"schema": 2, "levels": [{level}], "surface": null, "laws": {{"service_a": {}, "transfer": {}, "service_b": {}, "overhead": {},
         "fitted_on": []}}, "provenance": {{"table": "t", "hash": "0", "rows": 1, "dropped": []}}}}"#,
         law(1.0),
         law(2.0),

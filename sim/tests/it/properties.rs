@@ -5,6 +5,17 @@ use splitscale_sim::{Arrivals, Setup, SimTime, Simulation};
 use splitscale_spec::{Laws, Replicas, ServiceLaw};
 
 pub(crate) fn law() -> impl Strategy<Value = ServiceLaw> {
+    let parts = (plain(), plain(), 0.01..0.99, 0.0..0.1);
+    prop_oneof![
+        3 => plain(),
+        1 => parts.prop_map(|(first, second, share, shift_s)| match share < 0.5 {
+            true => ServiceLaw::Mixture { share, first: Box::new(first), second: Box::new(second) },
+            false => ServiceLaw::Shifted { shift_s, law: Box::new(first) },
+        }),
+    ]
+}
+
+fn plain() -> impl Strategy<Value = ServiceLaw> {
     prop_oneof![
         (0u32..4).prop_map(|ms| ServiceLaw::Deterministic { value_s: f64::from(ms) * 1e-3 }),
         (1e-6..1.0).prop_map(|mean_s| ServiceLaw::Exponential { mean_s }),

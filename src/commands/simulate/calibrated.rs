@@ -5,9 +5,9 @@ use std::thread::available_parallelism;
 
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
-use splitscale_calibration::{BadRows, Fidelity, fidelity, read_bursts};
+use splitscale_calibration::{BadRows, BurstRow, Fidelity, fidelity, read_bursts};
 use splitscale_sim::{Arrivals, Outcome, Setup, replicate};
-use splitscale_spec::{BurstRow, Calibration, Laws, Replicas};
+use splitscale_spec::{Calibration, Laws, Replicas};
 
 use crate::cli::Simulate;
 use crate::files;
@@ -24,7 +24,7 @@ struct SimulatedCell {
 
 /// Simulates every cell, prints and writes it. With a table, returns the comparison.
 pub fn calibrated(args: &Simulate) -> Result<Option<Fidelity>> {
-    let calibration: Calibration = files::read_json(&args.file)?;
+    let calibration: Calibration = files::read_json(&args.file, Calibration::SCHEMA)?;
     calibration.validate().with_context(|| format!("{} cannot be used", args.file.display()))?;
     let Some(laws) = calibration.laws else {
         bail!("{} has no laws; calibrate with --records", args.file.display());
