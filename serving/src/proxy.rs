@@ -116,6 +116,8 @@ struct Inner {
     refused: u64,
     answered: u64,
     failed: u64,
+    /// Failed before they were queued: the body did not come, or is no activation.
+    unread: u64,
     /// Bytes of answered activations, as they travelled, by encoding.
     bytes: [(Encoding, u64); 3],
     transfer_s: f64,
@@ -207,6 +209,7 @@ impl Proxy {
             refused: 0,
             answered: 0,
             failed: 0,
+            unread: 0,
             bytes: ENCODINGS.map(|encoding| (encoding, 0)),
             transfer_s: 0.0,
             duration: Histogram::new(),

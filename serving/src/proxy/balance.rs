@@ -22,8 +22,10 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 /// How long a B that is gone, going or hangs is passed over.
 const EJECTED: Duration = Duration::from_secs(2);
 
-/// How long a B that was full is not sent more than it took, before one more is sent to see.
+/// How long a B that was full is not sent more than it took, before one more is sent to see: at first, and at most. It
+/// doubles with each that is refused, as each has crossed the link for nothing.
 const FULL: Duration = Duration::from_millis(50);
+const FULL_MOST: Duration = Duration::from_secs(1);
 /// After how long in which no more was wanted it is forgotten that a B was full.
 const FORGOTTEN: Duration = Duration::from_secs(1);
 
@@ -62,6 +64,10 @@ struct Full {
     most: u32,
     /// When one more is sent to see.
     until: Instant,
+    /// How long after the one before.
+    pause: Duration,
+    /// One more was sent, and not refused so far.
+    seen: bool,
 }
 
 /// All B there are.
@@ -88,7 +94,8 @@ impl Target {
     fn add(&mut self, now: Instant) {
         self.outstanding += 1;
         if let Some(full) = self.full.filter(|full| self.outstanding > full.most) {
-            let more = Full { most: self.outstanding, until: now + FULL };
+            let pause = if full.seen { FULL } else { full.pause };
+            let more = Full { most: self.outstanding, until: now + pause, pause, seen: true };
             self.full = (now < full.until + FORGOTTEN).then_some(more);
         }
     }
@@ -166,7 +173,9 @@ impl Targets {
     pub(super) fn refused(&mut self, now: Instant, url: &str) {
         if let Some(target) = self.find(url) {
             let most = target.outstanding.saturating_sub(1);
-            target.full = Some(Full { most, until: now + FULL });
+            let again = target.full.filter(|full| full.seen && now < full.until + FORGOTTEN);
+            let pause = again.map_or(FULL, |full| (2 * full.pause).min(FULL_MOST));
+            target.full = Some(Full { most, until: now + pause, pause, seen: false });
         }
     }
 
@@ -288,6 +297,24 @@ mod tests {
             let forgotten = later + FULL + FORGOTTEN;
             assert_eq!([at(forgotten, nothing), at(forgotten, nothing)], [(true, None); 2]);
         }
+        // Each that is sent to see and refused doubles the time to the next.
+        let mut one = targets(Balance::OneQueue, None, &["a"]);
+        assert_eq!(take(&mut one, 2), "aa");
+        one.refused(now, "a");
+        one.release("a");
+        let mut at = now;
+        let pauses: Vec<u128> = (0..6)
+            .map(|_| {
+                let next = one.asked_again(at).unwrap();
+                let pause = (next - at).as_millis();
+                at = next;
+                assert!(one.take(at, None).is_some());
+                one.refused(at, "a");
+                one.release("a");
+                pause
+            })
+            .collect();
+        assert_eq!(pauses, [50, 100, 200, 400, 800, 1000]);
         let mut turns = targets(Balance::RoundRobin, None, &["a", "b"]);
         assert_eq!(take(&mut turns, 1), "a");
         turns.refused(now, "a");

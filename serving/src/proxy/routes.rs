@@ -113,6 +113,7 @@ async fn complete(
         Ok(place) => place,
         Err(failure) => return Err(turned_away(failure, &headers, body, ACTIVATION_BYTES_MAX).await),
     };
+    let mut arriving = Arriving(Some(&proxy));
     let envelope = Envelope::of(&headers, began);
     let deadline = envelope.as_ref().ok().and_then(|envelope| envelope.deadline);
     let body = proxy.0.bodies.collect(&headers, body, ACTIVATION_BYTES_MAX);
@@ -131,8 +132,8 @@ async fn complete(
     {
         let now = Instant::now();
         place.came(now, body.len());
+        arriving.0 = None;
         let mut inner = proxy.lock();
-        inner.requests += 1;
         let activation = Activation {
             envelope,
             epoch: inner.board.epoch(),
@@ -264,6 +265,17 @@ fn listen_by_socket_io(proxy: &Proxy) -> MethodRouter<Proxy> {
     socket_io::route(move || proxy.listener(), ends)
 }
 
+/// An activation that has a place and is not queued yet; dropped, it has failed.
+struct Arriving<'a>(Option<&'a Proxy>);
+
+impl Drop for Arriving<'_> {
+    fn drop(&mut self) {
+        if let Some(proxy) = self.0 {
+            proxy.lock().unread += 1;
+        }
+    }
+}
+
 impl Proxy {
     /// A place for so many bytes that will come, maybe on a credit.
     fn admit(&self, now: Instant, credit: Option<u64>, bytes: usize) -> Result<Admission, Failure> {
@@ -274,10 +286,8 @@ impl Proxy {
             let place = self.0.gate.redeem(now, credit, bytes);
             place.map_err(|why| Failure::full(why, Proxy::wait_s(&inner)))
         };
-        place.inspect_err(|_| {
-            inner.requests += 1;
-            inner.refused += 1;
-        })
+        inner.requests += 1;
+        place.inspect_err(|_| inner.refused += 1)
     }
 
     /// What a new listener hears.
@@ -316,7 +326,7 @@ fn expose(text: &mut Exposition, proxy: &Proxy, inner: &Inner) {
         "Activations that left it: answered by B, failed, or refused.",
     );
     for (status, count) in
-        [("answered", inner.answered), ("failed", inner.failed), ("refused", inner.refused)]
+        [("answered", inner.answered), ("failed", inner.failed + inner.unread), ("refused", inner.refused)]
     {
         text.sample(&[("stage", "proxy"), ("status", status)], count as f64);
     }
