@@ -7,11 +7,15 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+mod calibrate;
+mod fidelity;
 mod load;
 mod ready;
 mod simulate;
 mod value;
 
+pub use calibrate::Calibrate;
+pub use fidelity::Fidelity;
 pub use load::{Load, Shape, Trace};
 pub use ready::Ready;
 pub use simulate::{Bursts, ExperimentFlags, Merge, Simulate, Verify};
@@ -43,6 +47,8 @@ pub enum Command {
     Calibrate(Calibrate),
     /// Simulate an experiment, or a calibrated pipeline beside its measurements
     Simulate(Simulate),
+    /// Send the same arrivals through real servers and through the simulator, and compare
+    Fidelity(Fidelity),
     /// Join the parts of an experiment that was run in shards
     Merge(Merge),
     /// Learn how many pods to have at each number of slots
@@ -279,7 +285,8 @@ pub struct Servers {
 }
 
 /// What is measured.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, PartialEq, Args, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Grid {
     /// Numbers of transfer slots, separated by commas
     #[arg(long, value_delimiter = ',', default_value = "1,2,4,8", value_parser = clap::value_parser!(u32).range(1..))]
@@ -309,47 +316,15 @@ pub struct Collect {
     /// Seed of the order of the cells
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
-    /// Folder for table.csv (one row a burst) and records.csv (one row a request)
+    /// Then take a pod away from each stage and give it back so many times, and note how long each takes
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub starts: u32,
+    /// Folder for table.csv (one row a burst), records.csv (one row a request), starts.csv and run.json
     #[arg(long, default_value = "out/collect", value_name = "DIR")]
     pub out: PathBuf,
-}
-
-/// `calibrate`
-#[derive(Debug, Default, Args)]
-pub struct Calibrate {
-    /// A table of times: the collector's, or columns pods,y or bandwidth,pods[,rep],y
-    #[arg(required_unless_present = "nist")]
-    pub table: Option<PathBuf>,
-    /// The collector's records.csv: the laws of the simulator are fitted on its corner cells
-    #[arg(long, value_name = "FILE")]
-    pub records: Option<PathBuf>,
-    /// Let the robust fit count, where it sets measurements aside; without it, it is shown beside
+    /// Go on with the measurement in that folder, which was cut off; what it has stays
     #[arg(long)]
-    pub robust: bool,
-    /// More pods cannot cost time: a level that rises is given its mean, and a warning
-    #[arg(long)]
-    pub monotone: bool,
-    /// Also print what the law says of these transfer slots, measured or not
-    #[arg(long, value_name = "SLOTS", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..))]
-    pub predict: Vec<u32>,
-    /// Leave out rows that cannot be read, naming each, instead of stopping at the first
-    #[arg(long)]
-    pub skip_bad_rows: bool,
-    /// Where the calibration goes
-    #[arg(long, default_value = "calibration.json", value_name = "FILE")]
-    pub out: PathBuf,
-    /// Also write the curves as CSV, for the figures
-    #[arg(long, value_name = "FILE")]
-    pub fit: Option<PathBuf>,
-    /// Also write the fits that stand beside: robust, unweighted, one rate for all levels, levels left out (JSON)
-    #[arg(long, value_name = "FILE")]
-    pub report: Option<PathBuf>,
-    /// Instead, solve the problems of NIST's folder of nonlinear regressions (StRD) from both of their starts
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["table", "records", "robust", "monotone", "predict", "fit", "report"])]
-    pub nist: Option<PathBuf>,
-    /// Print NIST's problems as JSON
-    #[arg(long, requires = "nist")]
-    pub json: bool,
+    pub resume: bool,
 }
 
 /// `train`

@@ -66,6 +66,13 @@ impl Log {
         Ok(Log { path: path.into(), file })
     }
 
+    /// Goes on with a file; one that is not there is started.
+    pub fn resume(path: &Path) -> Result<Log> {
+        let file = File::options().append(true).create(true).open(path);
+        let file = file.with_context(|| format!("could not go on with {}", path.display()))?;
+        Ok(Log { path: path.into(), file })
+    }
+
     /// Starts a file beside `path`, in the place of one that an earlier run left there; see [`Log::finish`].
     pub fn beside(path: &Path) -> Result<Log> {
         let part = part_of(path)?;

@@ -9,6 +9,7 @@ mod commands;
 mod files;
 mod images;
 mod interrupt;
+mod measurement;
 mod progress;
 mod servers;
 

@@ -7,6 +7,8 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+
+use crate::cli::Servers;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
@@ -23,6 +25,57 @@ pub struct Server {
     url: String,
     log: PathBuf,
     child: Child,
+}
+
+/// The words of a pipeline's three servers, without the stage and without where the others are.
+#[derive(Debug, Clone)]
+pub struct Local {
+    /// Of A.
+    pub a: Vec<String>,
+    /// Of the proxy.
+    pub proxy: Vec<String>,
+    /// Of B.
+    pub b: Vec<String>,
+}
+
+/// Starts a pipeline. The servers are handed out as they start, B first, so that whoever called can stop them
+/// however this ends.
+pub async fn start(local: &Local, logs: &Path, servers: &mut Vec<Server>) -> Result<Servers> {
+    let to = |name: &str, url: &str| {
+        let port = url.rsplit(':').next().unwrap_or_default();
+        let (host_flag, port_flag) = (format!("--{name}-host"), format!("--{name}-port"));
+        [host_flag, "127.0.0.1".into(), port_flag, port.to_string()]
+    };
+    let words = |name: &str, own: &[String], to: &[String]| -> Vec<String> {
+        [name.to_string()].iter().chain(own).chain(to).cloned().collect()
+    };
+    servers.push(Server::start("b", &words("b", &local.b, &[]), logs).await?);
+    let b = servers[0].url().to_string();
+    let to_b = to("container-b", &b);
+    servers.push(Server::start("proxy", &words("proxy", &local.proxy, &to_b), logs).await?);
+    let proxy = servers[1].url().to_string();
+    let to_both = [to_b, to("proxy", &proxy)].concat();
+    servers.push(Server::start("a", &words("a", &local.a, &to_both), logs).await?);
+    Ok(Servers { a: servers[2].url().to_string(), proxy, b })
+}
+
+/// Ends with an error as soon as a server has ended.
+pub async fn watch(servers: &mut [Server]) -> anyhow::Error {
+    loop {
+        if let Some(error) = servers.iter_mut().find_map(|server| server.check().err()) {
+            return error;
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
+/// Stops all, A first so that nothing new enters; tells the first failure.
+pub async fn stop_all(servers: Vec<Server>) -> Result<()> {
+    let mut outcome = Ok(());
+    for server in servers.into_iter().rev() {
+        outcome = outcome.and(server.stop().await);
+    }
+    outcome
 }
 
 impl Server {

@@ -46,6 +46,7 @@ pub fn calibrate(
             hash: table.hash.clone(),
             rows: u32::try_from(table.rows.len()).unwrap_or(u32::MAX),
             dropped: table.dropped.iter().map(ToString::to_string).collect(),
+            ..Provenance::default()
         },
     };
     calibration.validate()?;

@@ -34,15 +34,18 @@ mod sample;
 mod shift;
 
 use serde::{Deserialize, Serialize};
-use splitscale_spec::{Invalid, ServiceLaw, not_negative};
+use splitscale_spec::{Interval, Invalid, ServiceLaw, not_negative};
 
 use crate::CalibrationError;
-use crate::laws::empirical;
+use crate::laws::{empirical, quantile};
 use bootstrap::{Bootstrap, Summary};
 use model::{Fit, Model};
 
 /// Fewest values for a law other than the empirical one.
 const VALUES_MIN: usize = 8;
+/// Most values among which a family is chosen; of more, as many as this, evenly spread over their order. Beyond, the test
+/// rejects every law for the smallest flaw, at a cost that grows with them.
+const FAMILY_MAX: usize = 1000;
 
 /// How a law is chosen.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -63,17 +66,6 @@ impl Default for DistributionOptions {
         let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
         DistributionOptions { refits: 999, alpha: 0.05, seed: 0, threads }
     }
-}
-
-/// A value and its interval, which ends where a part of alpha / 2 of the refits lies beyond.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Interval {
-    /// Of the law.
-    pub value: f64,
-    /// Lower end.
-    pub low: f64,
-    /// Upper end.
-    pub high: f64,
 }
 
 /// A law that was fitted.
@@ -106,11 +98,14 @@ pub struct DistributionFit {
     pub cv: Interval,
     /// Its 95th percentile \[s\].
     pub p95_s: Interval,
-    /// Values of the sample.
+    /// Its quantiles at 1 to 99 percent \[s\].
+    pub quantiles_s: Vec<f64>,
+    /// Values that it was fitted to.
     pub count: usize,
 }
 
-/// Finds the law of `durations_s` \[s\], in any order.
+/// Finds the law of `durations_s` \[s\]. Of more than a thousand the empirical law takes all, any other a thousand that
+/// are evenly spread over the order in which they come.
 ///
 /// Values that are all equal are the deterministic law; fewer than eight have the empirical law alone. Gamma, Erlang,
 /// lognormal and Weibull laws, shifted or mixed, give zero no likelihood: with a zero in the sample they are no candidates.
@@ -135,26 +130,36 @@ pub fn fit_distribution(
             mean_s: always(value_s),
             cv: always(0.0),
             p95_s: always(value_s),
+            quantiles_s: vec![value_s; 99],
             count,
         });
     }
     // In units of the mean, so that the unit of time makes no difference.
     let scale_s = sorted.iter().sum::<f64>() / count as f64;
     let unit: Vec<f64> = sorted.iter().map(|x| x / scale_s).collect();
-    let bootstrap = Bootstrap { sorted: &unit, options };
-    let mut fits = fits(&unit, scale_s);
+    let mut some: Vec<f64> = match count {
+        0..=FAMILY_MAX => unit.clone(),
+        _ => (0..FAMILY_MAX).map(|i| durations_s[i * count / FAMILY_MAX] / scale_s).collect(),
+    };
+    some.sort_by(f64::total_cmp);
+    let bootstrap = Bootstrap { sorted: &some, options };
+    let mut fits = fits(&some, scale_s);
     let mut chosen = None;
     for (fit, candidate) in &mut fits {
         let test = bootstrap.test(fit);
         candidate.p_value = Some(test.p_value);
         if test.p_value > options.alpha {
-            chosen =
-                Some((candidate.law.clone(), candidate.name.clone(), test.summaries, fit.curve.summary()));
+            let quantiles = percents().map(|p| scale_s * fit.curve.quantile(p)).collect();
+            let (law, name) = (candidate.law.clone(), candidate.name.clone());
+            chosen = Some((law, name, test.summaries, fit.curve.summary(), quantiles, some.len()));
             break;
         }
     }
-    let (law, name, summaries, summary) = chosen.unwrap_or_else(|| {
-        (whole.clone(), "empirical".into(), bootstrap.resample(), Summary::empirical(&empirical(&unit)))
+    let (law, name, summaries, summary, quantiles_s, count) = chosen.unwrap_or_else(|| {
+        let summary = Summary::empirical(&empirical(&unit));
+        let quantiles = percents().map(|p| quantile(&sorted, p)).collect();
+        let summaries = Bootstrap { sorted: &unit, options }.resample();
+        (whole.clone(), "empirical".into(), summaries, summary, quantiles, count)
     });
     let interval = |of: fn(&Summary) -> f64, scale: f64| {
         let (low, high) = bootstrap::percentiles(summaries.iter().map(of), options.alpha);
@@ -169,8 +174,14 @@ pub fn fit_distribution(
         mean_s: interval(|s| s.mean, scale_s),
         cv: interval(|s| s.cv, 1.0),
         p95_s: interval(|s| s.p95, scale_s),
+        quantiles_s,
         count,
     })
+}
+
+/// The probabilities of the quantiles.
+pub(crate) fn percents() -> impl Iterator<Item = f64> {
+    (1..100).map(|percent| f64::from(percent) / 100.0)
 }
 
 fn check(durations_s: &[f64], options: &DistributionOptions) -> Result<(), CalibrationError> {

@@ -64,6 +64,34 @@ pub enum CalibrationError {
         /// Pods of each stage.
         pods: u32,
     },
+    /// Two sides of a comparison that are not the same requests.
+    #[error(
+        "replication {replication} has {simulated} requests where {measured} were measured, or other numbers; simulate the arrivals that were measured"
+    )]
+    NotPaired {
+        /// Which replication.
+        replication: usize,
+        /// Its requests.
+        simulated: usize,
+        /// Requests measured.
+        measured: usize,
+    },
+    /// A comparison without an answer on one side.
+    #[error(
+        "of {requests} requests none was answered, by the servers or by the simulator; there is nothing to compare"
+    )]
+    NothingAnswered {
+        /// Requests sent.
+        requests: usize,
+    },
+    /// A table beside records of other bursts.
+    #[error("{table}: {problem}; name the table and the records of one measurement")]
+    OtherPipeline {
+        /// Name of the table.
+        table: String,
+        /// How they differ.
+        problem: String,
+    },
     /// A file that is not one of NIST's problems.
     #[error("{file}:{line}: {why}")]
     Nist {

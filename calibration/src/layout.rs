@@ -27,6 +27,9 @@ pub(crate) const BURSTS: Layout = Layout {
 /// One time a row.
 pub(crate) const TIMES: Layout = Layout { required: &["pods", "y"], optional: &["bandwidth", "rep"] };
 
+/// One pod that came or went.
+pub(crate) const STARTS: Layout = Layout { required: &["stage", "event", "pods", "seconds"], optional: &[] };
+
 /// The fields of a request record; a test reads what the document itself writes.
 pub(crate) const RECORDS: Layout = Layout {
     required: &[

@@ -3,6 +3,8 @@
 use serde::Serialize;
 use splitscale_spec::LevelStatus;
 
+use crate::LawFit;
+
 /// How a table was fitted.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct FitReport {
@@ -15,6 +17,8 @@ pub struct FitReport {
     pub shared_rate: Option<f64>,
     /// How far the bottleneck law, fitted to the other levels, is from each; empty where there are fewer than three.
     pub held_out: Vec<HeldOutLevel>,
+    /// How each law of the simulator was found; empty where there are no records.
+    pub laws: Vec<LawFit>,
 }
 
 /// A level fitted in another way than the one that counts.

@@ -35,7 +35,7 @@ const SCAN_MARGIN: f64 = 2.0;
 /// What the cells have in common, by (slots, pods) their times \[s\]; absent where there are fewer than two levels or two
 /// pod counts, or fewer than six cells.
 pub(crate) fn surface(cells: &BTreeMap<(Option<u32>, u32), Vec<f64>>) -> (Option<Surface>, FitReport) {
-    let none = FitReport { others: vec![], tiers: vec![], shared_rate: None, held_out: vec![] };
+    let none = FitReport { others: vec![], tiers: vec![], shared_rate: None, held_out: vec![], laws: vec![] };
     let cell = |(&(slots, pods), times): (&(Option<u32>, u32), &Vec<f64>)| {
         let y_s = times.iter().sum::<f64>() / times.len() as f64;
         Some(Cell { slots: slots?, pods, y_s, repeats: times.len() as f64 })

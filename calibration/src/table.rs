@@ -9,11 +9,16 @@
 //! Columns come in any order. A column that no layout knows is refused: a misspelt `bandwidth` would
 //! otherwise melt all levels into one. Lines that begin with `#` and empty lines are skipped.
 
-use csv::StringRecord;
-use splitscale_spec::RequestRecord;
+use std::collections::BTreeMap;
 
-use crate::layout::{BURSTS, RECORDS, TIMES};
-use crate::{BadCell, BurstRow, CalibrationError};
+use csv::StringRecord;
+use splitscale_spec::{RequestRecord, Status};
+
+use crate::layout::{BURSTS, RECORDS, STARTS, TIMES};
+use crate::{BadCell, BurstRow, CalibrationError, StartRow};
+
+/// How far a table's time may be from that of its records: tables are rounded.
+const SAME: f64 = 0.01;
 
 /// The rows of a file, and what was left out of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -93,6 +98,13 @@ pub fn read_bursts(file: &str, text: &str, bad_rows: BadRows) -> Result<Table<Bu
             num_pod_b: cells.count("NUM_POD_B")?,
             bandwidth: cells.count("BANDWIDTH")?,
         };
+        if row.end_time < 0.9 * row.total_time {
+            let why = format!(
+                "the burst took {} s, its mean request {} s; a burst takes no less than its requests, in the same unit",
+                row.end_time, row.total_time
+            );
+            return Err(cells.bad("end_time", why));
+        }
         if row.num_pod_a != row.num_pod_b {
             let why = format!(
                 "{} pods of B beside {} of A; a curve over pods needs as many of both",
@@ -124,7 +136,128 @@ pub fn read_records(
             cells.bad(column, err.kind().to_string())
         })?;
         record.validate().map_err(|invalid| cells.bad(&invalid.field, invalid.problem))?;
+        let one_or_more = |column: &str, value: f64| match value >= 1.0 {
+            true => Ok(()),
+            false => Err(cells.bad(column, format!("{value} of an answered request; it takes 1 or more"))),
+        };
+        if record.status == Status::Answered {
+            one_or_more("bytes", record.bytes as f64)?;
+            one_or_more("slots", record.slots.into())?;
+            one_or_more("pods_a", record.pods_a.into())?;
+            one_or_more("pods_b", record.pods_b.into())?;
+        }
+        if let Some(mbit_s) = record.bandwidth_mbit_s {
+            let positive = splitscale_spec::positive("bandwidth_mbit_s", mbit_s);
+            positive.map_err(|invalid| cells.bad(&invalid.field, invalid.problem))?;
+        }
+        let (phases_s, latency_s) = (record.phases_s().iter().sum::<f64>(), record.latency_s());
+        if record.status == Status::Answered && (phases_s - latency_s).abs() > 1e-3 + 0.01 * latency_s {
+            let why = format!(
+                "the phases sum up to {phases_s:.3} s, but from sent_ns to done_ns it took {latency_s:.3} s; phases are seconds, instants nanoseconds"
+            );
+            return Err(cells.bad("done_ns", why));
+        }
         Ok(record)
+    })
+}
+
+/// Whether a text is a table of request records.
+pub fn are_records(text: &str) -> bool {
+    let header = header(text);
+    RECORDS.shared(&header) > BURSTS.shared(&header).max(TIMES.shared(&header))
+}
+
+/// The makespans of bursts from the records of their requests. A burst with a request that was not answered was
+/// shorter than the others, and is left out.
+///
+/// # Errors
+/// Requests of one run that were not all due at once: a load in time has no makespan to fit; no burst left.
+pub fn times_of(records: &Table<RequestRecord>) -> Result<Table<TimeRow>, CalibrationError> {
+    let mut runs: BTreeMap<u32, Vec<RequestRecord>> = BTreeMap::new();
+    for record in &records.rows {
+        runs.entry(record.run_id).or_default().push(record.clone());
+    }
+    let other = |problem: String| CalibrationError::OtherPipeline { table: records.file.clone(), problem };
+    let mut rows = Vec::new();
+    for (run, records) in runs {
+        if records.iter().any(|record| record.scheduled_ns != records[0].scheduled_ns) {
+            let problem =
+                format!("the requests of run {run} were not due at once, and only bursts have makespans");
+            return Err(other(problem));
+        }
+        let answered = records.iter().all(|record| record.status == Status::Answered);
+        if let Some(burst) =
+            BurstRow::of(&records).filter(|burst| answered && burst.num_pod_a == burst.num_pod_b)
+        {
+            rows.push(TimeRow { slots: Some(burst.bandwidth), pods: burst.num_pod_a, y_s: burst.end_time });
+        }
+    }
+    if rows.is_empty() {
+        return Err(other("no burst of which every request was answered".into()));
+    }
+    Ok(Table {
+        file: records.file.clone(),
+        hash: records.hash.clone(),
+        rows,
+        dropped: records.dropped.clone(),
+    })
+}
+
+/// Refuses a table and records of different bursts.
+///
+/// # Errors
+/// The first row of the table whose slots, pods and time no burst of the records has.
+pub fn one_measurement(
+    table: &Table<TimeRow>,
+    records: &Table<RequestRecord>,
+) -> Result<(), CalibrationError> {
+    if table.file == records.file {
+        return Ok(());
+    }
+    let bursts = times_of(records)?.rows;
+    for row in &table.rows {
+        let same_cell =
+            |burst: &&TimeRow| (row.slots.is_none() || burst.slots == row.slots) && burst.pods == row.pods;
+        let nearest = bursts
+            .iter()
+            .filter(same_cell)
+            .map(|burst| burst.y_s)
+            .min_by(|a, b| (a - row.y_s).abs().total_cmp(&(b - row.y_s).abs()));
+        let slots = row.slots.map_or(String::new(), |slots| format!("{slots} slots and "));
+        let problem = match nearest {
+            None => format!("{slots}{} pods are not in {}", row.pods, records.file),
+            Some(y_s) if (y_s / row.y_s - 1.0).abs() > SAME => {
+                let ratio = row.y_s / y_s;
+                let unit = [1e3, 1e6, 1e9].iter().any(|unit| (ratio / unit - 1.0).abs() < 0.2);
+                let hint = if unit { " (are they milli-, micro- or nanoseconds?)" } else { "" };
+                format!("{} s at {slots}{} pods, where {} has {y_s} s{hint}", row.y_s, row.pods, records.file)
+            }
+            Some(_) => continue,
+        };
+        return Err(CalibrationError::OtherPipeline { table: table.file.clone(), problem });
+    }
+    Ok(())
+}
+
+/// Reads how long pods took to come and to go.
+///
+/// # Errors
+/// An unknown layout; a bad cell, unless `bad_rows` skips it; no row left.
+pub fn read_starts(file: &str, text: &str, bad_rows: BadRows) -> Result<Table<StartRow>, CalibrationError> {
+    STARTS.check(file, &header(text), &STARTS.to_string())?;
+    rows(file, text, bad_rows, |cells| {
+        let one_of = |name: &str, allowed: [&str; 2]| {
+            let word: String = cells.parse(name, "a word")?;
+            let problem =
+                || cells.bad(name, format!("{word:?} is neither {} nor {}", allowed[0], allowed[1]));
+            if allowed.contains(&word.as_str()) { Ok(word) } else { Err(problem()) }
+        };
+        Ok(StartRow {
+            stage: one_of("stage", ["a", "b"])?,
+            event: one_of("event", ["start", "drain"])?,
+            pods: cells.parse("pods", "a number of 0 or more")?,
+            seconds: cells.seconds("seconds")?,
+        })
     })
 }
 

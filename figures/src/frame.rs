@@ -19,12 +19,18 @@ pub enum Table {
     Learning,
     /// `timeline.csv`: one row per look at the live pipeline.
     Timeline,
+    /// `laws.csv`: one row per percent of each duration, measured beside its law.
+    Laws,
+    /// `fidelity.csv`: one row per figure of each held-out cell, servers beside simulator.
+    Fidelity,
+    /// `latency.csv`: one row per percent of each held-out cell.
+    Latency,
 }
 
 /// A table in memory, with every column that its figure needs, each of its type.
 ///
 /// # Guarantees
-/// There is at least one row. Numbers are `f64` and finite, `held_out` is a flag, `status` a text. Columns
+/// There is at least one row. Numbers are `f64` and finite, `held_out` is a flag, `status` and names are texts. Columns
 /// that must be there hold no nulls; in the others what is missing is null, never zero.
 #[derive(Debug, Clone)]
 pub struct Frame {
@@ -56,6 +62,9 @@ impl Table {
             Table::Cells => "cells.csv",
             Table::Learning => "learning.csv",
             Table::Timeline => "timeline.csv",
+            Table::Laws => "laws.csv",
+            Table::Fidelity => "fidelity.csv",
+            Table::Latency => "latency.csv",
         }
     }
 
@@ -87,6 +96,24 @@ impl Table {
             ],
             Table::Learning => {
                 &[("episode", Number), ("mean_return", Maybe), ("regret", Maybe), ("optimum_return", Extra)]
+            }
+            Table::Laws => &[
+                ("law", Text),
+                ("family", Text),
+                ("percent", Number),
+                ("measured_s", Number),
+                ("law_s", Number),
+            ],
+            Table::Fidelity => &[
+                ("cell", Text),
+                ("utilisation", Number),
+                ("figure", Text),
+                ("error", Number),
+                ("low", Number),
+                ("high", Number),
+            ],
+            Table::Latency => {
+                &[("cell", Text), ("percent", Number), ("measured_s", Number), ("simulated_s", Number)]
             }
             Table::Timeline => &[
                 ("time_s", Number),

@@ -6,6 +6,9 @@
 //!  learning.csv                     ─▶ learning_curve  return and regret against episodes
 //!  timeline.csv                     ─▶ timeline        slots, pods, throughput, latency against time
 //!  cells.csv                        ─▶ comparison      measured against simulated makespan
+//!  laws.csv                         ─▶ laws            durations and the laws they are drawn from
+//!  fidelity.csv                     ─▶ fidelity        errors of the simulator against utilisation
+//!  latency.csv                      ─▶ latency         latency of servers and simulator, one panel a cell
 //! ```
 //!
 //! # Guarantees
@@ -17,7 +20,9 @@ use std::path::{Path, PathBuf};
 mod axis;
 mod canvas;
 mod comparison;
+mod cumulative;
 mod error;
+mod fidelity;
 mod figure;
 mod fit;
 mod frame;
@@ -26,11 +31,16 @@ mod page;
 mod timeline;
 
 pub use comparison::comparison;
+pub use cumulative::{latency, laws};
 pub use error::Error;
+pub use fidelity::fidelity;
 pub use fit::fit;
 pub use frame::{Frame, Table};
 pub use learning_curve::learning_curve;
 pub use timeline::timeline;
+
+/// From one table to the files of its figure.
+type Drawing = fn(&Frame, &Path) -> Result<Vec<PathBuf>, Error>;
 
 /// Draws every figure whose tables are in `folder_in`, and names the files it wrote.
 ///
@@ -56,8 +66,15 @@ pub fn draw_all(folder_in: &Path, folder_out: &Path) -> Result<Vec<PathBuf>, Err
     if let Some(cells) = &cells {
         written.extend(comparison(cells, folder_out)?);
     }
+    let others: [(Table, Drawing); 3] =
+        [(Table::Laws, laws), (Table::Fidelity, fidelity), (Table::Latency, latency)];
+    for (table, draw) in others {
+        if let Some(rows) = read(table)? {
+            written.extend(draw(&rows, folder_out)?);
+        }
+    }
     if written.is_empty() {
-        let problem = "holds none of table.csv with fit.csv, cells.csv, learning.csv, timeline.csv";
+        let problem = "holds none of table.csv with fit.csv, cells.csv, learning.csv, timeline.csv, laws.csv, fidelity.csv, latency.csv";
         return Err(Error::Nothing { file: folder_in.to_owned(), problem: problem.to_owned() });
     }
     Ok(written)

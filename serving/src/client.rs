@@ -151,6 +151,15 @@ impl PipelineClient {
         self.wait(timeout, SILENCE, "the pipeline is not idle", idle).await
     }
 
+    /// Waits until no pod is on its way out.
+    ///
+    /// # Errors
+    /// A server that went away, or the timeout.
+    pub async fn wait_drained(&self, timeout: Duration) -> Result<(), ClientError> {
+        let drained = |s: &PipelineState| Ok(s.a.draining + s.b.draining == 0);
+        self.wait(timeout, SILENCE, "pods still drain", drained).await
+    }
+
     /// How the pipeline stands. A is asked before the others, as requests go: one that has left A by then
     /// is seen by the proxy, which has it until B has answered.
     ///

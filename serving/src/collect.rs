@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
-use splitscale_spec::{Invalid, Replicas, RequestRecord};
+use splitscale_spec::{Invalid, Replicas, RequestRecord, Stage};
 
 use crate::client::{ClientError, PipelineClient};
 use crate::load::{BurstSpec, Image, LoadError, burst};
@@ -27,6 +27,8 @@ pub struct Plan {
     pub seed: u64,
     /// How long a burst, and each wait between two, may take.
     pub burst_timeout: Duration,
+    /// Bursts of the order that an earlier measurement has already.
+    pub done: u32,
 }
 
 /// One burst of a plan.
@@ -58,7 +60,7 @@ pub enum CollectError {
 }
 
 /// Measures every cell of the plan: starts the most pods once, then only changes the slots and which pods
-/// are used. Each burst is handed to `on_burst` as soon as it is measured, its `run_id` counting from 0,
+/// are used. Each burst is handed to `on_burst` as soon as it is measured, its `run_id` its place in the order,
 /// its times from the start of this call. Dropping the future ends the measurement.
 ///
 /// # Errors
@@ -84,9 +86,56 @@ pub async fn collect(
     for _ in 0..plan.warm_up {
         fire(most, 0).await?;
     }
-    for (cell, run_id) in plan.order().into_iter().zip(0..) {
+    for (cell, run_id) in plan.order().into_iter().zip(0..).skip(plan.done as usize) {
         let records = fire(cell, run_id).await?;
         on_burst(cell, &records).map_err(CollectError::Kept)?;
+    }
+    Ok(())
+}
+
+/// One pod that came or went.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PodChange {
+    /// Of which stage.
+    pub stage: Stage,
+    /// It came; otherwise it went.
+    pub started: bool,
+    /// Pods of the stage afterwards.
+    pub pods: u32,
+    /// From the request for the change until the stage had it; asked for every 20 ms.
+    pub took: Duration,
+}
+
+/// Takes a pod away from each stage in turn and gives it back, `times` times, from `most` pods on, nothing else under
+/// way. Each change is handed to `on_change`.
+///
+/// # Errors
+/// A stage that does not change.
+pub async fn pod_changes(
+    client: &PipelineClient,
+    most: u32,
+    times: u32,
+    limit: Duration,
+    mut on_change: impl FnMut(PodChange) -> Result<(), Box<dyn Error + Send + Sync>>,
+) -> Result<(), CollectError> {
+    let all = Replicas { a: most, b: most };
+    client.wait_idle(limit).await?;
+    client.set_pods(all, limit).await?;
+    for _ in 0..times {
+        for stage in [Stage::A, Stage::B] {
+            let fewer = match stage {
+                Stage::A => Replicas { a: most - 1, ..all },
+                Stage::B => Replicas { b: most - 1, ..all },
+            };
+            for (pods, started) in [(fewer, false), (all, true)] {
+                let begun = Instant::now();
+                client.set_pods(pods, limit).await?;
+                client.wait_drained(limit).await?;
+                let count = if stage == Stage::A { pods.a } else { pods.b };
+                let change = PodChange { stage, started, pods: count, took: begun.elapsed() };
+                on_change(change).map_err(CollectError::Kept)?;
+            }
+        }
     }
     Ok(())
 }

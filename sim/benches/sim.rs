@@ -15,26 +15,16 @@ const MEANS_S: [f64; 3] = [0.05, 0.06, 0.03];
 
 fn burst(records: bool) -> Setup {
     let [service_a, transfer, service_b] = MEANS_S.map(|mean_s| ServiceLaw::Exponential { mean_s });
-    let laws = Laws { service_a, transfer, service_b, overhead: nothing(), fitted_on: Vec::new() };
+    let laws = Laws { service_a, transfer, service_b, ..Laws::default() };
     let pods = Replicas { a: PODS_A as u32, b: PODS_B as u32 };
     Setup { records, ..Setup::new(pods, SLOTS as u32, &laws, Arrivals::Burst(JOBS)) }
 }
 
 /// M/M/1 at 80 %: the other stations take no time.
 fn mm1() -> Setup {
-    let laws = Laws {
-        service_a: ServiceLaw::Exponential { mean_s: 1.0 },
-        transfer: nothing(),
-        service_b: nothing(),
-        overhead: nothing(),
-        fitted_on: Vec::new(),
-    };
+    let laws = Laws { service_a: ServiceLaw::Exponential { mean_s: 1.0 }, ..Laws::default() };
     let arrivals = Arrivals::Poisson { rate_per_s: 0.8, requests: CUSTOMERS };
     Setup::new(Replicas { a: 1, b: 1 }, 1, &laws, arrivals)
-}
-
-fn nothing() -> ServiceLaw {
-    ServiceLaw::Deterministic { value_s: 0.0 }
 }
 
 fn simulate(criterion: &mut Criterion) {

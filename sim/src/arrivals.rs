@@ -22,7 +22,7 @@ pub enum Arrivals {
         #[serde(default = "endless")]
         requests: u32,
         /// Think time, before the first request too.
-        #[serde(default = "nothing")]
+        #[serde(default)]
         think: ServiceLaw,
     },
     /// A Poisson stream: independent exponential gaps, the first before the first request.
@@ -302,8 +302,4 @@ fn endless() -> u32 {
 
 fn one() -> f64 {
     1.0
-}
-
-fn nothing() -> ServiceLaw {
-    ServiceLaw::Deterministic { value_s: 0.0 }
 }

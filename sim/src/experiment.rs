@@ -7,7 +7,7 @@
 //! seed = 1
 //! replications = 200               # or stop = { relative_half_width = 0.01, maximum = 1000 }
 //! slo_s = 2.0                      # optional: count the answers within it
-//! calibration = "calibration.json" # optional: its laws stand where the setup has none
+//! calibration = "calibration.json" # optional: what was measured stands where the setup says nothing
 //!
 //! [setup]                          # a Setup, and pods_change = [{ at_s = 10.0, a = 4, b = 4 }]
 //!
@@ -29,13 +29,13 @@ mod point;
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use splitscale_spec::{Calibration, Invalid, Laws, check_schema, positive};
+use splitscale_spec::{Calibration, Invalid, Laws, ServiceLaw, check_schema, positive};
 use toml::{Table, Value};
 
 use crate::analysis::Stopping;
 use crate::error::SimError;
 use crate::recorded::TextOf;
-use crate::setup::Setup;
+use crate::setup::{Setup, node_of, whole_link};
 use crate::trace::TraceError;
 use axis::{Axis, Sweep};
 use hash::Fnv1a;
@@ -228,7 +228,7 @@ impl Experiment {
         if let Some(name) = &self.calibration {
             let text = text_of(name)?;
             let laws = laws(&text).map_err(|problem| self.error(format!("calibration: {name}"), problem))?;
-            fill(&mut base, &laws).map_err(|invalid| named(&self.file, invalid))?;
+            fill(&mut base, &laws, &self.axes).map_err(|invalid| named(&self.file, invalid))?;
         }
         let count = self.axes.iter().try_fold(1usize, |count, axis| count.checked_mul(axis.len()));
         let Some(count) = count.filter(|&count| count <= MAX_POINTS) else {
@@ -362,18 +362,55 @@ fn laws(text: &str) -> Result<Laws, String> {
     calibration.laws.ok_or_else(|| "has no laws; calibrate with --records".into())
 }
 
-/// Puts the laws where the setup has none.
-fn fill(setup: &mut Table, laws: &Laws) -> Result<(), Invalid> {
+/// Puts what was measured where the setup says nothing.
+fn fill(setup: &mut Table, laws: &Laws, axes: &[Axis]) -> Result<(), Invalid> {
+    let value = |path: &str, law: &ServiceLaw| {
+        Value::try_from(law).map_err(|error| Invalid::new(path, error.to_string()))
+    };
+    let says = |setup: &Table, path: &str| axis::get(setup, path).is_some();
+    let put = |setup: &mut Table, holds: &str, path: &str, value: Value| match says(setup, holds) {
+        false => axis::put(setup, path, value),
+        true => Ok(()),
+    };
+    let slot = laws.slot.filter(|slot| slot.shared);
+    if let Some((mbit_s, rtt_s)) = slot.map(|slot| whole_link(laws, &slot)) {
+        let bandwidth = Table::from_iter([("whole_mbit_s".to_string(), mbit_s.into())]);
+        let bytes = Table::from_iter([
+            ("bandwidth".to_string(), Value::from(bandwidth)),
+            ("rtt_s".to_string(), rtt_s.into()),
+        ]);
+        put(setup, "link.transfer", "link.transfer.bytes", bytes.into())?;
+    }
     for (path, holds, law) in [
         ("a.service", "a.service", &laws.service_a),
         ("link.transfer.law", "link.transfer", &laws.transfer),
         ("b.service", "b.service", &laws.service_b),
         ("overhead", "overhead", &laws.overhead),
     ] {
-        if axis::get(setup, holds).is_none() {
-            let law = Value::try_from(law).map_err(|error| Invalid::new(path, error.to_string()))?;
-            axis::put(setup, path, law)?;
+        put(setup, holds, path, value(path, law)?)?;
+    }
+    for (stage, cores, start_up) in
+        [("a", laws.cores_a, &laws.start_up_a), ("b", laws.cores_b, &laws.start_up_b)]
+    {
+        // One of the two alone would mean something else, and so would a node of each stage's own where it is one.
+        let node = [format!("{stage}.cores"), format!("{stage}.cpu_share")];
+        if let Some((cores, share)) = cores.map(node_of)
+            && node.iter().all(|path| !says(setup, path) && !axes.iter().any(|axis| axis.sets(path)))
+            && axis::get(setup, "one_node").and_then(Value::as_bool) != Some(true)
+        {
+            axis::put(setup, &node[0], i64::from(cores).into())?;
+            axis::put(setup, &node[1], share.into())?;
         }
+        if let Some(law) = start_up {
+            let path = format!("{stage}.start_up");
+            put(setup, &path, &path, value(&path, law)?)?;
+        }
+    }
+    if let Some(slot) = laws.slot {
+        let bytes = Table::from_iter([("bytes".to_string(), Value::from(slot.bytes.round() as i64))]);
+        put(setup, "link.payload", "link.payload", bytes.into())?;
+        let path = "link.release_after_transfer";
+        put(setup, path, path, (!slot.held_until_answer).into())?;
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 use splitscale_spec::{
-    Balancer, Encoding, Invalid, Laws, Replicas, ServiceLaw, at_least_one, not_negative, positive,
+    Balancer, Encoding, Invalid, Laws, Replicas, ServiceLaw, SlotLaw, at_least_one, not_negative, positive,
 };
 
 use crate::arrivals::Arrivals;
@@ -21,7 +21,7 @@ pub struct Setup {
     /// The second stage.
     pub b: StageSetup,
     /// Everything outside the three: upload, hops, answer.
-    #[serde(default = "nothing")]
+    #[serde(default)]
     pub overhead: ServiceLaw,
     /// The load.
     pub arrivals: Arrivals,
@@ -71,7 +71,7 @@ pub struct StageSetup {
     #[serde(default = "one")]
     pub cpu_share: f64,
     /// From the request for a pod until it is ready.
-    #[serde(default = "nothing")]
+    #[serde(default)]
     pub start_up: ServiceLaw,
     /// How pods crash; by default they do not.
     #[serde(default)]
@@ -201,21 +201,21 @@ pub struct ScrapeSetup {
 // === impl Setup ===
 
 impl Setup {
-    /// The plain pipeline: one queue a stage, nothing bounded, nothing that changes.
+    /// The pipeline that was measured: one queue a stage, nothing bounded, nothing that changes.
     pub fn new(pods: Replicas, slots: u32, laws: &Laws, arrivals: Arrivals) -> Self {
         let link = LinkSetup {
             slots,
             slots_change: None,
-            transfer: Transfer::Law(laws.transfer.clone()),
-            payload: None,
+            transfer: Transfer::of(laws),
+            payload: laws.slot.map(|slot| Payload::Bytes(slot.bytes.round() as u64)),
             queue_limit: None,
-            release_after_transfer: false,
+            release_after_transfer: laws.slot.is_some_and(|slot| !slot.held_until_answer),
             hold_a: false,
         };
         Setup {
-            a: StageSetup::new(pods.a, laws.service_a.clone()),
+            a: StageSetup::new(pods.a, laws.service_a.clone()).measured(laws.cores_a, &laws.start_up_a),
             link,
-            b: StageSetup::new(pods.b, laws.service_b.clone()),
+            b: StageSetup::new(pods.b, laws.service_b.clone()).measured(laws.cores_b, &laws.start_up_b),
             overhead: laws.overhead.clone(),
             arrivals,
             deadline_s: None,
@@ -299,8 +299,19 @@ impl StageSetup {
             queue_limit: None,
             cores: None,
             cpu_share: 1.0,
-            start_up: nothing(),
+            start_up: ServiceLaw::default(),
             failure: None,
+        }
+    }
+
+    /// Slowed by its own pods, and started, as it was measured.
+    fn measured(self, cores: Option<f64>, start_up: &Option<ServiceLaw>) -> Self {
+        let node = cores.map(node_of);
+        StageSetup {
+            cores: node.map(|(cores, _)| cores),
+            cpu_share: node.map_or(1.0, |(_, share)| share),
+            start_up: start_up.clone().unwrap_or_default(),
+            ..self
         }
     }
 
@@ -347,6 +358,29 @@ impl LinkSetup {
         }
         self.slots_change.as_ref().map_or(Ok(()), SlotsChange::validate)
     }
+}
+
+impl Transfer {
+    /// As measured. On a link that all slots share, the bytes make their way at what one of them alone had.
+    fn of(laws: &Laws) -> Self {
+        let Some(slot) = laws.slot.filter(|slot| slot.shared) else {
+            return Transfer::Law(laws.transfer.clone());
+        };
+        let (mbit_s, rtt_s) = whole_link(laws, &slot);
+        Transfer::Bytes { bandwidth: Bandwidth::WholeMbitS(mbit_s), rtt_s }
+    }
+}
+
+/// Bandwidth \[Mbit/s\] and round trip \[s\] of a link that all slots share.
+pub(crate) fn whole_link(laws: &Laws, slot: &SlotLaw) -> (f64, f64) {
+    let rtt_s = slot.fixed_s.unwrap_or(0.0);
+    (slot.bytes * 8e-6 / (laws.transfer.mean_s() - rtt_s), rtt_s)
+}
+
+/// Cores, and the share of one that a pod takes, where so many pods work at full speed.
+pub(crate) fn node_of(pods: f64) -> (u32, f64) {
+    let cores = pods.floor().clamp(1.0, f64::from(MAX_SERVERS));
+    (cores as u32, (cores / pods).clamp(f64::MIN_POSITIVE, 1.0))
 }
 
 impl Bandwidth {
@@ -429,10 +463,6 @@ pub(crate) fn bounded(field: &str, servers: u32) -> Result<(), Invalid> {
         return Err(Invalid::new(field, format!("{servers} is above {MAX_SERVERS}, the most of one run")));
     }
     Ok(())
-}
-
-fn nothing() -> ServiceLaw {
-    ServiceLaw::Deterministic { value_s: 0.0 }
 }
 
 fn one() -> f64 {

@@ -111,19 +111,60 @@ pub struct FittedPoint {
 }
 
 /// What the simulator draws from.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Laws {
-    /// How long an A pod is taken by a request.
+    /// How long an A pod is taken by a request, others not slowing it.
     pub service_a: ServiceLaw,
-    /// How long a transfer takes, B's wait and service not counted.
+    /// How long a transfer takes, B's wait and service not counted, nor other transfers on a shared link.
     pub transfer: ServiceLaw,
-    /// How long a B pod is taken by a request.
+    /// How long a B pod is taken by a request, others not slowing it.
     pub service_b: ServiceLaw,
     /// Everything outside the three: upload, hops, answer.
     pub overhead: ServiceLaw,
+    /// Pods of A that work at full speed at once; more of them share that. Absent where none slowed another.
+    pub cores_a: Option<f64>,
+    /// The same of B.
+    pub cores_b: Option<f64>,
+    /// What a transfer slot is; absent where it was not measured: each has a link of its own, held until B answers.
+    pub slot: Option<SlotLaw>,
+    /// From asking for a pod of A until it is ready.
+    pub start_up_a: Option<ServiceLaw>,
+    /// The same of B.
+    pub start_up_b: Option<ServiceLaw>,
+    /// How sure the numbers are, by their names, such as `service_a.mean_s`.
+    #[serde(default)]
+    pub intervals: std::collections::BTreeMap<String, Interval>,
     /// Cells of the table they were fitted on, as (slots, pods).
     pub fitted_on: Vec<(u32, u32)>,
+}
+
+/// What one transfer slot is.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SlotLaw {
+    /// Size of the activations that were measured, their mean \[bytes\].
+    pub bytes: f64,
+    /// What each byte takes \[s\]; absent where one size and no bandwidth leave it unknown.
+    pub seconds_per_byte: Option<f64>,
+    /// What a transfer takes besides \[s\]; absent with it.
+    pub fixed_s: Option<f64>,
+    /// All slots share one link, in place of a link each.
+    pub shared: bool,
+    /// A slot is held until B has answered, in place of over the transfer alone.
+    pub held_until_answer: bool,
+}
+
+/// A number and how sure it is.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Interval {
+    /// The estimate.
+    pub value: f64,
+    /// Lower end of its 95 % interval.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
 }
 
 /// The law of a duration.
@@ -203,6 +244,12 @@ pub struct Provenance {
     pub rows: u32,
     /// Rows dropped, each with line and reason.
     pub dropped: Vec<String>,
+    /// Machine on which it was measured; absent where nobody wrote it down.
+    pub host: Option<String>,
+    /// Engines of A and of B.
+    pub engine: Option<String>,
+    /// When the measurement began, in UTC.
+    pub date: Option<String>,
 }
 
 impl Calibration {
@@ -242,6 +289,12 @@ impl Laws {
         self.transfer.validate("laws.transfer")?;
         self.service_b.validate("laws.service_b")?;
         self.overhead.validate("laws.overhead")
+    }
+}
+
+impl Default for ServiceLaw {
+    fn default() -> Self {
+        ServiceLaw::Deterministic { value_s: 0.0 }
     }
 }
 

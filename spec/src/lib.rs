@@ -22,7 +22,9 @@ mod pipeline;
 mod policy;
 mod record;
 
-pub use calibration::{Calibration, FittedPoint, Laws, Level, LevelStatus, Provenance, ServiceLaw, Surface};
+pub use calibration::{
+    Calibration, FittedPoint, Interval, Laws, Level, LevelStatus, Provenance, ServiceLaw, SlotLaw, Surface,
+};
 pub use decision::{Bottleneck, Decision};
 pub use invalid::{Invalid, at_least_one, check_schema, not_negative, positive};
 pub use law::{Capacity, Makespan, throughput};

@@ -34,7 +34,7 @@ pub struct QueueLevel {
 }
 
 /// What a controller may know when it decides.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Observation {
     /// Schema number, [`Observation::SCHEMA`].
@@ -150,24 +150,6 @@ impl Observation {
 
     /// An observation in which everything is missing.
     pub fn empty(time_s: f64, window_s: f64) -> Self {
-        Observation {
-            schema: Self::SCHEMA,
-            time_s,
-            window_s,
-            arrivals_per_s: None,
-            answers_per_s: None,
-            queue_a: None,
-            queue_proxy: None,
-            queue_b: None,
-            busy_a: None,
-            busy_slots: None,
-            busy_b: None,
-            slots: None,
-            latency_p50_s: None,
-            latency_p95_s: None,
-            link: None,
-            a: None,
-            b: None,
-        }
+        Observation { schema: Self::SCHEMA, time_s, window_s, ..Observation::default() }
     }
 }

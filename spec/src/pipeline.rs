@@ -163,20 +163,15 @@ impl PipelineConfig {
 impl StageConfig {
     fn validate(&self, stage: &str) -> Result<(), Invalid> {
         at_least_one(&format!("{stage}.pods_min"), self.pods_min)?;
-        if self.pods_max < self.pods_min {
-            let problem = format!("{} is below pods_min {}", self.pods_max, self.pods_min);
-            return Err(Invalid::new(format!("{stage}.pods_max"), problem));
-        }
+        let problem = format!("{} is below pods_min {}", self.pods_max, self.pods_min);
+        ensure(self.pods_max >= self.pods_min, format!("{stage}.pods_max"), problem)?;
         share(&format!("{stage}.cpu_share"), self.cpu_share)?;
         at_least_one(&format!("{stage}.cores"), self.cores)
     }
 }
 
 fn share(field: &str, value: f64) -> Result<(), Invalid> {
-    if value > 0.0 && value <= 1.0 {
-        return Ok(());
-    }
-    Err(Invalid::new(field, format!("{value} is not in (0, 1]")))
+    ensure(value > 0.0 && value <= 1.0, field, format!("{value} is not in (0, 1]"))
 }
 
 // === impl Pipeline ===

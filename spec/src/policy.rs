@@ -82,9 +82,7 @@ impl Policy {
         match &self.kind {
             PolicyKind::Static(pods) => check_pods("kind.static", *pods)?,
             PolicyKind::SlotsTable(bins) => {
-                if bins.is_empty() {
-                    return Err(Invalid::new("kind.slots_table", "empty; a table has at least one bin"));
-                }
+                ensure(!bins.is_empty(), "kind.slots_table", "empty; a table has at least one bin")?;
                 for (row, bin) in bins.iter().enumerate() {
                     let field = format!("kind.slots_table[{row}]");
                     check_range(&field, bin.slots_min, bin.slots_max)?;

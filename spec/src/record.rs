@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::Invalid;
+use crate::invalid::ensure;
 
 /// How a request ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -184,16 +185,12 @@ impl RequestRecord {
     /// # Errors
     /// The first field that cannot be.
     pub fn validate(&self) -> Result<(), Invalid> {
-        if self.done_ns < self.sent_ns {
-            let problem = format!("{} is before sent_ns {}", self.done_ns, self.sent_ns);
-            return Err(Invalid::new("done_ns", problem));
-        }
+        let problem = format!("{} is before sent_ns {}", self.done_ns, self.sent_ns);
+        ensure(self.done_ns >= self.sent_ns, "done_ns", problem)?;
         for (name, value) in PHASES.iter().zip(self.phases_s()) {
             // A hop measured as the difference of two residences may come out a hair below zero.
-            if !value.is_finite() || value < -1e-3 {
-                let problem = format!("{value} is not a duration in seconds");
-                return Err(Invalid::new(format!("{name}_s"), problem));
-            }
+            let problem = format!("{value} is not a duration in seconds");
+            ensure(value.is_finite() && value >= -1e-3, format!("{name}_s"), problem)?;
         }
         Ok(())
     }

@@ -1,19 +1,21 @@
 //! `splitscale calibrate`: a table of times in, curves and a law out; with records, the laws of the simulator too.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
 use splitscale_calibration::regression::nist::{Agreement, Problem};
 use splitscale_calibration::{
-    BadCell, BadRows, FitMethod, FitReport, Options, OtherFit, Tier, burst_size, corner_cells, fit_laws,
-    read_records, read_times,
+    BadCell, BadRows, DistributionOptions, FitMethod, FitReport, LawFit, Options, OtherFit, Tier,
+    are_records, burst_size, corner_cells, fit_laws, one_measurement, read_records, read_starts, read_times,
+    times_of,
 };
-use splitscale_spec::{Calibration, Level, LevelStatus, Surface};
+use splitscale_spec::{Calibration, Laws, Level, LevelStatus, Surface};
 
 use crate::cli::Calibrate;
 use crate::files;
+use crate::measurement::Measurement;
 
 /// A row of `fit.csv`; a, b and c only where the rate is identified.
 #[derive(Debug, Serialize)]
@@ -34,30 +36,127 @@ pub fn run(args: &Calibrate) -> Result<()> {
     if let Some(folder) = &args.nist {
         return nist(folder, args.json);
     }
-    let path = args.table.as_deref().context("no table")?;
+    let sources = Sources::of(args)?;
     let bad_rows = if args.skip_bad_rows { BadRows::Skip } else { BadRows::Refuse };
-    let table = read_times(&path.display().to_string(), &files::read(path)?, bad_rows)?;
-    report(&table.dropped);
-    let options = Options { robust: args.robust, monotone: args.monotone, ..Options::default() };
-    let (mut calibration, fits) = splitscale_calibration::calibrate(&table, &options)?;
-    if let Some(path) = &args.records {
+    let records = sources.records.as_deref().map(|path| {
         let records = read_records(&path.display().to_string(), &files::read(path)?, bad_rows)?;
         report(&records.dropped);
+        anyhow::Ok(records)
+    });
+    let records = records.transpose()?;
+    let table = match (&sources.table, &records) {
+        (Some(path), _) => {
+            let table = read_times(&path.display().to_string(), &files::read(path)?, bad_rows)?;
+            report(&table.dropped);
+            table
+        }
+        (None, Some(records)) => times_of(records)?,
+        (None, None) => bail!("neither a table nor records; name one of them"),
+    };
+    let options = Options { robust: args.robust, monotone: args.monotone, ..Options::default() };
+    let (mut calibration, mut fits) = splitscale_calibration::calibrate(&table, &options)?;
+    if let Some(records) = &records {
+        one_measurement(&table, records)?;
         calibration.burst = burst_size(&records.rows);
-        calibration.laws = Some(fit_laws(&records.rows, &corner_cells(&records.rows))?);
+        let cells = corner_cells(&records.rows);
+        let starts = sources.starts.as_deref().map(|path| {
+            let starts = read_starts(&path.display().to_string(), &files::read(path)?, bad_rows)?;
+            report(&starts.dropped);
+            anyhow::Ok(starts.rows)
+        });
+        let starts = starts.transpose()?.unwrap_or_default();
+        let (laws, found) = fit_laws(&records.rows, &cells, &starts, &DistributionOptions::default())?;
+        (calibration.laws, fits.laws) = (Some(laws), found);
+    } else if args.laws.is_some() || sources.starts.is_some() {
+        bail!("--laws and --starts need the records of the requests; name them with --records");
+    }
+    if let Some(path) = &sources.run {
+        let run: Measurement = files::read_json(path, Measurement::SCHEMA)?;
+        let of = &mut calibration.provenance;
+        (of.host, of.engine, of.date) = (Some(run.host), Some(run.engine), Some(run.date));
     }
     if calibration.surface.is_none() && !args.predict.is_empty() {
-        bail!("{}: no law to predict by; it takes two levels, two pod counts and six cells", path.display());
+        bail!("{}: no law to predict by; it takes two levels, two pod counts and six cells", table.file);
     }
     files::write_json(&args.out, &calibration)?;
     if let Some(path) = &args.fit {
         files::write_csv(path, calibration.levels.iter().flat_map(fit_rows))?;
+    }
+    if let Some(path) = &args.laws {
+        files::write_csv(path, fits.laws.iter().flat_map(law_rows))?;
     }
     if let Some(path) = &args.report {
         files::write_json(path, &fits)?;
     }
     print(&calibration, &fits, args);
     Ok(())
+}
+
+/// The files of a measurement.
+struct Sources {
+    table: Option<PathBuf>,
+    records: Option<PathBuf>,
+    starts: Option<PathBuf>,
+    run: Option<PathBuf>,
+}
+
+impl Sources {
+    /// Those that were named; beside a named folder, or a named file of the collector's, what else it has left there.
+    fn of(args: &Calibrate) -> Result<Self> {
+        let path = args.table.clone().context("no table")?;
+        let inside = |folder: &Path, name: &str| Some(folder.join(name)).filter(|path| path.exists());
+        let sources = if path.is_dir() {
+            let sources = Sources {
+                table: inside(&path, "table.csv"),
+                records: args.records.clone().or_else(|| inside(&path, "records.csv")),
+                starts: args.starts.clone().or_else(|| inside(&path, "starts.csv")),
+                run: inside(&path, "run.json"),
+            };
+            if sources.table.is_none() && sources.records.is_none() {
+                bail!("{} holds neither table.csv nor records.csv", path.display());
+            }
+            sources
+        } else {
+            let run = path.parent().and_then(|folder| inside(folder, "run.json"));
+            match (are_records(&files::read(&path)?), &args.records) {
+                (true, Some(other)) => {
+                    bail!("{} holds records itself; leave --records {} away", path.display(), other.display())
+                }
+                (true, None) => {
+                    Sources { table: None, records: Some(path), starts: args.starts.clone(), run }
+                }
+                (false, records) => {
+                    let (records, starts) = (records.clone(), args.starts.clone());
+                    // A table of somewhere else has nothing to do with the run beside it.
+                    let run = run.filter(|_| path.file_name().is_some_and(|name| name == "table.csv"));
+                    Sources { table: Some(path), records, starts, run }
+                }
+            }
+        };
+        Ok(sources)
+    }
+}
+
+/// A row of `laws.csv`: a percent of one duration.
+#[derive(Debug, Serialize)]
+pub struct LawRow<'a> {
+    law: &'a str,
+    family: &'a str,
+    percent: u32,
+    measured_s: f64,
+    law_s: f64,
+}
+
+/// The rows of a law.
+pub fn law_rows(law: &LawFit) -> impl Iterator<Item = LawRow<'_>> {
+    let pairs = law.measured_s.iter().zip(&law.fit.quantiles_s).zip(1..);
+    pairs.map(|((&measured_s, &law_s), percent)| LawRow {
+        law: &law.law,
+        family: &law.fit.name,
+        percent,
+        measured_s,
+        law_s,
+    })
 }
 
 /// Every problem of the folder from both of its starts.
@@ -124,15 +223,57 @@ fn print(calibration: &Calibration, fits: &FitReport, args: &Calibrate) {
         }
     }
     if let Some(laws) = &calibration.laws {
+        print_laws(laws, &fits.laws);
+    }
+}
+
+/// A line a law, and what else the simulator is given.
+fn print_laws(laws: &Laws, fits: &[LawFit]) {
+    println!("laws, from the requests of {} corner cells (95 % intervals):", laws.fitted_on.len());
+    for LawFit { law, fit, .. } in fits {
+        let p = fit.candidates.iter().find(|c| c.name == fit.name).and_then(|c| c.p_value);
+        let tested = match (p, fit.candidates.first()) {
+            (Some(p), _) => format!(", A-D p {p:.2}"),
+            (None, Some(best)) if best.p_value.is_some() => {
+                format!(" (of the others {} came closest)", best.name)
+            }
+            _ => String::new(),
+        };
         println!(
-            "laws from {} corner cells: A {:.3} s, transfer {:.3} s, B {:.3} s, elsewhere {:.3} s (means)",
-            laws.fitted_on.len(),
-            laws.service_a.mean_s(),
-            laws.transfer.mean_s(),
-            laws.service_b.mean_s(),
-            laws.overhead.mean_s()
+            "{law:>11}  mean {:.4} s ({:.4} .. {:.4}), cv {:.3}, p95 {:.4} s, n {}: {}{tested}",
+            fit.mean_s.value,
+            fit.mean_s.low,
+            fit.mean_s.high,
+            fit.cv.value,
+            fit.p95_s.value,
+            fit.count,
+            fit.name
         );
     }
+    for (stage, name, cores) in [("A", "cores_a", laws.cores_a), ("B", "cores_b", laws.cores_b)] {
+        match (cores, laws.intervals.get(name)) {
+            (Some(pods), Some(interval)) => println!(
+                "pods of {stage} share: {pods:.2} of them work at full speed ({:.2} .. {:.2}), more slow each other",
+                interval.low, interval.high
+            ),
+            _ => println!("pods of {stage} were not seen to slow each other"),
+        }
+    }
+    let Some(slot) = &laws.slot else { return };
+    let link = if slot.shared { "all slots share one link" } else { "each slot has a link of its own" };
+    let held = if slot.held_until_answer { "until B has answered" } else { "over the transfer alone" };
+    let cost = match (slot.seconds_per_byte, slot.fixed_s) {
+        (Some(per_byte), Some(fixed_s)) => {
+            format!(
+                "{:.2} ns a byte ({:.1} Mbit/s) and {:.2} ms besides",
+                per_byte * 1e9,
+                8e-6 / per_byte,
+                fixed_s * 1e3
+            )
+        }
+        _ => "one size and no emulated bandwidth: bytes and the rest cannot be told apart".into(),
+    };
+    println!("slots: {link}, held {held}; {:.0} bytes: {cost}", slot.bytes);
 }
 
 /// A line of what the level is, and one for each other way to fit it.

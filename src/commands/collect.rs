@@ -4,10 +4,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use splitscale_calibration::BurstRow;
+use splitscale_calibration::{BadRows, BurstRow, StartRow, read_records};
 use splitscale_serving::client::{Endpoints, PipelineClient};
-use splitscale_serving::collect::{Plan, collect};
-use splitscale_spec::{Replicas, Status};
+use splitscale_serving::collect::{Plan, collect, pod_changes};
+use splitscale_spec::{Replicas, RequestRecord, Stage, Status};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -15,19 +15,25 @@ use crate::cli::{Collect, Grid, Servers};
 use crate::files::{self, Log};
 use crate::images::{self, Image};
 use crate::interrupt::{self, Interrupted};
+use crate::measurement::Measurement;
 use crate::progress;
 
 /// Longest that a burst may take before what is missing counts as lost.
 const BURST_LIMIT: Duration = Duration::from_secs(300);
 /// Longest that the pods of a measurement that ended early may take to be freed.
-const FREE_LIMIT: Duration = Duration::from_secs(1);
+pub const FREE_LIMIT: Duration = Duration::from_secs(1);
 /// Longest that the pipeline may take to be ready.
-const READY_LIMIT: Duration = Duration::from_secs(120);
+pub const READY_LIMIT: Duration = Duration::from_secs(120);
 
-/// Measures into a new folder.
+/// Measures into a new folder, or goes on in an old one.
 pub fn run(args: &Collect) -> Result<()> {
     let images = images::load(args.images.as_deref())?;
-    files::empty_folder(&args.out)?;
+    if args.resume {
+        let run = args.out.join("run.json");
+        anyhow::ensure!(run.exists(), "{} is not there; leave --resume away to begin", run.display());
+    } else {
+        files::empty_folder(&args.out)?;
+    }
     interrupt::run(async |stop| {
         let client = client(&args.servers)?;
         let waiting = progress::spinner("waiting for the pipeline");
@@ -37,9 +43,39 @@ pub fn run(args: &Collect) -> Result<()> {
         }
         waiting.finish_and_clear();
         measure(&client, &args.grid, &images, (args.seed, &args.out), &stop).await?;
+        if args.starts > 0 {
+            tokio::select! {
+                done = starts(&client, args) => done?,
+                () = stop.cancelled() => {
+                    let words = format!("the bursts are measured; the starts so far are in {}", args.out.display());
+                    return Err(Interrupted(words).into());
+                }
+            }
+        }
         println!("{}", args.out.display());
         Ok(())
     })
+}
+
+/// Pods that come and go, a row each.
+async fn starts(client: &PipelineClient, args: &Collect) -> Result<()> {
+    let most = args.grid.pods.iter().copied().max().unwrap_or(1);
+    anyhow::ensure!(most > 1, "--starts takes a pod away and gives it back: --pods of 2 or more");
+    let path = args.out.join("starts.csv");
+    // A measurement that goes on has some already; these are more of the same.
+    let mut log = Log::resume(&path)?;
+    let bar = progress::bar("starting pods", u64::from(args.starts) * 4, "changes");
+    pod_changes(client, most, args.starts, READY_LIMIT, |change| {
+        let stage = if change.stage == Stage::A { "a" } else { "b" };
+        let event = if change.started { "start" } else { "drain" };
+        let seconds = change.took.as_secs_f64();
+        log.csv([StartRow { stage: stage.into(), event: event.into(), pods: change.pods, seconds }])?;
+        bar.inc(1);
+        Ok(())
+    })
+    .await?;
+    bar.finish_and_clear();
+    Ok(())
 }
 
 /// A client of the servers that were named.
@@ -56,6 +92,7 @@ pub async fn measure(
     (seed, out): (u64, &Path),
     stop: &CancellationToken,
 ) -> Result<()> {
+    let begun = begin(&Measurement::begin(&client.state().await?, grid, seed), out)?;
     let plan = Plan {
         slots: grid.slots.clone(),
         pods: grid.pods.clone(),
@@ -64,10 +101,12 @@ pub async fn measure(
         warm_up: 1,
         seed,
         burst_timeout: BURST_LIMIT,
+        done: begun.done,
     };
-    let (mut table, mut log) = (Log::create(&out.join("table.csv"))?, Log::create(&out.join("records.csv"))?);
+    let (mut table, mut log) = (Log::resume(&out.join("table.csv"))?, Log::resume(&out.join("records.csv"))?);
     let bar = progress::bar("measuring", plan.order().len() as u64, "bursts");
-    let mut unanswered = 0;
+    bar.set_position(u64::from(begun.done));
+    let mut unanswered = begun.unanswered;
     let measured = collect(&plan, client, images, |cell, records| {
         log.csv(records)?;
         unanswered += records.iter().filter(|r| r.status != Status::Answered).count();
@@ -111,4 +150,49 @@ pub async fn measure(
         );
     }
     Ok(())
+}
+
+/// How far a measurement in a folder has come.
+#[derive(Default)]
+struct Begun {
+    /// Bursts that are whole.
+    done: u32,
+    /// Requests of theirs without an answer.
+    unanswered: usize,
+}
+
+/// Begins a measurement in `out`, or goes on with the one that is there: bursts that are not whole are measured again.
+fn begin(measurement: &Measurement, out: &Path) -> Result<Begun> {
+    let (run, records) = (out.join("run.json"), out.join("records.csv"));
+    if !run.exists() {
+        files::write_json(&run, measurement)?;
+        return Ok(Begun::default());
+    }
+    let earlier: Measurement = files::read_json(&run, Measurement::SCHEMA)?;
+    earlier.same(measurement).with_context(|| run.display().to_string())?;
+    if !records.exists() {
+        return Ok(Begun::default());
+    }
+    let text = files::read(&records)?;
+    // A line without its end was being written.
+    let whole = &text[..text.rfind('\n').map_or(0, |end| end + 1)];
+    if whole.lines().count() < 2 {
+        files::write(&records, b"")?;
+        return Ok(Begun::default());
+    }
+    let rows = read_records(&records.display().to_string(), whole, BadRows::Refuse)?.rows;
+    let size = measurement.grid.burst as usize;
+    let bursts = || rows.chunk_by(|a, b| a.run_id == b.run_id);
+    let done =
+        bursts().zip(0..).take_while(|(burst, run)| burst.len() == size && burst[0].run_id == *run).count();
+    let kept = &rows[..done * size];
+    let answered = |burst: &&[RequestRecord]| burst.iter().all(|record| record.status == Status::Answered);
+    files::write_csv(&records, kept)?;
+    files::write_csv(&out.join("table.csv"), kept.chunks(size).filter(answered).filter_map(BurstRow::of))?;
+    let unanswered = kept.iter().filter(|record| record.status != Status::Answered).count();
+    println!(
+        "{done} bursts are there already; {} rows of one that was cut off are measured again",
+        rows.len() - kept.len()
+    );
+    Ok(Begun { done: done as u32, unanswered })
 }

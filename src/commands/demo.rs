@@ -20,7 +20,7 @@ use crate::cli::{
 };
 use crate::images::{self, Image};
 use crate::interrupt::{self, Interrupted};
-use crate::servers::Server;
+use crate::servers::{self, Local, Server};
 use crate::{files, progress};
 
 /// The setting: worked out so that on two cores the link is the bottleneck at one slot and the pods are at
@@ -75,7 +75,7 @@ pub fn run(args: &Demo) -> Result<()> {
             worked = work(args, &extent, (&images, &out), &mut servers, &mut steps) => worked,
             () = stop.cancelled() => Err(Interrupted(format!("what was measured is in {}", out.display())).into()),
         };
-        let stopped = stop_all(servers).await;
+        let stopped = servers::stop_all(servers).await;
         worked.and_then(|work| stopped.map(|()| work))
     });
     let (fidelity, learnt, live) = work?;
@@ -128,14 +128,14 @@ async fn work(
     (images, out): (&[Image], &Path),
     servers: &mut Vec<Server>,
     steps: &mut Steps,
-) -> Result<(splitscale_calibration::Fidelity, train::Outcome, Live)> {
+) -> Result<(splitscale_calibration::Makespans, train::Outcome, Live)> {
     let most = extent.grid.pods.iter().copied().max().unwrap_or(1);
-    let urls = start(args, most, out, servers).await?;
+    let urls = servers::start(&local(args, most), &out.join("logs"), servers).await?;
     let client = collect::client(&urls)?;
     let waiting = progress::spinner("waiting for the pods");
     tokio::select! {
         ready = client.wait_ready(Duration::from_secs(180)) => ready?,
-        ended = watch(servers) => return Err(ended),
+        ended = servers::watch(servers) => return Err(ended),
     }
     waiting.finish_and_clear();
     println!("A {}, proxy {}, B {}: {most} pods each, CPU share {CPU_SHARE}", urls.a, urls.proxy, urls.b);
@@ -146,7 +146,7 @@ async fn work(
     let never = CancellationToken::new();
     tokio::select! {
         measured = collect::measure(&client, &extent.grid, images, (args.seed, out), &never) => measured?,
-        ended = watch(servers) => return Err(ended),
+        ended = servers::watch(servers) => return Err(ended),
     }
     steps.done("measure");
 
@@ -158,6 +158,7 @@ async fn work(
         out: calibration.clone(),
         fit: Some(out.join("fit.csv")),
         report: Some(out.join("fits.json")),
+        laws: Some(out.join("laws.csv")),
         ..Calibrate::default()
     })?;
     steps.done("calibrate");
@@ -187,66 +188,26 @@ async fn work(
     heading(6, "scale live: 12 clients send while the slots move 8 -> 1 -> 8");
     let live = tokio::select! {
         live = live(&client, urls, (Replicas { a: most, b: most }, extent.phase), images, out) => live?,
-        ended = watch(servers) => return Err(ended),
+        ended = servers::watch(servers) => return Err(ended),
     };
     steps.done("scale");
     Ok((fidelity, learnt, live))
 }
 
-async fn start(args: &Demo, pods: u32, out: &Path, servers: &mut Vec<Server>) -> Result<Servers> {
-    let stage = |name: &str| {
-        let mut words = vec![name.to_string()];
-        let flags = [
-            ("--model-version", MODEL_VERSION.to_string()),
-            ("--pods", pods.to_string()),
-            ("--cpu-share", CPU_SHARE.to_string()),
-        ];
-        words.extend(flags.into_iter().flat_map(|(flag, value)| [flag.to_string(), value]));
-        if let Some(weights) = &args.weights {
-            words.extend(["--weights".to_string(), weights.display().to_string()]);
-        }
-        words
-    };
-    let to = |name: &str, url: &str| {
-        let port = url.rsplit(':').next().unwrap_or_default();
-        let (host_flag, port_flag) = (format!("--{name}-host"), format!("--{name}-port"));
-        [host_flag, "127.0.0.1".into(), port_flag, port.to_string()]
-    };
-    let logs = out.join("logs");
-    servers.push(Server::start("b", &stage("b"), &logs).await?);
-    let b = servers[0].url().to_string();
-
-    let mut words: Vec<String> =
-        ["proxy", "--slot-bandwidth", &SLOT_MBIT_S.to_string()].map(String::from).into();
-    words.extend(to("container-b", &b));
-    servers.push(Server::start("proxy", &words, &logs).await?);
-    let proxy = servers[1].url().to_string();
-
-    let mut words = stage("a");
-    words.extend(to("container-b", &b));
-    words.extend(to("proxy", &proxy));
-    servers.push(Server::start("a", &words, &logs).await?);
-    let a = servers[2].url().to_string();
-    Ok(Servers { a, proxy, b })
-}
-
-/// Ends with an error as soon as a server has ended.
-async fn watch(servers: &mut [Server]) -> anyhow::Error {
-    loop {
-        if let Some(error) = servers.iter_mut().find_map(|server| server.check().err()) {
-            return error;
-        }
-        tokio::time::sleep(Duration::from_millis(500)).await;
+/// The words of the demo's servers.
+fn local(args: &Demo, pods: u32) -> Local {
+    let flags = [
+        ("--model-version", MODEL_VERSION.to_string()),
+        ("--pods", pods.to_string()),
+        ("--cpu-share", CPU_SHARE.to_string()),
+    ];
+    let mut stage: Vec<String> =
+        flags.into_iter().flat_map(|(flag, value)| [flag.to_string(), value]).collect();
+    if let Some(weights) = &args.weights {
+        stage.extend(["--weights".to_string(), weights.display().to_string()]);
     }
-}
-
-/// Stops all, A first so that nothing new enters; tells the first failure.
-async fn stop_all(servers: Vec<Server>) -> Result<()> {
-    let mut outcome = Ok(());
-    for server in servers.into_iter().rev() {
-        outcome = outcome.and(server.stop().await);
-    }
-    outcome
+    let proxy = ["--slot-bandwidth", &SLOT_MBIT_S.to_string()].map(String::from).into();
+    Local { a: stage.clone(), proxy, b: stage }
 }
 
 /// The policy scales while clients send and the slots move.

@@ -3,6 +3,7 @@
 mod calibrate;
 mod collect;
 mod demo;
+mod fidelity;
 mod figures;
 mod load;
 mod ready;
@@ -16,6 +17,7 @@ mod verify;
 use anyhow::Result;
 
 use crate::cli::Command;
+pub use summary::Machine;
 
 /// Does what was asked.
 pub fn run(command: Command) -> Result<()> {
@@ -27,6 +29,7 @@ pub fn run(command: Command) -> Result<()> {
         Command::Calibrate(args) => calibrate::run(&args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Merge(args) => simulate::merge(&args),
+        Command::Fidelity(args) => fidelity::run(&args),
         Command::Train(args) => train::run(&args).map(drop),
         Command::Verify(args) => verify::run(&args),
         Command::Scale(args) => scale::run(&args),

@@ -100,3 +100,9 @@ impl Machine {
         }
     }
 }
+
+impl std::fmt::Display for Machine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}, {} cores, {}", self.cpu, self.cores, self.os)
+    }
+}

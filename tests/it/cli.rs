@@ -176,34 +176,44 @@ fn a_missing_weights_file_is_named() {
     assert!(said.contains("nowhere.safetensors"), "{said}");
 }
 
+const BURSTS: &str = "inference_time_a,inference_time_b,total_time,end_time,NUM_POD_A,NUM_POD_B,BANDWIDTH\n";
+
 #[test]
 fn measured_rows_become_laws_a_simulation_and_pictures() {
     let folder = TempDir::new().unwrap();
     let (mut table, mut records) = (String::new(), String::new());
     for (run, (slots, pods)) in [(1, 2), (1, 4), (2, 2), (2, 4)].into_iter().enumerate() {
-        // Constant times, one request after the other: a makespan that is easy to believe.
-        let makespan = 3.0 / f64::from(pods.min(2 * slots));
-        table += &format!("0.5,0.2,1.0,{makespan},{pods},{pods},{slots}\n");
+        // Constant times, and all of a burst done together: a makespan that is easy to believe.
+        let makespan = 6.0 / f64::from(pods.min(2 * slots));
+        table += &format!("0.5,0.2,{makespan},{makespan},{pods},{pods},{slots}\n");
         for request in 0..6 {
-            let done = 1_000_000_000u64;
+            let (done, waited) = ((makespan * 1e9) as u64, makespan - 0.9);
             records += &format!(
                 "{run},{request},0,0,{done},answered,layer3,f32,802816,{slots},50,{pods},{pods},0,0,\
-                 0,0.1,0.4,0,0,0.1,0.13,0,0.01,0.19,0,0.07\n"
+                 0,0.1,0.4,0,0,{waited},0.13,0,0.01,0.19,0,0.07\n"
             );
         }
     }
-    let header = "inference_time_a,inference_time_b,total_time,end_time,NUM_POD_A,NUM_POD_B,BANDWIDTH\n";
-    fs::write(folder.path().join("table.csv"), format!("{header}{table}")).unwrap();
+    fs::write(folder.path().join("table.csv"), format!("{BURSTS}{table}")).unwrap();
     let header = "run_id,request_id,scheduled_ns,sent_ns,done_ns,status,cut,encoding,bytes,slots,bandwidth_mbit_s,\
                   pods_a,pods_b,pod_a,pod_b,queue_a_s,decode_s,forward_a_s,encode_s,rest_a_s,queue_proxy_s,\
                   transfer_s,queue_b_s,decode_b_s,forward_b_s,rest_b_s,back_s\n";
     fs::write(folder.path().join("records.csv"), format!("{header}{records}")).unwrap();
 
-    let said = must(folder.path(), "calibrate table.csv --records records.csv --fit fit.csv");
-    assert!(said.contains("A 0.500 s, transfer 0.130 s, B 0.200 s"), "{said}");
+    // The folder has it all, and the records alone too.
+    let said = must(folder.path(), "calibrate . --fit fit.csv --laws laws.csv");
+    for words in
+        ["service_a  mean 0.5000 s", "transfer  mean 0.1300 s", "service_b  mean 0.2000 s", "50.0 Mbit/s"]
+    {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    let alone = must(folder.path(), "calibrate records.csv --out alone.json");
+    assert_eq!(alone, said);
+    let other = table.replace("6,6", "7,7").replace("3,3,", "7,7,");
+    fs::write(folder.path().join("other.csv"), format!("{BURSTS}{other}")).unwrap();
+    let said = refused(folder.path(), "calibrate other.csv --records records.csv", 1);
+    assert!(said.contains("other.csv: 7 s at") && said.contains("records.csv has 3 s"), "{said}");
     let said = must(folder.path(), "simulate calibration.json --table table.csv --out cells.csv");
-    // Two slots, four pods, constant times: A at 0.5 and 1.0; a slot is held for 0.33; the last answer at
-    // 1.0 + 0.33 + 0.07 or later, never earlier than six requests through two slots.
     assert!(said.contains("corner: fitted on"), "{said}");
     let cells = fs::read_to_string(folder.path().join("cells.csv")).unwrap();
     assert!(cells.contains("1,2,") && cells.lines().count() == 5, "{cells}");
@@ -212,7 +222,7 @@ fn measured_rows_become_laws_a_simulation_and_pictures() {
     let said = refused(folder.path(), "simulate calibration.json --table table.csv --burst 7", 1);
     assert!(said.contains("bursts of 6"), "{said}");
     let said = must(folder.path(), "figures .");
-    for name in ["fit", "comparison"] {
+    for name in ["fit", "comparison", "laws"] {
         assert!(said.contains(&format!("{name}.svg")), "{said}");
         assert!(folder.path().join(format!("figures/{name}.png")).exists());
     }

@@ -2,6 +2,7 @@
 
 mod cli;
 mod faults;
+mod fidelity;
 mod load;
 mod metrics;
 mod requests;

@@ -1,46 +1,95 @@
-//! Measured against simulated.
+//! Measured beside simulated requests, where the answer is known.
 
-use std::collections::BTreeMap;
-
-use splitscale_calibration::BurstRow;
 use splitscale_calibration::{CalibrationError, fidelity};
+use splitscale_spec::{RequestRecord, Status};
 
-fn burst(slots: u32, pods: u32, end_time: f64) -> BurstRow {
-    BurstRow {
-        inference_time_a: 0.66,
-        inference_time_b: 0.23,
-        total_time: end_time,
-        end_time,
-        num_pod_a: pods,
-        num_pod_b: pods,
-        bandwidth: slots,
+use crate::record;
+
+/// Requests of these latencies [s], all of it in B.
+fn requests(latencies_s: impl Iterator<Item = f64>) -> Vec<RequestRecord> {
+    let row = |(request_id, latency_s): (u32, f64)| RequestRecord {
+        request_id,
+        done_ns: (latency_s * 1e9).round() as u64,
+        decode_s: 0.0,
+        forward_a_s: 0.0,
+        rest_a_s: 0.0,
+        transfer_s: 0.0,
+        forward_b_s: latency_s,
+        rest_b_s: 0.0,
+        back_s: 0.0,
+        ..record(4, 4)
+    };
+    (0..).zip(latencies_s).map(row).collect()
+}
+
+#[test]
+fn a_simulator_that_is_a_tenth_too_slow_is_told_so_everywhere() {
+    let latency = |i: u32| 1.0 + f64::from(i * 37 % 100) / 100.0;
+    let measured = requests((0..400).map(latency));
+    let slow = requests((0..400).map(|i| 1.1 * latency(i)));
+    let found = fidelity(&measured, &[slow.clone(), slow], 1.5, 1).unwrap();
+    for figure in [found.latency.mean, found.latency.p50, found.latency.p90, found.latency.p99] {
+        assert!((figure.error - 0.1).abs() < 0.01, "{figure:?}");
+        assert!(figure.low <= figure.error + 1e-9 && figure.error <= figure.high + 1e-9, "{figure:?}");
     }
-}
-
-#[test]
-fn errors_are_signed_and_only_held_out_cells_are_summed_up() {
-    let measured = [burst(8, 4, 4.0), burst(1, 2, 8.0), burst(8, 4, 6.0), burst(8, 2, 10.0)];
-    let simulated = BTreeMap::from([((1, 2), 4.0), ((8, 2), 11.0), ((8, 4), 4.0), ((9, 9), 1.0)]);
-    let fidelity = fidelity(&measured, &simulated, &[(1, 2)]).unwrap();
-    let order: Vec<(u32, u32)> = fidelity.cells.iter().map(|cell| (cell.slots, cell.pods)).collect();
-    assert_eq!(order, [(1, 2), (8, 2), (8, 4)]);
-    let errors: Vec<f64> = fidelity.cells.iter().map(|cell| cell.error).collect();
+    assert!((found.latency.mean.error - 0.1).abs() < 1e-9);
     assert!(
-        (errors[0] + 0.5).abs() < 1e-12 && (errors[1] - 0.1).abs() < 1e-12 && (errors[2] + 0.2).abs() < 1e-12
+        (found.latency.mean.low - 0.1).abs() < 1e-9 && (found.latency.mean.high - 0.1).abs() < 1e-9,
+        "pairs: {:?}",
+        found.latency.mean
     );
-    assert_eq!(fidelity.cells.iter().map(|cell| cell.held_out).collect::<Vec<_>>(), [false, true, true]);
-    let cell = fidelity.cells[2];
-    assert_eq!((cell.measured_s, cell.measured_min_s, cell.measured_max_s), (5.0, 4.0, 6.0));
-    assert!((fidelity.mean_absolute_error.unwrap() - 0.15).abs() < 1e-12);
-    assert_eq!(fidelity.worst, Some(cell));
-    assert!(serde_json::to_string(&fidelity).unwrap().contains(r#""held_out":true"#));
+    // Uniform on 1..2 against 1.1..2.2: the distribution functions are farthest apart at the end of the first.
+    assert!((found.latency.ks - 0.18).abs() < 0.02, "{}", found.latency.ks);
+    assert!((found.attainment_measured - 0.51).abs() < 1e-9);
+    assert!((found.attainment_simulated - 0.37).abs() < 0.01, "{}", found.attainment_simulated);
+    assert_eq!((found.requests, found.answered), (400, 400));
+    let parts: f64 = found.parts.iter().map(|part| part.of_latency).sum();
+    assert!((parts - found.latency.mean.error).abs() < 1e-9);
+    assert!((found.parts[5].of_latency - 0.1).abs() < 1e-9 && found.parts[5].part == "B");
+    assert!((found.parts[5].figures.p99.error - 0.1).abs() < 0.01, "{:?}", found.parts[5]);
+    // A wait that was never there, on neither side.
+    assert_eq!((found.parts[0].figures.mean.error, found.parts[0].figures.ks), (0.0, 0.0));
 }
 
 #[test]
-fn nothing_held_out_gives_no_summary_and_nothing_simulated_an_error() {
-    let measured = [burst(1, 2, 8.0)];
-    let all_fitted = fidelity(&measured, &BTreeMap::from([((1, 2), 8.0)]), &[(1, 2)]).unwrap();
-    assert_eq!((all_fitted.mean_absolute_error, all_fitted.worst), (None, None));
-    let error = fidelity(&measured, &BTreeMap::new(), &[]).unwrap_err();
-    assert_eq!(error, CalibrationError::NotSimulated { slots: 1, pods: 2 });
+fn requests_due_at_once_pair_whatever_their_order() {
+    let burst = |shift: u32| -> Vec<RequestRecord> {
+        let latency = |i: u32| 1.0 + f64::from((i * 7 + shift) % 20);
+        let mut requests = requests((0..200).map(latency));
+        requests.iter_mut().for_each(|r| r.scheduled_ns = u64::from(r.request_id / 20) * 1_000_000_000);
+        requests
+    };
+    let found = fidelity(&burst(0), &[burst(3), burst(11)], 5.0, 1).unwrap();
+    for figure in [found.latency.mean, found.latency.p50, found.latency.p90, found.latency.p99] {
+        assert!([figure.error, figure.low, figure.high].iter().all(|e| e.abs() < 1e-12), "{figure:?}");
+    }
+    assert_eq!(found.latency.ks, 0.0);
+}
+
+#[test]
+fn requests_without_an_answer_miss_the_promise_and_have_no_latency() {
+    let mut measured = requests((0..100).map(|_| 1.0));
+    for lost in measured.iter_mut().take(20) {
+        lost.status = Status::Lost;
+    }
+    let found = fidelity(&measured, &[requests((0..100).map(|_| 1.0))], 2.0, 1).unwrap();
+    assert_eq!((found.answered, found.attainment_measured, found.attainment_simulated), (80, 0.8, 1.0));
+    assert_eq!((found.latency.mean.measured_s, found.latency.mean.error), (1.0, 0.0));
+}
+
+#[test]
+fn what_cannot_be_compared_is_refused() {
+    let measured = requests((0..10).map(|_| 1.0));
+    let other = fidelity(&measured, &[measured.clone(), requests((0..9).map(|_| 1.0))], 1.0, 1).unwrap_err();
+    assert_eq!(other, CalibrationError::NotPaired { replication: 1, simulated: 9, measured: 10 });
+    let mut failed = measured.clone();
+    failed.iter_mut().for_each(|record| record.status = Status::Failed);
+    let nothing = fidelity(&failed, std::slice::from_ref(&measured), 1.0, 1).unwrap_err();
+    assert_eq!(nothing, CalibrationError::NothingAnswered { requests: 10 });
+    assert!(
+        fidelity(&measured, std::slice::from_ref(&measured), -1.0, 1)
+            .unwrap_err()
+            .to_string()
+            .starts_with("slo_s: -1")
+    );
 }

@@ -2,14 +2,28 @@
 
 use std::collections::BTreeSet;
 
-use splitscale_calibration::{CalibrationError, corner_cells, fit_laws};
-use splitscale_spec::{RequestRecord, ServiceLaw, Status};
+use splitscale_calibration::{CalibrationError, DistributionOptions, LawFit, StartRow, corner_cells};
+use splitscale_spec::{Laws, RequestRecord, ServiceLaw, Status};
 
 use crate::record;
 
 /// `count` records of a cell whose transfers take 1, 2, ... `count` seconds.
 fn cell(slots: u32, pods: u32, count: u32) -> Vec<RequestRecord> {
     (1..=count).map(|i| RequestRecord { transfer_s: f64::from(i), ..record(slots, pods) }).collect()
+}
+
+/// Without starts, and with few refits.
+fn fit_laws(records: &[RequestRecord], cells: &BTreeSet<(u32, u32)>) -> Result<Laws, CalibrationError> {
+    fitted(records, cells, &[]).map(|(laws, _)| laws)
+}
+
+fn fitted(
+    records: &[RequestRecord],
+    cells: &BTreeSet<(u32, u32)>,
+    starts: &[StartRow],
+) -> Result<(Laws, Vec<LawFit>), CalibrationError> {
+    let options = DistributionOptions { refits: 99, ..DistributionOptions::default() };
+    splitscale_calibration::fit_laws(records, cells, starts, &options)
 }
 
 #[test]
@@ -64,4 +78,92 @@ fn a_cell_without_an_answer_is_named() {
     assert_eq!(error, CalibrationError::NoAnswer { slots: 8, pods: 8, requests: 1 });
     assert!(error.to_string().starts_with("the cell of 8 slots and 8 pods has no answered request (1 sent)"));
     assert!(fit_laws(&records, &BTreeSet::new()).is_err());
+}
+
+/// A run of `requests` through `pods` pods of A that share what `room` of them need, one behind the other; B and the
+/// link wait for nobody.
+fn through_shared_cores(run_id: u32, pods: u32, room: f64) -> Vec<RequestRecord> {
+    let rounds = 12;
+    let takes = 0.5 * (f64::from(pods) / room).max(1.0);
+    let rows = (0..rounds).flat_map(|round| (0..pods).map(move |pod| (round, pod)));
+    rows.map(|(round, pod)| RequestRecord {
+        run_id,
+        request_id: round * pods + pod,
+        queue_a_s: f64::from(round) * takes,
+        decode_s: 0.0,
+        forward_a_s: takes * (1.0 + 0.001 * f64::from(pod)),
+        rest_a_s: 0.0,
+        ..record(8, pods)
+    })
+    .collect()
+}
+
+#[test]
+fn pods_that_share_cores_are_told_with_what_a_request_takes_alone() {
+    let cells = BTreeSet::from([(8, 2), (8, 4), (8, 8)]);
+    let records = |room: f64| -> Vec<RequestRecord> {
+        (0..6).flat_map(|run| through_shared_cores(run, [2, 4, 8][run as usize % 3], room)).collect()
+    };
+    let laws = fit_laws(&records(3.0), &cells).unwrap();
+    let cores = laws.cores_a.unwrap();
+    assert!((cores / 3.0 - 1.0).abs() < 0.05, "{cores}");
+    assert!((laws.service_a.mean_s() / 0.5 - 1.0).abs() < 0.05, "{}", laws.service_a.mean_s());
+    assert!(laws.intervals["cores_a"].low <= cores && cores <= laws.intervals["cores_a"].high);
+    assert_eq!(fit_laws(&records(99.0), &cells).unwrap().cores_a, None);
+    assert_eq!(laws.cores_b, None);
+}
+
+#[test]
+fn a_slot_is_what_the_records_show_of_it() {
+    let cells = BTreeSet::from([(1, 2)]);
+    // 0.13 s at 50 Mbit/s: 0.128451 s are bytes.
+    let slot = fit_laws(&cell(1, 2, 1), &cells).unwrap().slot.unwrap();
+    assert_eq!(slot.bytes, 802_816.0);
+    assert!((slot.seconds_per_byte.unwrap() - 1.6e-7).abs() < 1e-15);
+    // Two sizes and no emulated bandwidth.
+    let sized = |request_id: u32| {
+        let bytes = 1_000_000 * u64::from(1 + request_id % 2);
+        let transfer_s = 0.01 + 2e-8 * bytes as f64;
+        RequestRecord { request_id, bytes, transfer_s, bandwidth_mbit_s: None, ..record(1, 2) }
+    };
+    let laws = fit_laws(&(0..20).map(sized).collect::<Vec<_>>(), &cells).unwrap();
+    let slot = laws.slot.unwrap();
+    assert!((slot.seconds_per_byte.unwrap() / 2e-8 - 1.0).abs() < 1e-9);
+    assert!((slot.fixed_s.unwrap() / 0.01 - 1.0).abs() < 1e-9);
+    assert!(laws.intervals.contains_key("slot.seconds_per_byte"));
+    // One size and no emulated bandwidth: no number.
+    let unknown = RequestRecord { bandwidth_mbit_s: None, ..record(1, 2) };
+    let slot = fit_laws(&[unknown], &cells).unwrap().slot.unwrap();
+    assert_eq!((slot.seconds_per_byte, slot.fixed_s), (None, None));
+}
+
+#[test]
+fn a_slot_that_is_free_before_b_has_answered_is_seen_to_be() {
+    let cells = BTreeSet::from([(1, 2)]);
+    // Transfers of 0.13 s one behind the other; B takes 0.23 s.
+    let behind = |step_s: f64| -> Vec<RequestRecord> {
+        let row =
+            |i: u32| RequestRecord { request_id: i, queue_proxy_s: f64::from(i) * step_s, ..record(1, 2) };
+        (0..10).map(row).collect()
+    };
+    assert!(!fit_laws(&behind(0.13), &cells).unwrap().slot.unwrap().held_until_answer);
+    assert!(fit_laws(&behind(0.36), &cells).unwrap().slot.unwrap().held_until_answer);
+}
+
+#[test]
+fn starts_have_laws_and_drains_intervals() {
+    let row = |stage: &str, event: &str, seconds| StartRow {
+        stage: stage.into(),
+        event: event.into(),
+        pods: 2,
+        seconds,
+    };
+    let starts =
+        [row("a", "start", 2.0), row("a", "start", 4.0), row("a", "drain", 0.5), row("b", "start", 1.0)];
+    let (laws, fits) = fitted(&cell(1, 2, 5), &BTreeSet::from([(1, 2)]), &starts).unwrap();
+    assert_eq!(laws.start_up_a.unwrap().mean_s(), 3.0);
+    assert_eq!(laws.start_up_b.unwrap().mean_s(), 1.0);
+    assert_eq!(laws.intervals["drain_a.mean_s"].value, 0.5);
+    assert!(!laws.intervals.contains_key("drain_b.mean_s"));
+    assert!(fits.iter().any(|fit| fit.law == "start_up_a"));
 }

@@ -1,6 +1,10 @@
 //! Layouts, and bad cells named by file, line and field.
 
-use splitscale_calibration::{BadRows, CalibrationError, TimeRow, read_bursts, read_records, read_times};
+use splitscale_calibration::{
+    BadRows, CalibrationError, Table, TimeRow, one_measurement, read_bursts, read_records, read_times,
+    times_of,
+};
+use splitscale_spec::{RequestRecord, Status};
 
 use crate::record;
 
@@ -135,13 +139,64 @@ fn a_bad_request_record_names_file_line_and_field() {
     assert!(nan.starts_with("r.csv:2: transfer_s: NaN is not a duration"), "{nan}");
     let empty = refuse(&text.replace(",0.13,", ",,"));
     assert!(empty.starts_with("r.csv:2: transfer_s: "), "{empty}");
-    let backwards = refuse(&text.replacen(",0,1000000000,", ",9,1,", 1));
+    let backwards = refuse(&text.replacen(",0,1022000000,", ",9,1,", 1));
     assert!(backwards.starts_with("r.csv:2: done_ns: 1 is before sent_ns 9"), "{backwards}");
     let status = refuse(&text.replacen("answered", "maybe", 1));
     assert!(status.starts_with("r.csv:2: ") && status.contains("unknown variant `maybe`"), "{status}");
+    let milliseconds = refuse(&text.replacen(",0.6,", ",600,", 1));
+    let words =
+        "r.csv:2: done_ns: the phases sum up to 600.422 s, but from sent_ns to done_ns it took 1.022 s";
+    assert!(milliseconds.starts_with(words), "{milliseconds}");
     let missing = refuse(&text.replacen("queue_b_s", "queue_c_s", 1));
     assert!(missing.starts_with("r.csv: column missing: queue_b_s;"), "{missing}");
 
     let skipped = read_records("r.csv", &text.replacen(",0.13,", ",NaN,", 1), BadRows::Skip).unwrap();
     assert_eq!((skipped.rows.len(), skipped.dropped.len()), (1, 1));
+}
+
+/// Bursts of two requests in these cells, and makespans.
+fn bursts(cells: &[(u32, u32, f64)]) -> Table<RequestRecord> {
+    let rows = cells.iter().zip(0..).flat_map(|(&(slots, pods, end_s), run_id)| {
+        (0..2).map(move |request_id| RequestRecord {
+            run_id,
+            request_id,
+            done_ns: (end_s * 1e9) as u64,
+            back_s: end_s - 1.02,
+            ..record(slots, pods)
+        })
+    });
+    Table { file: "records.csv".into(), hash: String::new(), rows: rows.collect(), dropped: vec![] }
+}
+
+#[test]
+fn records_of_bursts_are_a_table_of_makespans() {
+    let mut records = bursts(&[(1, 2, 2.0), (4, 8, 3.0), (4, 8, 9.0)]);
+    records.rows[5].status = Status::Lost;
+    let times = times_of(&records).unwrap();
+    let rows: Vec<_> = times.rows.iter().map(|row| (row.slots, row.pods, row.y_s)).collect();
+    assert_eq!(rows, [(Some(1), 2, 2.0), (Some(4), 8, 3.0)]);
+    // A load in time is none.
+    records.rows[1].scheduled_ns = 7;
+    let error = times_of(&records).unwrap_err().to_string();
+    assert!(error.starts_with("records.csv: the requests of run 0 were not due at once"), "{error}");
+}
+
+#[test]
+fn a_table_beside_the_records_of_another_pipeline_is_refused() {
+    let records = bursts(&[(1, 2, 2.0), (4, 8, 3.0)]);
+    let table = |slots, pods, y_s| Table {
+        file: "table.csv".into(),
+        hash: String::new(),
+        rows: vec![TimeRow { slots: Some(1), pods: 2, y_s: 2.001 }, TimeRow { slots, pods, y_s }],
+        dropped: vec![],
+    };
+    one_measurement(&table(Some(4), 8, 3.0), &records).unwrap();
+    let refuse =
+        |slots, pods, y_s| one_measurement(&table(slots, pods, y_s), &records).unwrap_err().to_string();
+    let cell = refuse(Some(4), 6, 3.0);
+    assert!(cell.starts_with("table.csv: 4 slots and 6 pods are not in records.csv"), "{cell}");
+    let time = refuse(Some(4), 8, 3.5);
+    assert!(time.starts_with("table.csv: 3.5 s at 4 slots and 8 pods, where records.csv has 3 s"), "{time}");
+    let unit = refuse(Some(4), 8, 3000.0);
+    assert!(unit.contains("(are they milli-, micro- or nanoseconds?)"), "{unit}");
 }

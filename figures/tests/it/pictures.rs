@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use splitscale_figures::{Frame, Table, comparison, draw_all, learning_curve, timeline};
+use splitscale_figures::{
+    Frame, Table, comparison, draw_all, fidelity, latency, laws, learning_curve, timeline,
+};
 
 use crate::{CELLS, TIMELINE, write, write_all};
 
@@ -137,4 +139,52 @@ fn the_picture_of_one_cell_stays_as_it_is() {
     let text =
         "slots,pods,measured_s,measured_min_s,measured_max_s,simulated_s,held_out\n2,4,4,3.9,4.1,4.4,true\n";
     insta::assert_snapshot!(drawn(Table::Cells, text, comparison)["comparison.svg"]);
+}
+
+const LAWS: &str = "\
+law,family,percent,measured_s,law_s
+service_a,shifted gamma,1,0.10,0.11
+service_a,shifted gamma,50,0.20,0.21
+service_a,shifted gamma,99,0.40,0.39
+overhead,empirical,1,0.01,0.01
+overhead,empirical,99,0.02,0.02
+";
+
+#[test]
+fn every_law_has_a_panel_with_its_family() {
+    let files = drawn(Table::Laws, LAWS, laws);
+    let svg = &files["laws.svg"];
+    assert!(svg.contains("service_a · shifted gamma") && svg.contains("overhead · empirical"), "{svg}");
+    assert!(svg.contains("n = 2 laws"));
+    assert!(
+        files["laws.csv"]
+            .starts_with("panel,percent,measured_s,law_s\nservice_a · shifted gamma,1,0.1,0.11\n")
+    );
+    let latencies = LAWS.replace("law,family,", "cell,load,").replace("law_s", "simulated_s");
+    let files = drawn(Table::Latency, &latencies, latency);
+    assert!(files["latency.svg"].contains("n = 2 cells") && files["latency.svg"].contains("simulated"));
+}
+
+#[test]
+fn errors_of_the_simulator_stand_in_a_panel_a_figure() {
+    let cells = "\
+cell,utilisation,figure,error,low,high
+poisson-0.6-s3-p4,0.6,mean,-0.02,-0.03,-0.01
+poisson-0.6-s3-p4,0.6,p50,0.5,0.4,0.6
+poisson-0.6-s3-p4,0.6,p99,0.04,0.01,0.09
+burst-40-s3-p4,0.8,mean,0.06,0.05,0.08
+burst-40-s3-p4,0.8,p99,0.02,0.00,0.03
+";
+    let files = drawn(Table::Fidelity, cells, fidelity);
+    let svg = &files["fidelity.svg"];
+    for words in ["mean latency", "99th percentile", "n = 2 cells", "mean latency 4.0 %", "bursts", "Poisson"]
+    {
+        assert!(svg.contains(words), "{words} is missing");
+    }
+    assert!(!svg.contains("closed loop"), "a load that is not there has no key");
+    let folder = tempfile::tempdir().unwrap();
+    let none = cells.replace("mean", "max").replace("p99", "max");
+    write(folder.path(), &[("fidelity.csv", &none)]);
+    let error = draw_all(folder.path(), &folder.path().join("figures")).unwrap_err().to_string();
+    assert!(error.contains("no row has the figure mean or p99"), "{error}");
 }

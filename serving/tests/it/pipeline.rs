@@ -174,6 +174,7 @@ async fn a_measurement_hands_out_every_burst_and_sets_what_it_says() {
         warm_up: 1,
         seed: 7,
         burst_timeout: LONG,
+        done: 0,
     };
     let mut bursts = Vec::new();
     collect(&plan, &line.client, &images(1..=3), |cell, records| {
@@ -214,6 +215,7 @@ fn the_order_is_every_cell_in_every_repeat_and_follows_the_seed() {
         warm_up: 1,
         seed: 1,
         burst_timeout: LONG,
+        done: 0,
     };
     let order = plan.order();
     for (repeat, block) in order.chunks(12).enumerate() {

@@ -19,7 +19,7 @@ static BURST: LazyLock<Model> = LazyLock::new(|| {
 
 /// M/M/1 with so many customers: A is the server; the other stations take no time.
 pub fn mm1_of(customers: u32) -> Model {
-    let laws = laws(exponential(SERVICE_S), nothing(), nothing());
+    let laws = laws(exponential(SERVICE_S), ServiceLaw::default(), ServiceLaw::default());
     let arrivals = Arrivals::Poisson { rate_per_s: 1.0 / GAP_S, requests: customers };
     ready(&Setup::new(Replicas { a: 1, b: 1 }, 1, &laws, arrivals))
 }
@@ -43,13 +43,9 @@ fn run(model: &Model, seed: u64) -> Outcome {
 }
 
 fn laws(service_a: ServiceLaw, transfer: ServiceLaw, service_b: ServiceLaw) -> Laws {
-    Laws { service_a, transfer, service_b, overhead: nothing(), fitted_on: Vec::new() }
+    Laws { service_a, transfer, service_b, ..Laws::default() }
 }
 
 fn exponential(mean_s: f64) -> ServiceLaw {
     ServiceLaw::Exponential { mean_s }
-}
-
-fn nothing() -> ServiceLaw {
-    ServiceLaw::Deterministic { value_s: 0.0 }
 }

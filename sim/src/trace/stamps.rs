@@ -37,6 +37,21 @@ impl Stamps {
         Self::new(offsets_ns, &timeline).ok_or_else(|| empty(file, &field))
     }
 
+    /// Those of arrivals since the first \[ns\], never falling.
+    pub fn of(offsets_ns: Vec<u64>) -> Self {
+        let gaps = || offsets_ns.windows(2).map(|pair| pair[1] - pair[0]);
+        let seconds = |ns: Option<u64>| ns.unwrap_or(0) as f64 * 1e-9;
+        let notes = Notes {
+            what: "stamps",
+            read: offsets_ns.len() as u64,
+            repeated: gaps().filter(|&gap| gap == 0).count() as u64,
+            filled: 0,
+            longest_gap_s: seconds(gaps().max()),
+            span_s: seconds(offsets_ns.last().copied()),
+        };
+        Stamps { offsets_ns, notes }
+    }
+
     /// Reads a JSON object a line, with the stamp in the field of that name: a number of seconds or a string
     /// that holds one or a date.
     ///

@@ -38,6 +38,6 @@ fn constant(value_s: f64) -> ServiceLaw {
 fn setup(law: fn(f64) -> ServiceLaw, means: Means, width: Width, arrivals: Arrivals) -> Setup {
     let (a, slots, b) = width;
     let [service_a, transfer, service_b] = means.map(law);
-    let laws = Laws { service_a, transfer, service_b, overhead: constant(0.0), fitted_on: Vec::new() };
+    let laws = Laws { service_a, transfer, service_b, ..Laws::default() };
     Setup::new(Replicas { a, b }, slots, &laws, arrivals)
 }

@@ -32,7 +32,7 @@ fn laws() -> impl Strategy<Value = Laws> {
         transfer,
         service_b,
         overhead,
-        fitted_on: Vec::new(),
+        ..Laws::default()
     })
 }
 

@@ -5,7 +5,7 @@ use std::thread::available_parallelism;
 
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
-use splitscale_calibration::{BadRows, BurstRow, Fidelity, fidelity, read_bursts};
+use splitscale_calibration::{BadRows, BurstRow, Makespans, makespans, read_bursts};
 use splitscale_sim::{Arrivals, Outcome, Setup, replicate};
 use splitscale_spec::{Calibration, Laws, Replicas};
 
@@ -23,7 +23,7 @@ struct SimulatedCell {
 }
 
 /// Simulates every cell, prints and writes it. With a table, returns the comparison.
-pub fn calibrated(args: &Simulate) -> Result<Option<Fidelity>> {
+pub fn calibrated(args: &Simulate) -> Result<Option<Makespans>> {
     let calibration: Calibration = files::read_json(&args.file, Calibration::SCHEMA)?;
     calibration.validate().with_context(|| format!("{} cannot be used", args.file.display()))?;
     let Some(laws) = calibration.laws else {
@@ -48,18 +48,18 @@ pub fn calibrated(args: &Simulate) -> Result<Option<Fidelity>> {
     }
 }
 
-fn compare(args: &Simulate, laws: &Laws, measured: &[BurstRow]) -> Result<Fidelity> {
+fn compare(args: &Simulate, laws: &Laws, measured: &[BurstRow]) -> Result<Makespans> {
     let cells: BTreeMap<(u32, u32), ()> = measured.iter().map(|r| ((r.bandwidth, r.num_pod_a), ())).collect();
     let mut simulated = BTreeMap::new();
     for (slots, pods) in cells.into_keys() {
         simulated.insert((slots, pods), mean(&cell(args, laws, slots, pods)?));
     }
-    let fidelity = fidelity(measured, &simulated, &laws.fitted_on)?;
+    let compared = makespans(measured, &simulated, &laws.fitted_on)?;
     if let Some(path) = &args.out {
-        files::write_csv(path, &fidelity.cells)?;
+        files::write_csv(path, &compared.cells)?;
     }
-    print(&fidelity);
-    Ok(fidelity)
+    print(&compared);
+    Ok(compared)
 }
 
 fn explore(args: &Simulate, laws: &Laws) -> Result<()> {
@@ -101,9 +101,9 @@ fn half_width(outcomes: &[Outcome]) -> f64 {
     1.96 * (squares / (n - 1.0).max(1.0) / n).sqrt()
 }
 
-fn print(fidelity: &Fidelity) {
+fn print(compared: &Makespans) {
     println!("{:>6} {:>5} {:>11} {:>10} {:>8}", "slots", "pods", "measured", "simulated", "error");
-    for cell in &fidelity.cells {
+    for cell in &compared.cells {
         let mark = if cell.held_out { "" } else { "  corner: fitted on" };
         println!(
             "{:>6} {:>5} {:>9.3} s {:>8.3} s {:>+7.1}%{mark}",
@@ -114,7 +114,7 @@ fn print(fidelity: &Fidelity) {
             cell.error * 100.0
         );
     }
-    if let (Some(error), Some(worst)) = (fidelity.mean_absolute_error, &fidelity.worst) {
+    if let (Some(error), Some(worst)) = (compared.mean_absolute_error, &compared.worst) {
         println!(
             "held-out cells: mean |error| {:.1} %, worst {:+.1} % at slots {}, pods {}",
             error * 100.0,
