@@ -167,7 +167,7 @@ impl Work<'_> {
             () = stop.cancelled() => Err(interrupted()),
         };
         let back = async {
-            client.use_pods(Replicas { a: before.a.ready, b: before.b.ready }).await?;
+            client.use_pods(Replicas { a: before.a.in_use, b: before.b.in_use }).await?;
             client.set_threads(before.proxy.slots).await
         };
         let back = timeout(FREE_LIMIT, back).await.unwrap_or(Ok(()));

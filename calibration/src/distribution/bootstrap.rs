@@ -9,7 +9,7 @@ use splitscale_spec::ServiceLaw;
 use super::DistributionOptions;
 use super::curve::Curve;
 use super::model::{Fit, Model};
-use crate::laws::empirical;
+use crate::laws::{empirical, quantile};
 
 /// Probability that a law is rejected after its first refits, and would not have been after all.
 const MISTAKE: f64 = 1e-4;
@@ -126,14 +126,6 @@ pub(super) fn percentiles(values: impl Iterator<Item = f64>, alpha: f64) -> (f64
     let mut sorted: Vec<f64> = values.collect();
     sorted.sort_by(f64::total_cmp);
     (quantile(&sorted, alpha / 2.0), quantile(&sorted, 1.0 - alpha / 2.0))
-}
-
-/// Linear between rising values.
-fn quantile(sorted: &[f64], p: f64) -> f64 {
-    let at = p * (sorted.len() - 1) as f64;
-    let (below, part) = (at as usize, at.fract());
-    let above = (below + 1).min(sorted.len() - 1);
-    sorted[below] + part * (sorted[above] - sorted[below])
 }
 
 #[cfg(test)]
