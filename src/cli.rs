@@ -144,6 +144,10 @@ pub struct Pods {
     /// Share of one core that a pod computes with, in (0, 1]
     #[arg(long, default_value_t = 1.0, value_name = "SHARE", value_parser = share)]
     pub cpu_share: f64,
+    /// CPU seconds that a request is taken to cost, in place of what it did: a machine that drifts does not change how
+    /// long it holds a pod, which is this over the share
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub rated_cpu: Option<f64>,
 }
 
 /// What a stage computes with.

@@ -23,6 +23,9 @@ pub struct Measurement {
     pub cut: String,
     /// Shares of a core that pods of A and of B compute with.
     pub cpu_share: [f64; 2],
+    /// CPU time \[s\] that requests are rated at there, if they are.
+    #[serde(default)]
+    pub rated_cpu_s: [Option<f64>; 2],
     /// What was measured.
     pub grid: Grid,
     /// Seed of the order.
@@ -47,6 +50,7 @@ impl Measurement {
             },
             cut: state.a.cut.clone(),
             cpu_share: [state.a.cpu_share, state.b.cpu_share],
+            rated_cpu_s: [state.a.rated_cpu_s, state.b.rated_cpu_s],
             grid: grid.clone(),
             seed,
             splitscale: version(),
@@ -65,6 +69,7 @@ impl Measurement {
                 ("engine", m.engine.clone()),
                 ("cut", m.cut.clone()),
                 ("cpu_share", format!("{:?}", m.cpu_share)),
+                ("rated_cpu_s", format!("{:?}", m.rated_cpu_s)),
             ]
         };
         for ((field, begun), (_, asked)) in told(self).into_iter().zip(told(other)) {

@@ -25,7 +25,7 @@ const LONG: Duration = Duration::from_secs(60);
 const ENDING: Ending = Ending { delay: Duration::ZERO, grace: LONG };
 const CUT: Cut = Cut::Layer2;
 const STAGE: StageOptions =
-    StageOptions { pods: 1, pods_max: 1, cpu_share: 1.0, queue: QUEUE, ending: ENDING };
+    StageOptions { pods: 1, pods_max: 1, cpu_share: 1.0, rated_cpu: None, queue: QUEUE, ending: ENDING };
 
 /// The photo-like JPEG of the other benchmarks is drawn there; here its size is all that matters.
 fn jpeg() -> Vec<u8> {

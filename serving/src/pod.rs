@@ -1,4 +1,4 @@
-//! A pod: one thread, one engine, one request at a time, paced to its CPU share.
+//! A pod: one thread, one engine, one request at a time, paced to its share of a core.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
@@ -67,7 +67,16 @@ pub(crate) struct Pod {
     shape: Vec<usize>,
     emulated: bool,
     number: u32,
-    share: f64,
+    pace: Pace,
+}
+
+/// How long a request holds a pod.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Pace {
+    /// Share of one core.
+    pub(crate) share: f64,
+    /// What a request is taken to cost, in place of what it did.
+    pub(crate) rated_cpu: Option<Duration>,
 }
 
 impl Pod {
@@ -76,7 +85,7 @@ impl Pod {
         factory: &dyn EngineFactory,
         stage: Stage,
         number: u32,
-        share: f64,
+        pace: Pace,
     ) -> Result<Pod, EngineError> {
         let warm = || {
             let mut engine = factory.start()?;
@@ -91,7 +100,7 @@ impl Pod {
         };
         let engine = catch_unwind(AssertUnwindSafe(warm)).unwrap_or_else(|panic| Err(panicked(&*panic)))?;
         let about = factory.about();
-        Ok(Pod { engine, shape: about.shape.clone(), emulated: about.emulated, number, share })
+        Ok(Pod { engine, shape: about.shape.clone(), emulated: about.emulated, number, pace })
     }
 
     /// Serves one request that the balancer gave to this pod at `taken`, and keeps the CPU share:
@@ -100,7 +109,8 @@ impl Pod {
     /// taken |- decode -|- forward -|- encode -|------ rest ------| taken + max(wall, c / share)
     /// ```
     ///
-    /// c is the thread's CPU time over all three steps, encoding included: a pod pays for all it computes.
+    /// c is the thread's CPU time over all three steps, encoding included: a pod pays for all it computes. Where it is
+    /// rated, c is that number: a machine whose clock drifts stays out of the pace.
     /// What lies between the steps, the wake-up of the thread above all, counts as `decode`.
     pub(crate) fn serve(&mut self, job: &Job, taken: Instant) -> Run {
         let cpu_before = thread_cpu();
@@ -111,7 +121,8 @@ impl Pod {
             cpu += Duration::from_secs_f64(*forward_s);
         }
         let done = Instant::now();
-        let left = wait_until(taken + cpu.div_f64(self.share), done);
+        let paid = self.pace.rated_cpu.unwrap_or(cpu);
+        let left = wait_until(taken + paid.div_f64(self.pace.share), done);
         let poisoned = worked.is_err();
         let result = worked.unwrap_or_else(|panic| Err(panicked(&*panic)));
         let result = result.map(|(output, forward_s, encode_s)| Served {

@@ -23,7 +23,7 @@ pub(crate) use self::roster::{Counts, Meters, Refusal};
 use self::roster::{Member, Roster};
 use crate::admission::{Admission, Gate};
 use crate::engine::EngineFactory;
-use crate::pod::{Job, Pod, Run};
+use crate::pod::{Job, Pace, Pod, Run};
 use crate::stage::StageOptions;
 use crate::wire::{Failure, PodState, PodsState};
 
@@ -211,6 +211,7 @@ impl Pool {
             shape: about.shape.clone(),
             payload_bytes: about.payload_bytes(),
             cpu_share: self.options.cpu_share,
+            rated_cpu_s: self.options.rated_cpu.map(|rated| rated.as_secs_f64()),
             desired: counts.desired,
             pods_max: self.options.pods_max,
             in_use: counts.in_use,
@@ -270,7 +271,8 @@ impl Pool {
 
     /// The life of a pod, on its own thread.
     fn run(self: &Arc<Self>, number: u32, jobs: &mpsc::Receiver<(Job, Instant)>) {
-        let mut pod = match Pod::start(self.factory.as_ref(), self.stage, number, self.options.cpu_share) {
+        let pace = Pace { share: self.options.cpu_share, rated_cpu: self.options.rated_cpu };
+        let mut pod = match Pod::start(self.factory.as_ref(), self.stage, number, pace) {
             Ok(pod) => pod,
             Err(error) => {
                 return self.gone(number, Some(format!("pod {number} could not start: {error}")), false);

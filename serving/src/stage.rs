@@ -42,6 +42,8 @@ use crate::wire::{Failure, PodCount, PodsState, Problem, check_count, parse};
 
 /// How long pods that still compute once the grace is over are waited for.
 const PODS_END_LIMIT: Duration = Duration::from_secs(1);
+/// Most CPU time that a request may be rated at.
+const RATED_MAX: Duration = Duration::from_secs(3600);
 
 /// How a stage serves.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,6 +54,9 @@ pub struct StageOptions {
     pub pods_max: u32,
     /// Share of one core a pod computes with, in (0, 1]; 1 does not pace.
     pub cpu_share: f64,
+    /// CPU time a request is taken to cost, in place of what it did; its pod is held for that over its share, and for
+    /// as long as it computes at least.
+    pub rated_cpu: Option<Duration>,
     /// What may wait; more is refused with 429.
     pub queue: QueueBound,
     /// What happens when it is asked to stop.
@@ -128,6 +133,12 @@ impl StageOptions {
         }
         if !(self.cpu_share > 0.0 && self.cpu_share <= 1.0) {
             return Err(Invalid::new("cpu_share", format!("{} is not in (0, 1]", self.cpu_share)));
+        }
+        if self.rated_cpu.is_some_and(|rated| rated.is_zero() || rated > RATED_MAX) {
+            return Err(Invalid::new(
+                "rated_cpu",
+                format!("{:?} is not in (0, {RATED_MAX:?}]", self.rated_cpu),
+            ));
         }
         if self.queue.requests == 0 {
             return Err(Invalid::new("queue.requests", "zero; it takes at least 1"));

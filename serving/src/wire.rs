@@ -281,6 +281,9 @@ pub struct PodsState {
     pub payload_bytes: u64,
     /// Share of one core a pod computes with.
     pub cpu_share: f64,
+    /// CPU time a request is taken to cost \[s\], where it is not measured.
+    #[serde(default)]
+    pub rated_cpu_s: Option<f64>,
     /// Pods asked for.
     pub desired: u32,
     /// Most pods that may be asked for.

@@ -88,6 +88,8 @@ struct Pipeline {
     cut: String,
     /// Shares of a core that pods of A and of B compute with.
     cpu_share: [f64; 2],
+    /// CPU time \[s\] that requests are rated at there, if they are.
+    rated_cpu_s: [Option<f64>; 2],
     /// Emulated bandwidth of a slot \[Mbit/s\].
     slot_mbit_s: Option<f64>,
 }
@@ -188,6 +190,7 @@ impl Work<'_> {
             engine: [state.a.engine.clone(), state.b.engine.clone()],
             cut: state.a.cut.clone(),
             cpu_share: [state.a.cpu_share, state.b.cpu_share],
+            rated_cpu_s: [state.a.rated_cpu_s, state.b.rated_cpu_s],
             slot_mbit_s: state.proxy.bandwidth_mbit_s,
         };
         let session = if path.exists() {
@@ -273,7 +276,13 @@ impl Work<'_> {
         }
         let mut proxy: Vec<String> = queue.map(String::from).into();
         proxy.extend(["--slot-bandwidth".to_string(), plan.slot_mbit_s.to_string()]);
-        Ok(Local { a: stage.clone(), proxy, b: stage })
+        // Waits that are drawn are what they are.
+        let rated = plan.rated_cpu_s.filter(|_| args.emulated.is_none());
+        let [a, b] = [0, 1].map(|at| {
+            let rated = rated.map(|s| ["--rated-cpu".to_string(), s[at].to_string()]);
+            stage.iter().cloned().chain(rated.into_iter().flatten()).collect()
+        });
+        Ok(Local { a, proxy, b })
     }
 }
 

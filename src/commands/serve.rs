@@ -130,6 +130,7 @@ fn stage(pods: &Pods, listen: &Listen) -> StageOptions {
         pods: pods.pods,
         pods_max: pods.pods_max.max(pods.pods),
         cpu_share: pods.cpu_share,
+        rated_cpu: pods.rated_cpu.map(Duration::from_secs_f64),
         queue: queue(listen),
         ending: ending(listen),
     }
@@ -146,6 +147,9 @@ fn ending(listen: &Listen) -> Ending {
 
 fn factory(pods: &Pods, half: Half) -> Result<Arc<dyn EngineFactory>> {
     if pods.engine == EngineName::Emulated {
+        if pods.rated_cpu.is_some() {
+            bail!("--rated-cpu is for engines that compute; an emulated one has --service-time");
+        }
         return emulated(pods, half);
     }
     if pods.calibration.is_some() || pods.service_time.is_some() {

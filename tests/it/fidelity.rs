@@ -123,6 +123,7 @@ fn a_plan_that_cannot_be_is_told_by_its_field() {
         ("slots = 3, pods = 2", "slots = 2, pods = 2", "2 slots and 2 pods are fitted on"),
         ("pods = 2\n", "pods = 1\n", "servers.pods: 1 where 2 are measured"),
         ("closed:2", "closed:none", "write burst:N"),
+        ("cpu_share = 1.0", "cpu_share = 1.0\nrated_cpu_s = [0.1, 0.0]", "servers.rated_cpu_s: 0 is not"),
         ("mean = 0.05", "mean = 0", "accuracy.mean: 0 is not"),
         ("burst = 8", "bursts = 8", "plan.toml"),
         ("schema = 1", "schema = 7", "this plan has schema 7"),

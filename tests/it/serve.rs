@@ -128,6 +128,9 @@ fn an_emulated_engine_says_what_it_lacks() {
     let folder = TempDir::new().unwrap();
     let said = refused(folder.path(), "serve b --port 0 --engine emulated", 1);
     assert!(said.contains("--calibration") && said.contains("--service-time"), "{said}");
+    let words = "serve b --port 0 --engine emulated --service-time 1 --rated-cpu 1";
+    let said = refused(folder.path(), words, 1);
+    assert!(said.contains("--rated-cpu is for engines that compute"), "{said}");
     let said = refused(folder.path(), "serve b --port 0 --service-time 1", 1);
     assert!(said.contains("--engine emulated"), "{said}");
     fs::write(folder.path().join("c.json"), "{}").unwrap();

@@ -77,7 +77,7 @@ impl Pipeline {
         let _inside = runtime.enter();
         let queue = QueueBound { requests: 100, bytes: 256 << 20 };
         let ending = Ending { delay: Duration::ZERO, grace: LONG };
-        let stage = || StageOptions { pods: 1, pods_max: 2, cpu_share: 1.0, queue, ending };
+        let stage = || StageOptions { pods: 1, pods_max: 2, cpu_share: 1.0, rated_cpu: None, queue, ending };
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("it has an address"));
         runtime.spawn(serve_b(listener, stage(), nothing(), CancellationToken::new()));

@@ -191,7 +191,7 @@ pub(crate) fn images(tags: impl IntoIterator<Item = u8>) -> Vec<Image> {
 }
 
 pub(crate) fn stage_options(pods: u32) -> StageOptions {
-    StageOptions { pods, pods_max: 8, cpu_share: 1.0, queue: QUEUE, ending: ENDING }
+    StageOptions { pods, pods_max: 8, cpu_share: 1.0, rated_cpu: None, queue: QUEUE, ending: ENDING }
 }
 
 pub(crate) fn proxy_options(b: &str, slots: u32) -> ProxyOptions {

@@ -81,6 +81,7 @@ async fn options_out_of_range_are_named() {
         (StageOptions { pods: 9, ..sound.clone() }, "pods"),
         (StageOptions { cpu_share: 0.0, ..sound.clone() }, "cpu_share"),
         (StageOptions { cpu_share: f64::NAN, ..sound.clone() }, "cpu_share"),
+        (StageOptions { rated_cpu: Some(Duration::ZERO), ..sound.clone() }, "rated_cpu"),
         (StageOptions { queue: QueueBound { requests: 0, bytes: 1 }, ..sound.clone() }, "queue.requests"),
     ] {
         let (listener, _) = port().await;
@@ -134,6 +135,27 @@ async fn a_pod_keeps_its_share_of_a_core() {
     assert!(cpu_s >= 0.04, "{cpu_s} s for 40 ms of burning");
     assert!(service_s >= cpu_s / share - 1e-6, "{service_s} s for {cpu_s} s of CPU at {share}");
     assert!((stage.metric("split_pod_cpu_seconds_total").await - cpu_s).abs() < 1e-9);
+    stage.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_rated_request_holds_its_pod_for_what_it_is_rated_at() {
+    let rated_cpu = Some(Duration::from_millis(20));
+    let double = Arc::new(Double { burn: Duration::from_millis(1), ..Double::default() });
+    let options = StageOptions { cpu_share: 0.5, rated_cpu, ..stage_options(1) };
+    let stage = StageB::start(&double, options.clone()).await;
+    let answer: TailAnswer = serde_json::from_str(&stage.complete(1).await.1).unwrap();
+    assert!(answer.stage_b.service_s() >= 0.04, "{:?}", answer.stage_b);
+    let state = stage.pods().await;
+    assert_eq!(state.rated_cpu_s, Some(0.02));
+    assert!(state.pods[0].cpu_s < 0.02, "what it took is counted: {} s", state.pods[0].cpu_s);
+    stage.stop().await.unwrap();
+
+    // Whoever computes longer than that rests no more.
+    let double = Arc::new(Double { burn: Duration::from_millis(50), ..Double::default() });
+    let stage = StageB::start(&double, options).await;
+    let answer: TailAnswer = serde_json::from_str(&stage.complete(1).await.1).unwrap();
+    assert_eq!(answer.stage_b.rest_s, 0.0);
     stage.stop().await.unwrap();
 }
 

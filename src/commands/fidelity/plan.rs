@@ -44,6 +44,9 @@ pub struct LocalServers {
     pub model_version: u8,
     /// Share of a core of each pod.
     pub cpu_share: f64,
+    /// CPU time that a request is rated at in A and in B \[s\]; without it, what it took counts.
+    #[serde(default)]
+    pub rated_cpu_s: Option<[f64; 2]>,
     /// Bandwidth of a slot \[Mbit/s\].
     pub slot_mbit_s: f64,
     /// Pods of each stage.
@@ -176,7 +179,8 @@ impl Plan {
             names.insert(name);
         }
         let accuracy = &self.accuracy;
-        for (field, part) in [
+        let rated = self.servers.rated_cpu_s.iter().flatten().map(|&s| ("servers.rated_cpu_s", s));
+        let numbers = [
             ("accuracy.mean", accuracy.mean),
             ("accuracy.p99", accuracy.p99),
             ("accuracy.worst", accuracy.worst),
@@ -184,7 +188,8 @@ impl Plan {
             ("held_out.slo_times_pilot", held_out.slo_times_pilot),
             ("servers.cpu_share", self.servers.cpu_share),
             ("servers.slot_mbit_s", self.servers.slot_mbit_s),
-        ] {
+        ];
+        for (field, part) in numbers.into_iter().chain(rated) {
             ensure!(part.is_finite() && part > 0.0, "{field}: {part} is not a finite number above zero");
         }
         Ok(())

@@ -166,8 +166,12 @@ fn markdown(
     let bandwidth = pipeline
         .slot_mbit_s
         .map_or("no emulated bandwidth".into(), |mbit_s| format!("slots of {mbit_s} Mbit/s"));
+    let rated = match pipeline.rated_cpu_s {
+        [Some(a), Some(b)] => format!(", requests rated at {a} and {b} CPU s"),
+        _ => String::new(),
+    };
     line(format!(
-        "- splitscale {splitscale}, engines of A and B {:?}, cut {}, pods of {:?} cores, {bandwidth}, seed {seed}",
+        "- splitscale {splitscale}, engines of A and B {:?}, cut {}, pods of {:?} cores{rated}, {bandwidth}, seed {seed}",
         pipeline.engine, pipeline.cut, pipeline.cpu_share
     ));
     if let Some(trace) = trace {
