@@ -99,7 +99,7 @@ pub use experiment::{Experiment, ExperimentError, Plan, PodsStep, Point, Replica
 pub use histogram::Histogram;
 pub use law::Durations;
 pub use model::Model;
-pub use outcome::{Latency, Outcome, PodsSummary, StationSummary};
+pub use outcome::{Latency, Outcome, PodsSummary, StationSummary, Totals};
 pub use recorded::{Recorded, TextOf};
 pub use replicate::replicate;
 pub use request::{Labels, Request};

@@ -66,7 +66,8 @@ pub(crate) struct Rules {
     pub(crate) thin: bool,
     /// The kinds of event, one bit each, that may have become void.
     pub(crate) may_be_void: u16,
-    /// None of these, one queue a station and room for all to wait: the way has code of its own for that.
+    /// None of these but observed, closed and records; one queue a station and room for all to wait: the way has code of
+    /// its own for that.
     pub(crate) plain: bool,
 }
 
@@ -239,8 +240,7 @@ fn rules(setup: &Setup, link: bool) -> Rules {
         stage.cores.is_none() && stage.queue_limit.is_none() && stage.balancer == Balancer::CentralQueue
     }) && setup.link.queue_limit.is_none()
         && !(crashes || link || setup.link.hold_a || setup.link.release_after_transfer)
-        && setup.deadline_s.is_none()
-        && setup.scrape.is_none();
+        && setup.deadline_s.is_none();
     Rules {
         plain,
         node_a: setup.a.cores.is_some(),

@@ -4,10 +4,11 @@
 //! buckets of latency, the same link estimator. The true bandwidth is not among them.
 
 use std::collections::VecDeque;
+use std::sync::LazyLock;
 
 use splitscale_spec::{LinkEstimator, Observation, PodPhase, PodSample, QueueLevel, Signal, StagePods};
 
-use crate::pods::Pods;
+use crate::pods::Pod;
 use crate::setup::ScrapeSetup;
 use crate::simulation::Simulation;
 use crate::time::{SimTime, nanos};
@@ -19,6 +20,8 @@ pub(crate) struct Observer {
     window_ns: u64,
     next: SimTime,
     scrapes: VecDeque<Scrape>,
+    /// One that is not needed any more, for its room.
+    spare: Scrape,
     link: LinkEstimator,
     latency: Buckets,
     answered: u64,
@@ -28,11 +31,11 @@ pub(crate) struct Observer {
 }
 
 /// Latencies counted as the servers count them: from 10 ms to 120 s, each bucket 1.15 times the one before.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 struct Buckets(Vec<u32>);
 
 /// All counters at one time.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 struct Scrape {
     at: SimTime,
     arrived: u64,
@@ -68,41 +71,44 @@ const FIRST_S: f64 = 0.01;
 const GROWTH: f64 = 1.15;
 const LAST_S: f64 = 120.0;
 
+/// Upper ends of the buckets \[s\].
+static BOUNDS: LazyLock<Vec<f64>> = LazyLock::new(|| {
+    std::iter::successors(Some(FIRST_S), |upper_s| (*upper_s < LAST_S).then_some(upper_s * GROWTH)).collect()
+});
+
 impl Simulation {
     /// What a live observer would know now, over the window of `window_s` behind the last scrape \[s\], or over
     /// as much of it as was scraped. Everything is missing where the setup asks for no scrapes.
     pub fn observe(&self, window_s: f64) -> Observation {
+        let mut observation = Observation::default();
+        self.observe_into(window_s, &mut observation);
+        observation
+    }
+
+    /// The same, into one that has room already: nothing is allocated where it had as many pods before.
+    pub fn observe_into(&self, window_s: f64, into: &mut Observation) {
         let now_s = self.now.as_secs_f64();
-        let empty = Observation::empty(now_s, window_s);
-        let Some(observer) = &self.observer else { return empty };
-        let Some(to) = observer.scrapes.back() else { return empty };
+        let room = [into.a.take(), into.b.take()].map(|stage| stage.map_or(Vec::new(), |stage| stage.pods));
+        *into = Observation::empty(now_s, window_s);
+        let Some(observer) = &self.observer else { return };
+        let Some(to) = observer.scrapes.back() else { return };
         let start_ns = to.at.as_nanos().saturating_sub(nanos(window_s));
         // The last scrape that is not inside the window, so that the window is always covered.
         let from = observer.scrapes.iter().rev().find(|scrape| scrape.at.as_nanos() <= start_ns);
         let from = from.or(observer.scrapes.front()).unwrap_or(to);
         let window = Window { now: self.now, from, to };
         let setup = &self.model.setup;
-        let shares = [setup.a.cpu_share, setup.b.cpu_share];
-        let [queue_a, queue_proxy, queue_b] = [0, 1, 2].map(|queue| window.queue(queue));
-        let [busy_a, busy_slots, busy_b] = [0, 1, 2].map(|busy| window.busy(busy));
-        let [a, b] = [0, 1].map(|stage| window.pods(stage, shares[stage], observer.changes[stage]));
-        Observation {
-            arrivals_per_s: window.rate(to.arrived - from.arrived),
-            answers_per_s: window.rate(to.answered - from.answered),
-            queue_a,
-            queue_proxy,
-            queue_b,
-            busy_a,
-            busy_slots,
-            busy_b,
-            slots: Some(window.signal(to.slots)),
-            latency_p50_s: window.quantile(0.50),
-            latency_p95_s: window.quantile(0.95),
-            link: observer.link.estimate(now_s),
-            a: Some(a),
-            b: Some(b),
-            ..empty
-        }
+        [into.queue_a, into.queue_proxy, into.queue_b] = [0, 1, 2].map(|queue| window.queue(queue));
+        [into.busy_a, into.busy_slots, into.busy_b] = [0, 1, 2].map(|busy| window.busy(busy));
+        into.arrivals_per_s = window.rate(to.arrived - from.arrived);
+        into.answers_per_s = window.rate(to.answered - from.answered);
+        into.slots = Some(window.signal(to.slots));
+        into.latency_p50_s = window.quantile(0.50);
+        into.latency_p95_s = window.quantile(0.95);
+        into.link = observer.link.estimate(now_s);
+        let [room_a, room_b] = room;
+        into.a = Some(window.pods((0, setup.a.cpu_share), observer.changes[0], room_a));
+        into.b = Some(window.pods((1, setup.b.cpu_share), observer.changes[1], room_b));
     }
 
     /// Notes all counters down.
@@ -115,36 +121,32 @@ impl Simulation {
         let Some(observer) = &mut self.observer else { return };
         let stations = [&self.a, &self.proxy, &self.b];
         let busy = stations.map(|station| station.books.busy_area);
-        observer.push(Scrape {
-            at: now,
-            arrived: self.a.books.arrived,
-            answered: observer.answered,
-            queues: stations.map(|station| (station.books.waiting, station.books.waiting_area)),
-            busy: [
-                (busy[0], self.pods_a.ready_area(now)),
-                (busy[1], slot_area),
-                (busy[2], self.pods_b.ready_area(now)),
-            ],
-            slots: self.proxy.servers.ready(),
-            bytes: observer.bytes,
-            transfer_ns: observer.transfer_ns,
-            latency: observer.latency.clone(),
-            pods: [counts(&self.pods_a), counts(&self.pods_b)],
-            desired: [self.pods_a.desired, self.pods_b.desired],
-        });
+        let mut scrape = std::mem::take(&mut observer.spare);
+        scrape.at = now;
+        scrape.arrived = self.a.books.arrived;
+        scrape.answered = observer.answered;
+        scrape.queues = stations.map(|station| (station.books.waiting, station.books.waiting_area));
+        scrape.busy = [
+            (busy[0], self.pods_a.ready_area(now)),
+            (busy[1], slot_area),
+            (busy[2], self.pods_b.ready_area(now)),
+        ];
+        scrape.slots = self.proxy.servers.ready();
+        scrape.bytes = observer.bytes;
+        scrape.transfer_ns = observer.transfer_ns;
+        scrape.latency.0.clone_from(&observer.latency.0);
+        for (counts, pods) in scrape.pods.iter_mut().zip([&self.pods_a, &self.pods_b]) {
+            counts.clear();
+            counts.extend(pods.iter().filter_map(count));
+        }
+        scrape.desired = [self.pods_a.desired, self.pods_b.desired];
+        observer.push(scrape);
     }
 }
 
-fn counts(pods: &Pods) -> Vec<PodCount> {
-    let count = |(number, pod): (u32, &crate::pods::Pod)| {
-        pod.phase.map(|phase| PodCount {
-            pod: number,
-            phase,
-            ready_since: pod.ready_since,
-            busy_ns: pod.busy_ns,
-        })
-    };
-    pods.iter().filter_map(count).collect()
+fn count((number, pod): (u32, &Pod)) -> Option<PodCount> {
+    let phase = pod.phase?;
+    Some(PodCount { pod: number, phase, ready_since: pod.ready_since, busy_ns: pod.busy_ns })
 }
 
 // === impl Observer ===
@@ -156,6 +158,7 @@ impl Observer {
             window_ns: nanos(scrape.window_s),
             next: SimTime::ZERO,
             scrapes: VecDeque::new(),
+            spare: Scrape::default(),
             link: LinkEstimator::new(LinkEstimator::TIME_CONSTANT_S),
             latency: Buckets::new(),
             answered: 0,
@@ -197,7 +200,7 @@ impl Observer {
         let start = scrape.at.as_nanos().saturating_sub(self.window_ns);
         self.scrapes.push_back(scrape);
         while self.scrapes.len() > 2 && self.scrapes[1].at.as_nanos() <= start {
-            self.scrapes.pop_front();
+            self.spare = self.scrapes.pop_front().unwrap_or_default();
         }
     }
 }
@@ -206,17 +209,12 @@ impl Observer {
 
 impl Buckets {
     fn new() -> Self {
-        Buckets(vec![0; bounds().count() + 1])
+        Buckets(vec![0; BOUNDS.len() + 1])
     }
 
     fn add(&mut self, latency_s: f64) {
-        let bucket = bounds().position(|upper_s| latency_s <= upper_s).unwrap_or(self.0.len() - 1);
-        self.0[bucket] += 1;
+        self.0[BOUNDS.partition_point(|&upper_s| upper_s < latency_s)] += 1;
     }
-}
-
-fn bounds() -> impl Iterator<Item = f64> {
-    std::iter::successors(Some(FIRST_S), |upper_s| (*upper_s < LAST_S).then_some(upper_s * GROWTH))
 }
 
 // === a window between two scrapes ===
@@ -256,14 +254,13 @@ impl Window<'_> {
 
     /// Linear within a bucket, as PromQL's `histogram_quantile`.
     fn quantile(&self, q: f64) -> Option<Signal<f64>> {
-        let counts: Vec<u32> =
-            self.to.latency.0.iter().zip(&self.from.latency.0).map(|(to, from)| to - from).collect();
-        let rank = q * f64::from(counts.iter().sum::<u32>());
+        let counts = self.to.latency.0.iter().zip(&self.from.latency.0).map(|(to, from)| to - from);
+        let rank = q * f64::from(counts.clone().sum::<u32>());
         if rank <= 0.0 {
             return None;
         }
         let (mut lower_s, mut below) = (0.0, 0.0);
-        for (upper_s, &count) in bounds().zip(&counts) {
+        for (&upper_s, count) in BOUNDS.iter().zip(counts) {
             if below + f64::from(count) >= rank {
                 return Some(self.signal(lower_s + (upper_s - lower_s) * (rank - below) / f64::from(count)));
             }
@@ -272,7 +269,7 @@ impl Window<'_> {
         Some(self.signal(lower_s))
     }
 
-    fn pods(&self, stage: usize, cpu_share: f64, change: Change) -> StagePods {
+    fn pods(&self, (stage, cpu_share): (usize, f64), change: Change, mut room: Vec<PodSample>) -> StagePods {
         let pods = &self.to.pods[stage];
         let count = |phase| pods.iter().filter(|pod| pod.phase == phase).count() as u32;
         let age_s = self.now.since(self.to.at) as f64 * 1e-9;
@@ -288,6 +285,8 @@ impl Window<'_> {
             cpu_request: Some(cpu_share),
             sample_age_s: age_s,
         };
+        room.clear();
+        room.extend(pods.iter().map(sample));
         StagePods {
             age_s,
             desired: self.to.desired[stage],
@@ -296,7 +295,7 @@ impl Window<'_> {
             draining: count(PodPhase::Draining),
             last_change: change.last.map(|(_, by)| by),
             last_change_age_s: change.last.map(|(at, _)| self.now.since(at) as f64 * 1e-9),
-            pods: pods.iter().map(sample).collect(),
+            pods: room,
         }
     }
 }

@@ -92,6 +92,25 @@ pub struct PodsSummary {
     pub crashes: u64,
 }
 
+/// What was counted from the start of a run up to now.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Totals {
+    /// Requests sent.
+    pub sent: u64,
+    /// Requests answered.
+    pub answered: u64,
+    /// Of those, within `slo_s`; zero where nothing is promised.
+    pub within_slo: u64,
+    /// Requests refused, failed or lost.
+    pub unanswered: u64,
+    /// Sum of the answers' latencies \[s\].
+    pub latency_s: f64,
+    /// From the request to start each pod until it is gone, both stages \[pod s\].
+    pub pod_seconds: f64,
+    /// Pods asked for and given up, both stages.
+    pub changes: u64,
+}
+
 /// Running sums over the answered, in constant memory.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Answers {
@@ -129,6 +148,11 @@ impl Answers {
         }
         let distance_ns = latency_ns as f64 - self.first_ns as f64;
         self.squares_ns2 += distance_ns * distance_ns;
+    }
+
+    /// Sum of all latencies \[s\].
+    pub(crate) fn sum_s(&self) -> f64 {
+        self.sum_ns as f64 * 1e-9
     }
 
     pub(crate) fn latency(self) -> Latency {

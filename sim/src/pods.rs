@@ -185,6 +185,11 @@ impl Pods {
         pod.generation = pod.generation.wrapping_add(1);
     }
 
+    /// Integral of the pods there are up to now \[pod ns\].
+    pub(crate) fn alive_area(&self, now: SimTime) -> u128 {
+        self.alive_area + u128::from(now.since(self.changed)) * u128::from(self.alive)
+    }
+
     /// Integral of the ready pods up to now \[pod ns\].
     pub(crate) fn ready_area(&self, now: SimTime) -> u128 {
         self.ready_area + u128::from(now.since(self.changed)) * u128::from(self.ready)

@@ -13,7 +13,7 @@ use crate::link::Link;
 use crate::model::{Model, Ready, Rules, SlotsPlan};
 use crate::node::Node;
 use crate::observe::Observer;
-use crate::outcome::{Answers, Outcome, PodsSummary};
+use crate::outcome::{Answers, Outcome, PodsSummary, Totals};
 use crate::pods::Pods;
 use crate::request::{NOBODY, Phase, Request};
 use crate::setup::Setup;
@@ -161,6 +161,30 @@ impl Simulation {
     /// Requests answered so far.
     pub fn answered(&self) -> u64 {
         self.tally.answered
+    }
+
+    /// What was counted so far.
+    pub fn totals(&self) -> Totals {
+        let Tally { sent, answered, within, .. } = self.tally;
+        let area = self.pods_a.alive_area(self.now) + self.pods_b.alive_area(self.now);
+        Totals {
+            sent,
+            answered,
+            within_slo: if self.model.setup.slo_s.is_some() { within } else { 0 },
+            unanswered: self.tally.ended() - answered,
+            latency_s: self.answers.sum_s(),
+            pod_seconds: area as f64 * 1e-9,
+            changes: self.pods_a.changes + self.pods_b.changes,
+        }
+    }
+
+    /// Requests on their way whose promise is broken already, `slo_s` after they were sent.
+    pub fn overdue(&self) -> u64 {
+        let late = |sent: SimTime| self.now.since(sent) > self.model.slo_ns;
+        let open = |request: &&Request| {
+            !request.gone && !matches!(request.phase, Phase::Coming | Phase::Done) && late(request.sent)
+        };
+        if self.model.setup.slo_s.is_none() { 0 } else { self.requests.iter().filter(open).count() as u64 }
     }
 
     /// Whether the load is over and every request has ended.

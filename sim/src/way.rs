@@ -19,7 +19,8 @@ impl Simulation {
     #[inline(always)]
     pub(crate) fn rules<const PLAIN: bool>(&self) -> Rules {
         if PLAIN {
-            Rules { records: self.rules.records, closed: self.rules.closed, ..Rules::PLAIN }
+            let Rules { records, closed, observed, .. } = self.rules;
+            Rules { records, closed, observed, ..Rules::PLAIN }
         } else {
             self.rules
         }
