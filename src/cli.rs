@@ -334,48 +334,26 @@ pub struct Collect {
 /// `train`
 #[derive(Debug, Args)]
 pub struct Train {
-    /// A calibration; its curves are the environment
-    pub calibration: PathBuf,
-    /// A TOML file with any of the settings below; flags win over it
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
-    #[command(flatten)]
-    pub settings: TrainSettings,
-    /// Where the policy goes
-    #[arg(long, default_value = "policy.json", value_name = "FILE")]
-    pub out: PathBuf,
-    /// Where the learning curve goes
-    #[arg(long, value_name = "FILE")]
-    pub curve: Option<PathBuf>,
-}
-
-/// Settings of a training run; what is not given comes from the file, then from the defaults.
-#[derive(Debug, Clone, Default, Args)]
-pub struct TrainSettings {
-    /// Learning rate [default: 0.1]
-    #[arg(long)]
-    pub learning_rate: Option<f64>,
-    /// Discount [default: 0.9]
-    #[arg(long)]
-    pub discount: Option<f64>,
-    /// Exploration, the share of random actions [default: 0.1]
-    #[arg(long)]
-    pub exploration: Option<f64>,
-    /// Episodes [default: 30000]
-    #[arg(long)]
-    pub episodes: Option<u64>,
-    /// Weight of time against pods in the reward [default: 0.8]
-    #[arg(long)]
-    pub alpha: Option<f64>,
-    /// Growth of the price of time [1/s] [default: 0.3]
-    #[arg(long)]
-    pub k_time: Option<f64>,
-    /// Growth of the price of pods [1/pod] [default: 0.1]
-    #[arg(long)]
-    pub k_pods: Option<f64>,
-    /// Seed [default: 1]
+    /// A training (TOML); or a calibration (JSON), whose curves Q-learning is trained on with the original's settings
+    pub file: PathBuf,
+    /// The first seed, in place of the file's
     #[arg(long)]
     pub seed: Option<u64>,
+    /// How many seeds, one run each
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    pub seeds: Option<u64>,
+    /// Episodes of each
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub episodes: Option<u64>,
+    /// Threads; what is learnt does not depend on them
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub threads: Option<u32>,
+    /// Folder for policy.json, policies/, learning.csv, seeds.csv, training.json and checkpoints/
+    #[arg(long, default_value = "out/train", value_name = "DIR")]
+    pub out: PathBuf,
+    /// Go on with the checkpoints in that folder, to the same bytes as if nothing had come between
+    #[arg(long)]
+    pub resume: bool,
 }
 
 /// `scale`

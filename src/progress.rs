@@ -6,7 +6,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 /// A bar of known length.
 pub fn bar(what: &'static str, length: u64, unit: &'static str) -> ProgressBar {
-    let template = format!("{what} {{bar:30}} {{pos}}/{{len}} {unit}, {{eta}} left");
+    let template = format!("{what} {{bar:30}} {{pos}}/{{len}} {unit}, {{eta}} left {{msg}}");
     ProgressBar::new(length).with_style(style(&template))
 }
 

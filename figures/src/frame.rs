@@ -15,7 +15,7 @@ pub enum Table {
     Fit,
     /// `cells.csv`: one row per cell of slots and pods, measured beside simulated.
     Cells,
-    /// `learning.csv`: one row per logged episode of a training run.
+    /// `learning.csv`: one row per logged episode of a training, over all its seeds.
     Learning,
     /// `timeline.csv`: one row per look at the live pipeline.
     Timeline,
@@ -94,9 +94,17 @@ impl Table {
                 ("simulated_s", Maybe),
                 ("held_out", Flag),
             ],
-            Table::Learning => {
-                &[("episode", Number), ("mean_return", Maybe), ("regret", Maybe), ("optimum_return", Extra)]
-            }
+            Table::Learning => &[
+                ("episode", Number),
+                ("mean_return", Maybe),
+                ("regret", Maybe),
+                ("optimum_return", Extra),
+                ("seeds", Extra),
+                ("return_low", Extra),
+                ("return_high", Extra),
+                ("regret_low", Extra),
+                ("regret_high", Extra),
+            ],
             Table::Laws => &[
                 ("law", Text),
                 ("family", Text),

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use plotters::prelude::RGBColor;
+use plotters::prelude::{Color, RGBColor};
 use polars::prelude::{Column, SortMultipleOptions};
 
 use crate::axis::{Axis, Panel, label};
@@ -12,7 +12,8 @@ use crate::page::{MARGIN, Page, Words, counted, runs};
 use crate::{Error, Frame};
 
 /// Draws `learning_curve`: above, the mean return of each row and its moving mean over a fortieth of the
-/// rows, with the optimum's return as a dashed line where the table has a column `optimum_return`; below,
+/// rows (of several seeds the interquartile mean and its interval as a band, in the columns `return_low` and
+/// `return_high`), with the optimum's return as a dashed line where the table has a column `optimum_return`; below,
 /// the regret of the greedy policy on an axis that is logarithmic down to its smallest decade and linear
 /// from there to zero, with the optimum dashed at zero.
 ///
@@ -24,16 +25,22 @@ pub fn learning_curve(learning: &Frame, out: &Path) -> Result<Vec<PathBuf>, Erro
     let returns = learning.numbers("mean_return")?;
     let regrets = learning.numbers("regret")?;
     let optimum = learning.numbers("optimum_return")?.into_iter().flatten().next_back();
-    let window = (episodes.len() / 40).max(1);
+    let seeds = learning.numbers("seeds")?.into_iter().flatten().next_back().unwrap_or(1.0);
+    let band = |what: &str| -> Result<Band, Error> {
+        Ok((learning.numbers(&format!("{what}_low"))?, learning.numbers(&format!("{what}_high"))?))
+    };
+    let (return_band, regret_band) = (band("return")?, band("regret")?);
+    // What is a mean over seeds already is drawn as it is.
+    let window = if seeds > 1.0 { 1 } else { (episodes.len() / 40).max(1) };
     let means = moving_mean(&returns, window);
-    let scale = Symlog::of(&regrets);
+    let scale = Symlog::of(&[&regrets[..], &regret_band.0, &regret_band.1].concat());
 
-    let caption = caption(&episodes, window, &scale);
+    let caption = caption(&episodes, (window, seeds), &scale);
     let words = Words { title: "Learning: return and regret", key: &[], caption: &caption };
     let mut page = Page::new(1200.0, 640.0, &words);
     let x = || Axis::tight("episode", episodes.iter().copied(), 8);
     let (left, right) = (MARGIN + 62.0, page.width - 150.0);
-    let values = returns.iter().flatten().copied().chain(optimum);
+    let values = returns.iter().chain(&return_band.0).chain(&return_band.1).flatten().copied().chain(optimum);
     let above = Panel {
         edges: (left, page.top + 36.0, right, page.top + 290.0),
         x: x(),
@@ -47,15 +54,24 @@ pub fn learning_curve(learning: &Frame, out: &Path) -> Result<Vec<PathBuf>, Erro
     above.draw_axes(&mut page.canvas, false);
     below.draw_axes(&mut page.canvas, true);
 
+    shade(&mut page, &above, (&episodes, &return_band), BLUE);
+    let (low, high) = &regret_band;
+    let placed = |values: &[Option<f64>]| -> Vec<Option<f64>> {
+        values.iter().map(|regret| regret.map(|value| scale.place(value))).collect()
+    };
+    shade(&mut page, &below, (&episodes, &(placed(low), placed(high))), VERMILLION);
     let mut lines = Vec::new();
     if window > 1 {
         lines.push(Line { rows: thinned(&episodes, &returns), color: SKY, width: 1.0, label: "each row" });
     }
-    let label = if window > 1 { "moving mean" } else { "mean return" };
+    let label = match (window, seeds > 1.0) {
+        (_, true) => "IQM of the return",
+        (1, false) => "mean return",
+        _ => "moving mean",
+    };
     lines.push(Line { rows: thinned(&episodes, &means), color: BLUE, width: 2.5, label });
     draw(&mut page, &above, &lines, optimum);
-    let placed: Vec<_> = regrets.iter().map(|regret| regret.map(|value| scale.place(value))).collect();
-    let rows = thinned(&episodes, &placed);
+    let rows = thinned(&episodes, &placed(&regrets));
     draw(&mut page, &below, &[Line { rows, color: VERMILLION, width: 2.5, label: "regret" }], Some(0.0));
 
     let plotted = vec![
@@ -64,6 +80,10 @@ pub fn learning_curve(learning: &Frame, out: &Path) -> Result<Vec<PathBuf>, Erro
         Column::new("moving_mean_return".into(), &means),
         Column::new("optimum_return".into(), vec![optimum; episodes.len()]),
         Column::new("regret".into(), &regrets),
+        Column::new("return_low".into(), &return_band.0),
+        Column::new("return_high".into(), &return_band.1),
+        Column::new("regret_low".into(), &regret_band.0),
+        Column::new("regret_high".into(), &regret_band.1),
     ];
     Figure { name: "learning_curve", canvas: page.canvas, plotted, sources: &[&learning] }.write(out)
 }
@@ -78,6 +98,21 @@ fn moving_mean(values: &[Option<f64>], window: usize) -> Vec<Option<f64>> {
 }
 
 type Row = (f64, Option<f64>);
+
+/// Lower and upper ends, row by row.
+type Band = (Vec<Option<f64>>, Vec<Option<f64>>);
+
+/// Shades a band where it has both ends.
+fn shade(page: &mut Page, panel: &Panel, (x, (low, high)): (&[f64], &Band), color: RGBColor) {
+    let both = |(&x, (low, high)): (&f64, (&Option<f64>, &Option<f64>))| Some((x, (*low)?, (*high)?));
+    let rows: Vec<(f64, f64, f64)> = x.iter().zip(low.iter().zip(high)).filter_map(both).collect();
+    if rows.iter().all(|(_, low, high)| low == high) {
+        return;
+    }
+    let lower = rows.iter().map(|&(x, low, _)| panel.at(x, low));
+    let upper = rows.iter().rev().map(|&(x, _, high)| panel.at(x, high));
+    page.canvas.area(lower.chain(upper).collect(), color.mix(0.2));
+}
 
 fn paired(x: &[f64], y: &[Option<f64>]) -> Vec<Row> {
     x.iter().copied().zip(y.iter().copied()).collect()
@@ -136,15 +171,19 @@ fn draw(page: &mut Page, panel: &Panel, lines: &[Line], optimum: Option<f64>) {
     page.labels_beside(panel, labels);
 }
 
-fn caption(episodes: &[f64], window: usize, scale: &Symlog) -> String {
+fn caption(episodes: &[f64], (window, seeds): (usize, f64), scale: &Symlog) -> String {
     let rows = episodes.len();
     let span = episodes[rows - 1] - episodes[0];
-    let mut text = format!("n = {} of one training run", counted(rows as f64, "row"));
+    let runs = if seeds > 1.0 { format!("{seeds} seeds") } else { "one training run".into() };
+    let mut text = format!("n = {} of {runs}", counted(rows as f64, "row"));
     if rows > 1 {
         text += &format!(", about {} apart", counted((span / (rows - 1) as f64).round(), "episode"));
     }
     if window > 1 {
         text += &format!(". Moving mean: the last {window} rows");
+    }
+    if seeds > 1.0 {
+        text += ". Interquartile means; bands are 95 % bootstrap intervals over the seeds";
     }
     text += ". Returns are with exploration, regret is without";
     if let Some(threshold) = scale.threshold {

@@ -10,11 +10,13 @@
 
 mod bottleneck;
 mod controller;
+mod features;
 mod freshness;
 mod hash;
 mod rule;
 
 pub use bottleneck::bottleneck;
 pub use controller::{Controller, start};
+pub use features::{FEATURES, feature_names, features};
 pub use freshness::Freshness;
 pub use hash::document_hash;

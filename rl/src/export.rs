@@ -5,7 +5,17 @@ use splitscale_spec::{Bin, Policy, PolicyKind, Region, Replicas, Training};
 
 use crate::fitted_curves::FittedCurves;
 use crate::optimum::Optimum;
-use crate::q_learning::Trained;
+
+/// Where a policy comes from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Origin<'a> {
+    /// Algorithm, such as `q-learning`.
+    pub algorithm: String,
+    /// Seed of the run.
+    pub seed: u64,
+    /// Everything that the run was told, as JSON.
+    pub settings: &'a str,
+}
 
 /// The greedy policy of a run as a table over slots, one bin a level, the same pods for A and B.
 ///
@@ -16,15 +26,15 @@ use crate::q_learning::Trained;
 /// `training.hash` covers everything the run read: its settings, the reward, the fitted times.
 ///
 /// # Panics
-/// If `trained` was not trained on `curves` or on curves of the same shape.
-pub fn to_policy(curves: &FittedCurves, trained: &Trained) -> Policy {
+/// If there are not as many actions as levels, or one that does not exist.
+pub fn to_policy(curves: &FittedCurves, greedy: &[usize], from: &Origin) -> Policy {
     let slots = curves.times().slots();
-    let regret = Optimum::of(curves).regret(&trained.greedy);
+    let regret = Optimum::of(curves).regret(greedy);
     let bins = (0..slots.len()).map(|level| {
         let slots_min = if level == 0 { slots[0] } else { border(slots[level - 1], slots[level]) };
         let next = slots.get(level + 1);
         let slots_max = next.map_or(slots[level], |&next| border(slots[level], next) - 1);
-        let pods = curves.times().pods()[trained.greedy[level]];
+        let pods = curves.times().pods()[greedy[level]];
         Bin {
             name: bin_name(slots_min, slots_max),
             slots_min,
@@ -34,13 +44,13 @@ pub fn to_policy(curves: &FittedCurves, trained: &Trained) -> Policy {
     });
     Policy {
         schema: Policy::SCHEMA,
-        name: format!("q-learning, seed {}", trained.seed),
+        name: format!("{}, seed {}", from.algorithm, from.seed),
         kind: PolicyKind::SlotsTable(bins.collect()),
         region: Some(Region { slots_min: slots[0], slots_max: slots[slots.len() - 1] }),
         training: Some(Training {
-            algorithm: "q-learning".to_owned(),
-            seed: trained.seed,
-            hash: document_hash(&(&trained.config, curves.config(), curves.times())),
+            algorithm: from.algorithm.clone(),
+            seed: from.seed,
+            hash: document_hash(&(&from.settings, curves.config(), curves.noise(), curves.times())),
             regret,
         }),
     }

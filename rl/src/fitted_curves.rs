@@ -1,11 +1,11 @@
 //! The original's one-step problem: see the traffic level, choose the pods, pay for time and pods.
 
-use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use splitscale_spec::Invalid;
 
-use crate::chance;
+use crate::chance::{Chance, ENVIRONMENT};
 use crate::environment::{Environment, Step};
+use crate::space::Space;
 use crate::time_table::TimeTable;
 
 /// What time and pods cost:
@@ -24,6 +24,20 @@ pub struct RewardConfig {
     pub k_time: f64,
     /// Growth with pods [1/pod], zero or more.
     pub k_pods: f64,
+}
+
+/// How a time differs from its curve: by a normal factor of mean 1, the same for every action of an episode, so that
+/// actions compared in clones face the same chance.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Noise {
+    /// Not at all.
+    #[default]
+    None,
+    /// By a coefficient of variation that is given.
+    Cv(f64),
+    /// By that of the repeats of each cell, where it was measured more than once.
+    Measured,
 }
 
 /// The original's problem on fitted curves. A state is a traffic level (a number of transfer slots), an
@@ -55,11 +69,12 @@ pub struct RewardConfig {
 pub struct FittedCurves {
     times: TimeTable,
     config: RewardConfig,
-    /// Row by row, one row a level; made once, so that a step is a look-up.
+    noise: Noise,
+    /// Expected rewards, row by row, one row a level; made once, so that without noise a step is a look-up.
     rewards: Vec<f64>,
     actions: usize,
     level: usize,
-    rng: ChaCha8Rng,
+    chance: Chance,
 }
 
 // === impl RewardConfig ===
@@ -88,9 +103,23 @@ impl RewardConfig {
     }
 
     /// The reward of a time \[s\] and a number of pods.
-    pub fn reward(&self, time_s: f64, pods: u32) -> f64 {
-        -(self.alpha * libm::exp(self.k_time * time_s)
-            + (1.0 - self.alpha) * libm::exp(self.k_pods * f64::from(pods)))
+    pub fn of(&self, time_s: f64, pods: f64) -> f64 {
+        self.paid(libm::exp(self.k_time * time_s), pods)
+    }
+
+    /// Its mean where the time is multiplied by a normal number of mean 1 that does not fall below 0: with s = k_time * time *
+    /// cv and Phi the normal distribution, E exp = exp(k_time * time + s^2 / 2) * Phi(1 / cv + s) + Phi(-1 / cv).
+    fn expected(&self, time_s: f64, cv: f64, pods: f64) -> f64 {
+        if cv == 0.0 {
+            return self.of(time_s, pods);
+        }
+        let phi = |x: f64| 0.5 * libm::erfc(-x / std::f64::consts::SQRT_2);
+        let (mean, spread) = (self.k_time * time_s, self.k_time * time_s * cv);
+        self.paid(libm::exp(mean + spread * spread / 2.0) * phi(1.0 / cv + spread) + phi(-1.0 / cv), pods)
+    }
+
+    fn paid(&self, time: f64, pods: f64) -> f64 {
+        -(self.alpha * time + (1.0 - self.alpha) * libm::exp(self.k_pods * pods))
     }
 }
 
@@ -100,24 +129,42 @@ impl FittedCurves {
     /// The problem of these times under this reward.
     ///
     /// # Errors
-    /// A reward field out of range, or a reward too large to be a number.
-    pub fn new(times: TimeTable, config: RewardConfig) -> Result<Self, Invalid> {
+    /// A reward field or a noise out of range, or a reward too large to be a number.
+    pub fn new(times: TimeTable, config: RewardConfig, noise: Noise) -> Result<Self, Invalid> {
         config.validate()?;
-        let mut rewards = Vec::with_capacity(times.slots().len() * times.pods().len());
-        for (level, &slots) in times.slots().iter().enumerate() {
-            for (&time_s, &pods) in times.times_s(level).iter().zip(times.pods()) {
-                let reward = config.reward(time_s, pods);
+        if let Noise::Cv(cv) = noise
+            && !(0.0..=0.5).contains(&cv)
+        {
+            return Err(Invalid::new("noise.cv", format!("{cv} is not in [0, 0.5]")));
+        }
+        let (actions, levels) = (times.pods().len(), times.slots().len());
+        let chance = Chance::new(0, ENVIRONMENT);
+        let mut curves =
+            FittedCurves { times, config, noise, rewards: Vec::new(), actions, level: 0, chance };
+        for level in 0..levels {
+            for action in 0..actions {
+                let (time_s, pods) = (curves.times.times_s(level)[action], curves.times.pods()[action]);
+                let reward = config.expected(time_s, curves.cv(level, action), f64::from(pods));
                 if !reward.is_finite() {
+                    let slots = curves.times.slots()[level];
                     let problem = format!(
                         "{time_s} s and {pods} pods at slots {slots} give no finite reward; lower k_time or k_pods"
                     );
                     return Err(Invalid::new("reward", problem));
                 }
-                rewards.push(reward);
+                curves.rewards.push(reward);
             }
         }
-        let (actions, rng) = (times.pods().len(), chance::generator(0, chance::ENVIRONMENT));
-        Ok(FittedCurves { times, config, rewards, actions, level: 0, rng })
+        Ok(curves)
+    }
+
+    /// Coefficient of variation of a time around its curve.
+    fn cv(&self, level: usize, action: usize) -> f64 {
+        match self.noise {
+            Noise::None => 0.0,
+            Noise::Cv(cv) => cv,
+            Noise::Measured => self.times.cvs(level)[action],
+        }
     }
 
     /// The times behind it.
@@ -130,7 +177,12 @@ impl FittedCurves {
         &self.config
     }
 
-    /// Rewards of a level, one an action.
+    /// The noise around them.
+    pub fn noise(&self) -> Noise {
+        self.noise
+    }
+
+    /// Expected rewards of a level, one an action.
     ///
     /// # Panics
     /// If there is no such level.
@@ -140,26 +192,41 @@ impl FittedCurves {
 }
 
 impl Environment for FittedCurves {
-    fn states(&self) -> usize {
-        self.times.slots().len()
+    type Observation = usize;
+
+    fn observation_space(&self) -> Space {
+        Space::Discrete(self.times.slots().len())
     }
 
+    fn action_space(&self) -> Space {
+        Space::Discrete(self.actions)
+    }
+
+    #[inline]
     fn actions(&self) -> usize {
         self.actions
     }
 
+    fn chance(&mut self) -> &mut Chance {
+        &mut self.chance
+    }
+
     #[inline]
-    fn reset(&mut self, seed: Option<u64>) -> usize {
-        if let Some(seed) = seed {
-            self.rng = chance::generator(seed, chance::ENVIRONMENT);
-        }
-        self.level = chance::below(&mut self.rng, self.times.slots().len());
+    fn begin(&mut self) -> usize {
+        self.level = self.chance.below(self.times.slots().len());
         self.level
     }
 
     #[inline]
-    fn step(&mut self, action: usize) -> Step {
-        let reward = self.rewards(self.level)[action];
+    fn step(&mut self, action: usize) -> Step<usize> {
+        let reward = match self.noise {
+            Noise::None => self.rewards(self.level)[action],
+            _ => {
+                let factor = 1.0 + self.cv(self.level, action) * self.chance.normal();
+                let time_s = self.times.times_s(self.level)[action] * factor.max(0.0);
+                self.config.of(time_s, f64::from(self.times.pods()[action]))
+            }
+        };
         Step { observation: self.level, reward, terminated: true, truncated: false }
     }
 }

@@ -1,29 +1,65 @@
-//! Learning how many pods to have: an environment with Gymnasium's meaning, an agent, and the exact
-//! optimum beside it.
+//! Learning how many pods to have: a gym, agents, and the exact optimum beside them.
 //!
 //! ```text
-//!  Calibration ─▶ TimeTable ─▶ FittedCurves ◀─── step ─── QLearning
-//!                                 │    └── observation, reward ──▲ │
-//!                                 ▼                                ▼
-//!                              Optimum ───────── regret ───────▶ Trained ─▶ to_policy ─▶ spec::Policy
+//!  Calibration ─▶ TimeTable ─▶ FittedCurves ─┐                    ┌─▶ statistics over many seeds
+//!                   classic ─▶ Played, ... ──┴─▶ Environment ◀─▶ Agent ─▶ Run ─▶ Values ─▶ to_policy ─▶ spec::Policy
+//!                                 │                                        │
+//!                                 └─▶ Optimum, dynamic_programming ── regret ┘
 //! ```
 //!
-//! The same seed gives the same bytes: chance is ChaCha8, and the exponentials come from the `libm` crate
-//! and not from the platform.
+//! [`Environment`] has Gymnasium's meaning; [`check_env`] holds one to it. An [`Agent`] learns [`Values`] (a table, or tiles over
+//! vectors) episode by episode; a [`Run`] is one seed of a training, which may be stopped, written down and gone on with.
+//! [`play`] is for one-step problems.
+//!
+//! The same seed gives the same bytes: chance is ChaCha8, and functions come from the `libm` crate and not from the
+//! platform.
 
+mod agent;
+mod bandit;
+mod batch;
 mod chance;
+mod check;
+pub mod classic;
+mod config;
+pub mod dynamic_programming;
 mod environment;
 mod export;
 mod fitted_curves;
+mod learning;
+mod mdp;
 mod optimum;
-mod q_learning;
 mod q_table;
+pub mod scaling;
+mod schedule;
+mod space;
+pub mod statistics;
+mod tiles;
 mod time_table;
+mod train;
+mod values;
+mod wrappers;
 
+pub use agent::{
+    Agent, DoubleQ, DynaQ, ExpectedSarsa, MonteCarlo, NStepSarsa, QLearning, Sarsa, SarsaLambda, Settings,
+    Ties,
+};
+pub use bandit::{Bandit, Found, play};
+pub use batch::{Autoreset, Batch};
+pub use chance::Chance;
+pub use check::{Unfit, check_env};
+pub use config::{Classic, EnvironmentConfig, TilesConfig, TrainConfig};
 pub use environment::{Environment, Step};
-pub use export::to_policy;
-pub use fitted_curves::{FittedCurves, RewardConfig};
+pub use export::{Origin, to_policy};
+pub use fitted_curves::{FittedCurves, Noise, RewardConfig};
+pub use learning::{Algorithm, BeginError, Beginning, Learning, begin, begin_tabular};
+pub use mdp::{Mdp, Outcome, Played};
 pub use optimum::{LevelOptimum, Optimum, RunnerUp};
-pub use q_learning::{LearningPoint, QLearning, QLearningConfig, Trained, train};
 pub use q_table::QTable;
+pub use scaling::{ActionKind, Bill, Controlled, RewardKind, Scaling, ScalingConfig};
+pub use schedule::Schedule;
+pub use space::{Observe, Space};
+pub use tiles::{Axis, TiledValues, Tiles};
 pub use time_table::{ExpCurve, TimeTable};
+pub use train::{Best, Diverged, LearningPoint, Length, Run};
+pub use values::Values;
+pub use wrappers::{Episode, Statistics, TimeLimit};

@@ -7,7 +7,6 @@
 
 use serde::Serialize;
 
-use crate::environment::Environment;
 use crate::fitted_curves::FittedCurves;
 
 /// The exact optimum, by enumeration: an episode is one step, so each level is solved by itself.
@@ -50,7 +49,7 @@ impl Optimum {
     /// Solves the problem.
     pub fn of(curves: &FittedCurves) -> Self {
         let rewards: Vec<Vec<f64>> =
-            (0..curves.states()).map(|level| curves.rewards(level).to_vec()).collect();
+            (0..curves.times().slots().len()).map(|level| curves.rewards(level).to_vec()).collect();
         let pods = curves.times().pods();
         let level = |(row, &slots): (&Vec<f64>, &u32)| {
             let action = best(row, None).expect("a table has at least one column");

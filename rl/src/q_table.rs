@@ -1,9 +1,12 @@
 //! Action values by state.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+
+use crate::values::Values;
 
 /// The value of every action in every state.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct QTable {
     actions: usize,
     /// Row by row, one row a state.
@@ -30,30 +33,84 @@ impl QTable {
         &self.values[state * self.actions..][..self.actions]
     }
 
-    /// The best action of a state and its value; ties go to the first action.
-    ///
-    /// # Panics
-    /// If there is no such state.
-    #[inline]
-    pub fn best(&self, state: usize) -> (usize, f64) {
-        let row = self.row(state);
-        let mut best = (0, row[0]);
-        for (action, &value) in row.iter().enumerate().skip(1) {
-            if value > best.1 {
-                best = (action, value);
-            }
-        }
-        best
-    }
-
-    /// The best action of every state.
+    /// The best action of every state, masks left aside; ties go to the first.
     pub fn greedy(&self) -> Vec<usize> {
         (0..self.states()).map(|state| self.best(state).0).collect()
     }
+}
 
-    /// One value, to be changed.
+impl Values for QTable {
+    type Observation = usize;
+    type State = usize;
+
     #[inline]
-    pub(crate) fn value_mut(&mut self, state: usize, action: usize) -> &mut f64 {
-        &mut self.values[state * self.actions..][..self.actions][action]
+    fn actions(&self) -> usize {
+        self.actions
     }
+
+    #[inline]
+    fn state(&self, &observation: &usize) -> usize {
+        observation
+    }
+
+    #[inline]
+    fn active(&self) -> usize {
+        1
+    }
+
+    #[inline]
+    fn each(&self, state: usize, action: usize, mut each: impl FnMut(usize)) {
+        each(state * self.actions + action);
+    }
+
+    fn weights(&self) -> &[f64] {
+        &self.values
+    }
+
+    fn weights_mut(&mut self) -> &mut [f64] {
+        &mut self.values
+    }
+
+    #[inline]
+    fn value(&self, state: usize, action: usize) -> f64 {
+        self.row(state)[action]
+    }
+
+    #[inline]
+    fn add(&mut self, state: usize, action: usize, by: f64) {
+        self.values[state * self.actions..][..self.actions][action] += by;
+    }
+
+    #[inline]
+    fn learn(&mut self, state: usize, action: usize, target: f64, step_size: f64) {
+        let value = &mut self.values[state * self.actions..][..self.actions][action];
+        *value += step_size * (target - *value);
+    }
+
+    #[inline]
+    fn best(&self, state: usize) -> (usize, f64) {
+        let row = self.row(state);
+        // Of so many actions as most have, the compiler writes the comparisons out.
+        match row.len() {
+            2 => first_of::<2>(row),
+            3 => first_of::<3>(row),
+            4 => first_of::<4>(row),
+            5 => first_of::<5>(row),
+            6 => first_of::<6>(row),
+            7 => first_of::<7>(row),
+            _ => row.iter().copied().enumerate().fold((0, f64::NEG_INFINITY), better),
+        }
+    }
+}
+
+/// The first of the greatest.
+#[inline(always)]
+fn first_of<const N: usize>(row: &[f64]) -> (usize, f64) {
+    (1..N).fold((0, row[0]), |best, action| better(best, (action, row[action])))
+}
+
+#[inline(always)]
+fn better(best: (usize, f64), next: (usize, f64)) -> (usize, f64) {
+    let is = next.1 > best.1;
+    (if is { next.0 } else { best.0 }, if is { next.1 } else { best.1 })
 }

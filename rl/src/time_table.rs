@@ -15,6 +15,8 @@ pub struct TimeTable {
     pods: Vec<u32>,
     /// Row by row, one row a level.
     times_s: Vec<f64>,
+    /// Coefficients of variation of the repeats, the same way; zero where there is one.
+    cvs: Vec<f64>,
 }
 
 /// A published curve: time(pods) = a * exp(-b * (pods - pods_min)) + c \[s\].
@@ -40,7 +42,7 @@ impl TimeTable {
         calibration.validate()?;
         let pods: Vec<u32> = calibration.levels[0].points.iter().map(|point| point.pods).collect();
         let mut slots = Vec::new();
-        let mut times_s = Vec::new();
+        let (mut times_s, mut cvs) = (Vec::new(), Vec::new());
         for (row, level) in calibration.levels.iter().enumerate() {
             let field = |name: &str| format!("levels[{row}].{name}");
             slots.push(level.slots.ok_or_else(|| {
@@ -55,8 +57,9 @@ impl TimeTable {
                 return Err(Invalid::new(field("points"), problem));
             }
             times_s.extend(level.points.iter().map(|point| point.fitted_s));
+            cvs.extend(level.points.iter().map(|point| point.sd_s.map_or(0.0, |sd_s| sd_s / point.mean_s)));
         }
-        Self::checked(slots, pods, times_s)
+        Self::checked(slots, pods, times_s, cvs)
     }
 
     /// The values of published curves over a range of pods, whose start is the curves' pods_min.
@@ -67,8 +70,9 @@ impl TimeTable {
         let time_s = |curve: &ExpCurve, extra: usize| curve.a * libm::exp(-curve.b * extra as f64) + curve.c;
         let pods: Vec<u32> = pods.collect();
         let times_s = curves.iter().flat_map(|curve| (0..pods.len()).map(move |extra| time_s(curve, extra)));
-        let times_s = times_s.collect();
-        Self::checked(curves.iter().map(|curve| curve.slots).collect(), pods, times_s)
+        let times_s: Vec<f64> = times_s.collect();
+        let cvs = vec![0.0; times_s.len()];
+        Self::checked(curves.iter().map(|curve| curve.slots).collect(), pods, times_s, cvs)
     }
 
     /// Transfer slots of each level.
@@ -89,7 +93,15 @@ impl TimeTable {
         &self.times_s[level * self.pods.len()..][..self.pods.len()]
     }
 
-    fn checked(slots: Vec<u32>, pods: Vec<u32>, times_s: Vec<f64>) -> Result<Self, Invalid> {
+    /// Coefficients of variation of the repeats of a level, one a column.
+    ///
+    /// # Panics
+    /// If there is no such level.
+    pub fn cvs(&self, level: usize) -> &[f64] {
+        &self.cvs[level * self.pods.len()..][..self.pods.len()]
+    }
+
+    fn checked(slots: Vec<u32>, pods: Vec<u32>, times_s: Vec<f64>, cvs: Vec<f64>) -> Result<Self, Invalid> {
         rising("slots", &slots)?;
         rising("pods", &pods)?;
         if let Some(cell) = times_s.iter().position(|&time| !(time.is_finite() && time > 0.0)) {
@@ -100,7 +112,15 @@ impl TimeTable {
             );
             return Err(Invalid::new("times_s", problem));
         }
-        Ok(TimeTable { slots, pods, times_s })
+        if let Some(cell) = cvs.iter().position(|&cv| !(0.0..=10.0).contains(&cv)) {
+            let (level, column) = (cell / pods.len(), cell % pods.len());
+            let problem = format!(
+                "the repeats at slots {}, pods {} have a coefficient of variation of {}, which is no scatter of times",
+                slots[level], pods[column], cvs[cell]
+            );
+            return Err(Invalid::new("sd_s", problem));
+        }
+        Ok(TimeTable { slots, pods, times_s, cvs })
     }
 }
 

@@ -16,7 +16,7 @@ use super::summary::{Cell, Machine, Requests, Summary};
 use super::{calibrate, collect, figures, scale, simulate, train};
 use crate::cli::{
     Backend, Bursts, Calibrate, Demo, ExperimentFlags, Figures, Grid, Scale, ScaleMode, Servers, Simulate,
-    Train, TrainSettings,
+    Train,
 };
 use crate::images::{self, Image};
 use crate::interrupt::{self, Interrupted};
@@ -99,9 +99,9 @@ pub fn run(args: &Demo) -> Result<()> {
                 held_out: c.held_out,
             })
             .collect(),
-        policy: pods(&learnt.trained.greedy),
+        policy: pods(&learnt.greedy),
         optimum: pods(&learnt.optimum.actions()),
-        regret: learnt.optimum.regret(&learnt.trained.greedy),
+        regret: learnt.optimum.regret(&learnt.greedy),
         scale_downs: live.scale_downs,
         scale_ups: live.scale_ups,
         requests: live.requests,
@@ -176,13 +176,16 @@ async fn work(
     steps.done("simulate");
 
     heading(5, "train: Q-learning on the curves, beside the exact optimum");
-    let learnt = train::run(&Train {
-        calibration,
-        config: None,
-        settings: TrainSettings { seed: Some(args.seed), ..TrainSettings::default() },
-        out: out.join("policy.json"),
-        curve: Some(out.join("learning.csv")),
-    })?;
+    let training = Train {
+        file: calibration,
+        seed: Some(args.seed),
+        seeds: None,
+        episodes: None,
+        threads: None,
+        out: out.to_path_buf(),
+        resume: false,
+    };
+    let learnt = train::train(&training, &never)?.context("nothing was learnt")?;
     steps.done("train");
 
     heading(6, "scale live: 12 clients send while the slots move 8 -> 1 -> 8");

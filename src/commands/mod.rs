@@ -30,7 +30,7 @@ pub fn run(command: Command) -> Result<()> {
         Command::Simulate(args) => simulate::run(&args),
         Command::Merge(args) => simulate::merge(&args),
         Command::Fidelity(args) => fidelity::run(&args),
-        Command::Train(args) => train::run(&args).map(drop),
+        Command::Train(args) => train::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Scale(args) => scale::run(&args),
         Command::Figures(args) => figures::run(&args).map(drop),

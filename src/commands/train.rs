@@ -1,112 +1,234 @@
-//! `splitscale train`: a calibration in; a policy out, beside the exact optimum.
+//! `splitscale train`: a training in; policies, learning curves and checkpoints out, beside the exact optimum.
 
-use std::path::Path;
+mod report;
+mod seeds;
 
-use anyhow::{Context, Result};
-use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::Serialize;
+use splitscale_policy::document_hash;
+use splitscale_rl::dynamic_programming::{Question, evaluate_for, finite_horizon, value_iteration};
 use splitscale_rl::{
-    FittedCurves, LearningPoint, Optimum, QLearningConfig, QTable, RewardConfig, TimeTable, Trained,
+    Algorithm, Classic, Environment, EnvironmentConfig, FittedCurves, Optimum, Origin, QTable, TiledValues,
+    Tiles, TimeTable, TrainConfig, begin, begin_tabular, check_env, play, to_policy,
 };
 use splitscale_spec::Calibration;
+use tokio_util::sync::CancellationToken;
 
-use crate::cli::{Train, TrainSettings};
-use crate::files;
+use crate::cli::Train;
+use crate::{files, interrupt, measurement};
 
-/// A training run as it is written down. Every key may be left out.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct TrainConfig {
-    seed: u64,
-    q_learning: QLearningConfig,
-    reward: RewardConfig,
-}
+use seeds::{Learnt, Work};
 
-impl Default for TrainConfig {
-    fn default() -> Self {
-        TrainConfig { seed: 1, q_learning: QLearningConfig::default(), reward: RewardConfig::default() }
-    }
-}
-
-/// A row of `learning.csv`.
-#[derive(Debug, Serialize)]
-struct CurveRow {
-    episode: u64,
-    mean_return: f64,
-    regret: Option<f64>,
-    optimum_return: f64,
-}
-
-impl CurveRow {
-    fn of(point: &LearningPoint, optimum_return: f64) -> Self {
-        let &LearningPoint { episode, mean_return, regret } = point;
-        CurveRow { episode, mean_return, regret, optimum_return }
-    }
-}
-
-/// What a run gave.
+/// What a training on curves gave.
 pub struct Outcome {
     /// The curves it was trained on.
     pub curves: FittedCurves,
-    /// What was learnt.
-    pub trained: Trained,
+    /// Actions of the exported policy, one a level.
+    pub greedy: Vec<usize>,
     /// The exact optimum.
     pub optimum: Optimum,
 }
 
-/// Trains, prints the policy beside the optimum, writes the policy and the learning curve.
-pub fn run(args: &Train) -> Result<Outcome> {
-    let calibration: Calibration = files::read_json(&args.calibration, Calibration::SCHEMA)?;
-    let curves = TimeTable::from_calibration(&calibration);
-    let curves = curves.with_context(|| format!("{} cannot be trained on", args.calibration.display()))?;
-    let config = settings(args.config.as_deref(), &args.settings)?;
-    let mut environment = FittedCurves::new(curves, config.reward)?;
-    let optimum = Optimum::of(&environment);
-    let regret = |table: &QTable| Some(optimum.regret(&table.greedy()));
-    let trained = splitscale_rl::train(&mut environment, &config.q_learning, config.seed, regret)
-        .context("q_learning")?;
-    files::write_json(&args.out, &splitscale_rl::to_policy(&environment, &trained))?;
-    if let Some(path) = &args.curve {
-        let optimum_return = -optimum.cost;
-        files::write_csv(
-            path,
-            trained.learning_curve.iter().map(|point| CurveRow::of(point, optimum_return)),
-        )?;
-    }
-    print(&environment, &trained, &optimum);
-    Ok(Outcome { curves: environment, trained, optimum })
+/// What was typed, and when to stop.
+type Told<'a> = (&'a Train, &'a CancellationToken);
+
+/// `training.json`: what was trained, and what came of every seed.
+#[derive(Serialize)]
+struct Training<'a> {
+    schema: u32,
+    splitscale: String,
+    hash: &'a str,
+    config: &'a TrainConfig,
+    /// Return of the optimum, where it is known.
+    optimum_return: Option<f64>,
+    seeds: Vec<report::Seed>,
 }
 
-/// The file's settings, or the defaults; what was typed wins.
-fn settings(file: Option<&Path>, typed: &TrainSettings) -> Result<TrainConfig> {
-    let mut config = file.map_or_else(|| Ok(TrainConfig::default()), files::read_toml)?;
-    let learning = &mut config.q_learning;
-    let reward = &mut config.reward;
-    for (to, from) in [
-        (&mut learning.learning_rate, typed.learning_rate),
-        (&mut learning.discount, typed.discount),
-        (&mut learning.exploration, typed.exploration),
-        (&mut reward.alpha, typed.alpha),
-        (&mut reward.k_time, typed.k_time),
-        (&mut reward.k_pods, typed.k_pods),
-    ] {
-        *to = from.unwrap_or(*to);
-    }
-    learning.episodes = typed.episodes.unwrap_or(learning.episodes);
-    config.seed = typed.seed.unwrap_or(config.seed);
-    Ok(config)
+/// Trains until it is done or told to stop.
+pub fn run(args: &Train) -> Result<()> {
+    interrupt::run(async |stop| train(args, &stop).map(drop))
 }
 
-fn print(curves: &FittedCurves, trained: &Trained, optimum: &Optimum) {
-    println!("{:>6} {:>7} {:>8} {:>10} {:>10}", "slots", "learnt", "optimum", "gap to 2nd", "regret");
-    let regrets = optimum.regret_by_level(&trained.greedy);
-    for ((level, &action), regret) in optimum.levels.iter().zip(&trained.greedy).zip(regrets) {
-        let gap = level.second.map_or_else(|| "-".into(), |second| format!("{:.6}", second.gap));
-        let learnt = curves.times().pods()[action];
-        println!("{:>6} {learnt:>7} {:>8} {gap:>10} {:>9.4}%", level.slots, level.pods, regret * 100.0);
+/// Trains; the outcome of curves is there to be used.
+pub fn train(args: &Train, stop: &CancellationToken) -> Result<Option<Outcome>> {
+    let (mut config, folder) = read(&args.file)?;
+    config.seed = args.seed.unwrap_or(config.seed);
+    config.seeds = args.seeds.unwrap_or(config.seeds);
+    config.length.episodes = args.episodes.unwrap_or(config.length.episodes);
+    let name = args.file.display();
+    config.validate().with_context(|| format!("{name} cannot be used"))?;
+    match &config.environment {
+        EnvironmentConfig::FittedCurves { calibration, reward, noise } => {
+            let path = folder.join(calibration);
+            let calibration: Calibration = files::read_json(&path, Calibration::SCHEMA)?;
+            let times = TimeTable::from_calibration(&calibration);
+            let times = times.with_context(|| format!("{} cannot be trained on", path.display()))?;
+            let curves =
+                FittedCurves::new(times, *reward, *noise).with_context(|| format!("{name}: environment"))?;
+            on_curves((args, stop), &config, curves).map(Some)
+        }
+        EnvironmentConfig::Classic(classic) => on_classic((args, stop), &config, *classic).map(|()| None),
     }
-    let regret = optimum.regret(&trained.greedy) * 100.0;
-    println!(
-        "q-learning, {} episodes, seed {}: regret {regret:.4} % of the exact optimum's cost {:.4}",
-        trained.config.episodes, trained.seed, optimum.cost
-    );
+}
+
+/// The training and the folder that it names files by. A calibration stands for the training on its curves.
+fn read(path: &Path) -> Result<(TrainConfig, PathBuf)> {
+    let folder = path.parent().unwrap_or(Path::new("")).to_path_buf();
+    if path.extension().is_some_and(|extension| extension == "json") {
+        let name = path.file_name().context("not the name of a file")?.to_string_lossy();
+        return Ok((TrainConfig::of_curves(name), folder));
+    }
+    Ok((files::read_toml(path)?, folder))
+}
+
+fn on_curves((args, stop): Told<'_>, config: &TrainConfig, curves: FittedCurves) -> Result<Outcome> {
+    fit(args, &curves)?;
+    numbered(args, config)?;
+    let optimum = Optimum::of(&curves);
+    let hash = document_hash(&(config, curves.times()));
+    let work = Work::begin((args, stop), config, &hash)?;
+    let judge = |table: &QTable| Some(optimum.regret(&table.greedy()));
+    let learnt = match config.algorithm {
+        Algorithm::Bandit(bandit) => work.each(|seed| {
+            let budget = (config.length.episodes, seed);
+            Ok(match play(&mut curves.clone(), bandit, budget, &|| work.goes_on()) {
+                Ok(found) => found.map(|found| {
+                    let regret = optimum.regret(&found.greedy);
+                    Learnt::found(seed, found, regret)
+                }),
+                Err(invalid) if invalid.field == "reward" => Some(Learnt::lost(seed, invalid.to_string())),
+                Err(invalid) => return Err(invalid).with_context(|| args.file.display().to_string()),
+            })
+        })?,
+        _ => work.all(&curves, |of| begin_tabular(table(&curves, config), of), judge)?,
+    };
+    let optimum_return = Some(-optimum.cost);
+    write(args, config, &hash, (&learnt, optimum_return))?;
+    let origin = |seed| Origin { algorithm: config.algorithm.name(), seed, settings: &hash };
+    for seed in &learnt {
+        for (which, values) in [("last", seed.last.as_ref()), ("best", seed.best.as_ref())] {
+            let Some(values) = values else { continue };
+            let policy = to_policy(&curves, &values.greedy(), &origin(seed.seed));
+            files::write_json(&args.out.join(format!("policies/seed-{}-{which}.json", seed.seed)), &policy)?;
+        }
+    }
+    let best = report::best(&learnt)?;
+    let greedy = best.best.as_ref().context("no seed learnt anything")?.greedy();
+    files::write_json(&args.out.join("policy.json"), &to_policy(&curves, &greedy, &origin(best.seed)))?;
+    report::summary(config, &learnt, optimum_return);
+    println!("policy.json, from seed {} after {} episodes:", best.seed, best.best_episode);
+    report::levels(&curves, &greedy, &optimum);
+    println!("{}", args.out.join("policy.json").display());
+    Ok(Outcome { curves, greedy, optimum })
+}
+
+fn on_classic((args, stop): Told<'_>, config: &TrainConfig, classic: Classic) -> Result<()> {
+    let hash = document_hash(config);
+    if let Some((mdp, world, limit)) = classic.tabular() {
+        fit(args, &world)?;
+        numbered(args, config)?;
+        // Regret counts what an episode brings, whatever the discount of the learner; but where nothing is paid before the
+        // goal, later must be worse.
+        let whole = Question::of(if classic == Classic::DynaMaze { 0.95 } else { 1.0 });
+        let best = match limit {
+            Some(limit) => finite_horizon(&mdp, whole, limit as usize)?.pop().map(|answer| answer.values),
+            None => Some(value_iteration(&mdp, whole, 1e-12)?.values),
+        };
+        let best = mdp.from_start(&best.context("a time limit of zero")?);
+        let horizon = limit.unwrap_or(1_000) as usize;
+        let judge = |table: &QTable| {
+            let values = evaluate_for(&mdp, &table.greedy(), whole, horizon).ok()?;
+            Some((best - mdp.from_start(&values)) / best.abs())
+        };
+        let work = Work::begin((args, stop), config, &hash)?;
+        let learnt = work.all(&world, |of| begin_tabular(table(&world, config), of), judge)?;
+        return finish(args, config, &hash, (&learnt, (whole.discount == 1.0).then_some(best)));
+    }
+    if let Some(world) = classic.mountain_car() {
+        return on_vectors((args, stop), config, &hash, world);
+    }
+    let world = classic.cart_pole().context("a problem without an environment")?;
+    on_vectors((args, stop), config, &hash, world)
+}
+
+/// Tile coding, where states are vectors.
+fn on_vectors<const N: usize, E>(
+    (args, stop): Told<'_>,
+    config: &TrainConfig,
+    hash: &str,
+    world: E,
+) -> Result<()>
+where
+    E: Environment<Observation = [f64; N]> + Sync + 'static,
+{
+    fit(args, &world)?;
+    let tiles = config.tiles.as_ref().with_context(|| {
+        format!("{}: tiles: missing; these states are vectors, say how they are cut", args.file.display())
+    })?;
+    if let Some(axis) = tiles.axes.iter().position(|axis| axis.component >= N) {
+        let component = tiles.axes[axis].component;
+        bail!(
+            "{}: tiles.axes[{axis}].component: {component}, and an observation has 0 to {}",
+            args.file.display(),
+            N - 1
+        );
+    }
+    let values = Tiles::filled(tiles.axes.clone(), tiles.tilings, world.actions(), config.settings.initial_q);
+    let values = TiledValues::<N>(values.with_context(|| format!("{}: tiles", args.file.display()))?);
+    let work = Work::begin((args, stop), config, hash)?;
+    let learnt = work.all(&world, |of| begin(values.clone(), of), |_| None)?;
+    finish(args, config, hash, (&learnt, None))
+}
+
+/// A training that leaves no policy for a pipeline.
+fn finish<V>(
+    args: &Train,
+    config: &TrainConfig,
+    hash: &str,
+    (learnt, optimum_return): (&[Learnt<V>], Option<f64>),
+) -> Result<()> {
+    write(args, config, hash, (learnt, optimum_return))?;
+    report::best(learnt)?;
+    report::summary(config, learnt, optimum_return);
+    println!("{}", args.out.display());
+    Ok(())
+}
+
+fn write<V>(
+    args: &Train,
+    config: &TrainConfig,
+    hash: &str,
+    (learnt, optimum_return): (&[Learnt<V>], Option<f64>),
+) -> Result<()> {
+    files::write_csv(&args.out.join("seeds.csv"), learnt.iter().flat_map(report::rows))?;
+    files::write_csv(&args.out.join("learning.csv"), report::curve(learnt, optimum_return))?;
+    let training = Training {
+        schema: 1,
+        splitscale: measurement::version(),
+        hash,
+        config,
+        optimum_return,
+        seeds: learnt.iter().map(report::Seed::of).collect(),
+    };
+    files::write_json(&args.out.join("training.json"), &training)
+}
+
+fn table<E: Environment<Observation = usize>>(environment: &E, config: &TrainConfig) -> QTable {
+    let states = environment.observation_space().size().unwrap_or(0);
+    QTable::filled(states, environment.actions(), config.settings.initial_q)
+}
+
+/// Refuses an environment that does not keep its contract.
+fn fit<E: Environment>(args: &Train, environment: &E) -> Result<()> {
+    let checked = check_env(environment);
+    checked.with_context(|| format!("{}: the environment cannot be trained on", args.file.display()))
+}
+
+/// Refuses tiles where states are numbers.
+fn numbered(args: &Train, config: &TrainConfig) -> Result<()> {
+    let problem = "tiles: these states are numbers, which are not cut; leave the table away";
+    ensure!(config.tiles.is_none(), "{}: {problem}", args.file.display());
+    Ok(())
 }

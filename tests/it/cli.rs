@@ -38,7 +38,7 @@ pub(crate) fn must(folder: &Path, words: &str) -> String {
 }
 
 /// A noiseless table: flat at one slot, falling at four.
-fn table(folder: &Path) {
+pub(crate) fn table(folder: &Path) {
     let mut rows = String::from("bandwidth,pods,rep,y\n");
     for pods in 2..=8u32 {
         for rep in 0..2u32 {
@@ -56,29 +56,18 @@ fn a_table_becomes_a_policy_and_the_same_bytes_twice() {
     table(folder.path());
     let said = must(folder.path(), "calibrate table.csv --fit fit.csv");
     assert!(said.contains("FLAT") && said.contains("EXP"), "{said}");
-    let said = must(folder.path(), "train calibration.json --curve learning.csv");
-    assert!(said.contains("regret 0.0000 %"), "{said}");
+    let said = must(folder.path(), "train calibration.json --out one");
+    assert!(said.contains("regret 0.0000 %, mean 0.0000 %; none at 1 of 1 seeds"), "{said}");
     let read = |name: &str| fs::read(folder.path().join(name)).unwrap();
-    let policy = read("policy.json");
-    must(folder.path(), "train calibration.json --out again.json");
-    assert_eq!(policy, read("again.json"));
+    let policy = read("one/policy.json");
+    must(folder.path(), "train calibration.json --out two");
+    for name in ["policy.json", "learning.csv", "seeds.csv", "training.json", "checkpoints/seed-1.json"] {
+        assert_eq!(read(&format!("one/{name}")), read(&format!("two/{name}")), "{name}");
+    }
     let policy: serde_json::Value = serde_json::from_slice(&policy).unwrap();
     assert_eq!(policy["kind"]["slots_table"][0]["pods"]["a"], 2, "pods are useless at one slot");
-    let lines = text(&read("learning.csv"));
-    assert!(lines.starts_with("episode,mean_return,regret,optimum_return\n"), "{lines}");
-}
-
-#[test]
-fn flags_win_over_the_file_and_unknown_keys_are_refused() {
-    let folder = TempDir::new().unwrap();
-    table(folder.path());
-    must(folder.path(), "calibrate table.csv");
-    fs::write(folder.path().join("train.toml"), "seed = 3\n[q_learning]\nepisodes = 500\n").unwrap();
-    let said = must(folder.path(), "train calibration.json --config train.toml --seed 4");
-    assert!(said.contains("500 episodes, seed 4"), "{said}");
-    fs::write(folder.path().join("train.toml"), "[q_learning]\nepisode = 500\n").unwrap();
-    let said = refused(folder.path(), "train calibration.json --config train.toml", 1);
-    assert!(said.contains("train.toml") && said.contains("episode"), "{said}");
+    let lines = text(&read("one/learning.csv"));
+    assert!(lines.starts_with("episode,seeds,mean_return,return_low,return_high,regret,"), "{lines}");
 }
 
 #[test]
@@ -132,6 +121,7 @@ fn wrong_words_are_wrong_use() {
         "scale --policy p --pipeline q --interval 1e-12",
         "scale --policy p --pipeline q --duration 1e300",
         "train",
+        "train t.toml --seeds 0",
     ] {
         refused(folder.path(), words, 2);
     }

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use crate::cli::{must, refused};
 use crate::serve::line;
 
-fn json(path: &Path) -> Value {
+pub(crate) fn json(path: &Path) -> Value {
     serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
 }
 

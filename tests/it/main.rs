@@ -10,3 +10,4 @@ mod serve;
 mod simulate;
 mod socket_io;
 mod tidy;
+mod train;

@@ -118,6 +118,19 @@ fn a_regret_of_zero_and_the_optimum_are_on_the_axis() {
 }
 
 #[test]
+fn several_seeds_are_an_interquartile_mean_with_a_band() {
+    let text = "episode,seeds,mean_return,return_low,return_high,regret,regret_low,regret_high,optimum_return\n\
+        1,20,-5,-6,-4.5,0.5,0.4,0.7,-4\n2,20,-4.1,-4.2,-4,0.01,0,0.02,-4\n";
+    let files = drawn(Table::Learning, text, learning_curve);
+    let svg = &files["learning_curve.svg"];
+    for words in ["IQM of the return", "n = 2 rows of 20 seeds", "95 % bootstrap intervals over the seeds"] {
+        assert!(svg.contains(words), "`{words}` is not in the picture");
+    }
+    assert_eq!(svg.matches("<polygon").count(), 2, "a band of returns and one of regrets");
+    assert!(files["learning_curve.csv"].contains("-6"), "{}", files["learning_curve.csv"]);
+}
+
+#[test]
 fn the_worst_held_out_cell_is_named_even_beside_a_worse_corner() {
     let svg = &drawn(Table::Cells, CELLS, comparison)["comparison.svg"];
     for text in ["worst held-out cell", "1 slot, 4 pods", "−10.0 %", "n = 3 cells, 2 held out of the fit"] {

@@ -1,13 +1,19 @@
 //! The exported document: its bins, and that it decides as the agent does.
 
 use splitscale_policy::{Freshness, start};
-use splitscale_rl::{FittedCurves, Optimum, QLearningConfig, RewardConfig, TimeTable, to_policy};
+use splitscale_rl::{
+    FittedCurves, Length, Noise, Optimum, Origin, RewardConfig, Settings, TimeTable, to_policy,
+};
 use splitscale_spec::{
     Balancer, Bandwidth, CostConfig, CutConfig, LinkConfig, Observation, PipelineConfig, PolicyKind, Region,
     Replicas, Signal, SloConfig, StageConfig, StagePods,
 };
 
-use crate::{calibration, demo, learn};
+use crate::{calibration, demo, greedy, learn};
+
+fn origin(settings: &str) -> Origin<'_> {
+    Origin { algorithm: "q-learning".into(), seed: 21, settings }
+}
 
 #[test]
 fn bins_cover_every_slot_count_between_the_levels() {
@@ -25,8 +31,8 @@ fn bins_cover_every_slot_count_between_the_levels() {
     ] {
         let times_s = vec![vec![2.0, 1.0]; slots.len()];
         let times = TimeTable::from_calibration(&calibration(&slots, &[2, 4], &times_s)).unwrap();
-        let curves = FittedCurves::new(times, RewardConfig::default()).unwrap();
-        let policy = to_policy(&curves, &learn(&curves, &QLearningConfig::default(), 0));
+        let curves = FittedCurves::new(times, RewardConfig::default(), Noise::None).unwrap();
+        let policy = to_policy(&curves, &vec![0; slots.len()], &origin("{}"));
         policy.validate().unwrap();
         let PolicyKind::SlotsTable(table) = policy.kind else { panic!("a table") };
         let found: Vec<_> =
@@ -40,8 +46,8 @@ fn bins_cover_every_slot_count_between_the_levels() {
 #[test]
 fn it_decides_the_agents_greedy_action_at_every_level() {
     let curves = demo();
-    let trained = learn(&curves, &QLearningConfig::default(), 6);
-    let policy = to_policy(&curves, &trained);
+    let actions = greedy(&learn(&curves, &Settings::default(), Length::default(), 6));
+    let policy = to_policy(&curves, &actions, &origin("{}"));
     let stage = StageConfig { pods_min: 1, pods_max: 8, cpu_share: 0.1, cores: 1 };
     let pipeline = PipelineConfig {
         schema: PipelineConfig::SCHEMA,
@@ -71,7 +77,7 @@ fn it_decides_the_agents_greedy_action_at_every_level() {
             b: Some(pods.clone()),
             ..Observation::empty(1.0, 1.0)
         };
-        let greedy = curves.times().pods()[trained.greedy[level]];
+        let greedy = curves.times().pods()[actions[level]];
         let decision = controller.decide(1.0, &observation);
         assert_eq!(decision.capped, Some(Replicas { a: greedy, b: greedy }), "{:?}", decision.why);
     }
@@ -80,18 +86,19 @@ fn it_decides_the_agents_greedy_action_at_every_level() {
 #[test]
 fn the_training_is_named_with_everything_it_read() {
     let curves = demo();
-    let config = QLearningConfig { episodes: 40, ..QLearningConfig::default() };
-    let trained = learn(&curves, &config, 21);
-    let training = to_policy(&curves, &trained).training.unwrap();
+    let length = Length { episodes: 40, ..Length::default() };
+    let actions = greedy(&learn(&curves, &Settings::default(), length, 21));
+    let training = to_policy(&curves, &actions, &origin("{\"episodes\":40}")).training.unwrap();
     assert_eq!((training.algorithm.as_str(), training.seed), ("q-learning", 21));
-    assert_eq!(training.regret, Optimum::of(&curves).regret(&trained.greedy));
+    assert_eq!(training.regret, Optimum::of(&curves).regret(&actions));
     assert!(training.regret > 0.0, "40 episodes cannot have tried the 16 cells often enough");
 
-    let hash = |curves: &FittedCurves, config: &QLearningConfig| {
-        to_policy(curves, &learn(curves, config, 21)).training.unwrap().hash
+    let hash = |curves: &FittedCurves, settings: &str| {
+        to_policy(curves, &actions, &origin(settings)).training.unwrap().hash
     };
-    assert_eq!(hash(&curves, &config), training.hash);
-    assert_ne!(hash(&curves, &QLearningConfig { discount: 0.8, ..config.clone() }), training.hash);
+    assert_eq!(hash(&curves, "{\"episodes\":40}"), training.hash);
+    assert_ne!(hash(&curves, "{\"episodes\":50}"), training.hash);
     let reward = RewardConfig { alpha: 0.7, ..RewardConfig::default() };
-    assert_ne!(hash(&FittedCurves::new(curves.times().clone(), reward).unwrap(), &config), training.hash);
+    let other = FittedCurves::new(curves.times().clone(), reward, Noise::None).unwrap();
+    assert_ne!(hash(&other, "{\"episodes\":40}"), training.hash);
 }

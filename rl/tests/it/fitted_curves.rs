@@ -1,6 +1,6 @@
 //! The environment: its contract, and what it refuses.
 
-use splitscale_rl::{Environment, ExpCurve, FittedCurves, RewardConfig, Step, TimeTable};
+use splitscale_rl::{Environment, ExpCurve, FittedCurves, Noise, RewardConfig, Step, TimeTable};
 use splitscale_spec::Calibration;
 
 use crate::published::published;
@@ -110,7 +110,7 @@ fn tables_that_cannot_be_are_refused_by_field() {
 fn rewards_that_cannot_be_are_refused_by_field() {
     let problem = |times_s: f64, config| {
         let times = TimeTable::from_calibration(&calibration(&[1], &[2], &[vec![times_s]])).unwrap();
-        FittedCurves::new(times, config).unwrap_err().to_string()
+        FittedCurves::new(times, config, Noise::None).unwrap_err().to_string()
     };
     let good = RewardConfig::default();
     assert_eq!(problem(1.0, RewardConfig { alpha: 1.5, ..good }), "alpha: 1.5 is not in [0, 1]");

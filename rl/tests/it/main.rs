@@ -1,14 +1,24 @@
 //! Tests of splitscale-rl.
 
-mod cliff;
+mod agents;
+mod bandit;
+mod batch;
+mod check;
+mod exact;
 mod exogenous;
 mod export;
 mod fitted_curves;
 mod published;
-mod q_learning;
 mod regret;
+mod replicated;
+mod run;
+mod scaling;
+mod statistics;
 
-use splitscale_rl::{FittedCurves, Optimum, QLearningConfig, RewardConfig, TimeTable, Trained, train};
+use splitscale_rl::{
+    Agent, Environment, FittedCurves, Length, Noise, Optimum, Played, QLearning, QTable, RewardConfig, Run,
+    Settings, TimeTable, Values,
+};
 use splitscale_spec::{Calibration, FittedPoint, Level, LevelStatus, Provenance};
 
 /// A calibration with these times [s], one row a level.
@@ -55,11 +65,49 @@ fn demo() -> FittedCurves {
         vec![7.0, 3.7, 3.0, 2.3],
     ];
     let times = TimeTable::from_calibration(&calibration(&[1, 2, 4, 8], &[2, 4, 6, 8], &times_s)).unwrap();
-    FittedCurves::new(times, RewardConfig::default()).unwrap()
+    FittedCurves::new(times, RewardConfig::default(), Noise::None).unwrap()
 }
 
-/// Trains on a copy, with the regret in the learning curve.
-fn learn(curves: &FittedCurves, config: &QLearningConfig, seed: u64) -> Trained {
+/// The run of Q-learning on a copy of the curves, with the regret in the learning curve.
+fn learn(
+    curves: &FittedCurves,
+    settings: &Settings,
+    length: Length,
+    seed: u64,
+) -> Run<QLearning<QTable>, QTable> {
     let optimum = Optimum::of(curves);
-    train(&mut curves.clone(), config, seed, |table| Some(optimum.regret(&table.greedy()))).unwrap()
+    let agent = QLearning::new(table_of(curves, settings), settings, seed).unwrap();
+    let mut run = Run::new(agent, length, seed).unwrap();
+    run.finish(&mut curves.clone(), |table| Some(optimum.regret(&table.greedy()))).unwrap();
+    run
+}
+
+/// What a run of Q-learning came to.
+fn greedy(run: &Run<QLearning<QTable>, QTable>) -> Vec<usize> {
+    table(&run.agent).greedy()
+}
+
+fn table(agent: &QLearning<QTable>) -> &QTable {
+    Agent::<FittedCurves>::values(agent)
+}
+
+/// A table for an environment of numbered states.
+fn table_of<E: Environment<Observation = usize>>(environment: &E, settings: &Settings) -> QTable {
+    let states = environment.observation_space().size().unwrap();
+    QTable::filled(states, environment.actions(), settings.initial_q)
+}
+
+/// Follows the best actions from the start; the episode's length and return, cut off after `most` steps.
+fn follow<V: Values<Observation = usize>>(world: &mut Played, values: &V, most: u32) -> (u32, f64) {
+    let mut state = world.reset(None);
+    let (mut steps, mut total) = (0, 0.0);
+    while steps < most {
+        let action = values.best_of(values.state(&state), |action| world.allows(action)).0;
+        let step = world.step(action);
+        (steps, total, state) = (steps + 1, total + step.reward, step.observation);
+        if step.over() {
+            break;
+        }
+    }
+    (steps, total)
 }

@@ -1,7 +1,7 @@
 //! Regret is never below zero, and zero for the optimum.
 
 use proptest::prelude::*;
-use splitscale_rl::{FittedCurves, Optimum, RewardConfig, TimeTable};
+use splitscale_rl::{FittedCurves, Noise, Optimum, RewardConfig, TimeTable};
 
 use crate::calibration;
 
@@ -15,7 +15,7 @@ fn problem() -> impl Strategy<Value = (FittedCurves, Vec<usize>)> {
             let slots: Vec<u32> = (1..=levels as u32).collect();
             let pods: Vec<u32> = (2..2 + pods as u32).collect();
             let times = TimeTable::from_calibration(&calibration(&slots, &pods, &times_s)).unwrap();
-            (FittedCurves::new(times, RewardConfig { alpha, k_time, k_pods }).unwrap(), policy)
+            (FittedCurves::new(times, RewardConfig { alpha, k_time, k_pods }, Noise::None).unwrap(), policy)
         })
     })
 }
@@ -46,7 +46,7 @@ fn regret_is_the_relative_excess_of_the_mean_cost() {
         TimeTable::from_calibration(&calibration(&[1, 2], &[1, 2], &[vec![1.0, 1.0], vec![1.0, 1.0]]))
             .unwrap();
     let config = RewardConfig { alpha: 0.0, k_time: 0.0, k_pods: 2.0f64.ln() };
-    let optimum = Optimum::of(&FittedCurves::new(times, config).unwrap());
+    let optimum = Optimum::of(&FittedCurves::new(times, config, Noise::None).unwrap());
     // Costs 2 and 4: one level of two is wrong, (2 + 4) / 2 against 2.
     assert!((optimum.cost - 2.0).abs() < 1e-12);
     assert!((optimum.regret(&[0, 1]) - 0.5).abs() < 1e-12);

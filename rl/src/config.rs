@@ -1,0 +1,167 @@
+//! A training as it is written down.
+
+use serde::{Deserialize, Serialize};
+use splitscale_spec::Invalid;
+
+use crate::agent::Settings;
+use crate::classic::{CartPole, MountainCar, cliff_walking, dyna_maze, frozen_lake, taxi};
+use crate::fitted_curves::{Noise, RewardConfig};
+use crate::learning::Algorithm;
+use crate::mdp::{Mdp, Played};
+use crate::tiles::Axis;
+use crate::train::Length;
+use crate::wrappers::TimeLimit;
+
+/// A training. Everything but the environment may be left out.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainConfig {
+    /// The first seed.
+    #[serde(default = "one")]
+    pub seed: u64,
+    /// How many seeds, one run each.
+    #[serde(default = "one")]
+    pub seeds: u64,
+    /// What is learnt on.
+    pub environment: EnvironmentConfig,
+    /// Who learns.
+    #[serde(default = "q_learning")]
+    pub algorithm: Algorithm,
+    /// How.
+    #[serde(default)]
+    pub settings: Settings,
+    /// How long.
+    #[serde(default)]
+    pub length: Length,
+    /// How vectors are cut into tiles; needed where states are vectors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tiles: Option<TilesConfig>,
+}
+
+/// What is learnt on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum EnvironmentConfig {
+    /// [`FittedCurves`](crate::FittedCurves).
+    FittedCurves {
+        /// The calibration's file.
+        calibration: String,
+        /// What time and pods cost.
+        #[serde(default)]
+        reward: RewardConfig,
+        /// How times vary.
+        #[serde(default)]
+        noise: Noise,
+    },
+    /// One of [`classic`](crate::classic).
+    Classic(Classic),
+}
+
+/// A problem whose answers are known, with Gymnasium's time limit where it has one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Classic {
+    /// [`cliff_walking`].
+    CliffWalking,
+    /// [`frozen_lake`], slippery, 100 steps.
+    FrozenLake,
+    /// [`taxi`], 200 steps.
+    Taxi,
+    /// [`dyna_maze`].
+    DynaMaze,
+    /// [`MountainCar`], 200 steps.
+    MountainCar,
+    /// [`CartPole`], 500 steps.
+    CartPole,
+}
+
+/// How vectors are cut into tiles.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TilesConfig {
+    /// Grids over one another.
+    pub tilings: usize,
+    /// What is cut, and how finely.
+    pub axes: Vec<Axis>,
+}
+
+fn one() -> u64 {
+    1
+}
+
+fn q_learning() -> Algorithm {
+    Algorithm::QLearning
+}
+
+impl TrainConfig {
+    /// That of curves, everything else as it is by default.
+    pub fn of_curves(calibration: impl Into<String>) -> Self {
+        TrainConfig {
+            seed: 1,
+            seeds: 1,
+            environment: EnvironmentConfig::FittedCurves {
+                calibration: calibration.into(),
+                reward: RewardConfig::default(),
+                noise: Noise::None,
+            },
+            algorithm: q_learning(),
+            settings: Settings::default(),
+            length: Length::default(),
+            tiles: None,
+        }
+    }
+
+    /// Checks what does not need the environment.
+    ///
+    /// # Errors
+    /// The first field that is out of range.
+    pub fn validate(&self) -> Result<(), Invalid> {
+        if !(1..=10_000).contains(&self.seeds) {
+            return Err(Invalid::new("seeds", format!("{} is not in 1..=10000", self.seeds)));
+        }
+        let within = |table: &str| {
+            let table = table.to_string();
+            move |Invalid { field, problem }: Invalid| Invalid::new(format!("{table}.{field}"), problem)
+        };
+        self.settings.validate().map_err(within("settings"))?;
+        self.length.validate().map_err(within("length"))?;
+        let bandit = matches!(self.algorithm, Algorithm::Bandit(_));
+        if bandit && matches!(self.environment, EnvironmentConfig::Classic(_)) {
+            let problem = "a bandit takes one-step problems; these are none";
+            return Err(Invalid::new("algorithm", problem));
+        }
+        Ok(())
+    }
+
+    /// The seeds.
+    pub fn each_seed(&self) -> impl Iterator<Item = u64> + use<> {
+        let first = self.seed;
+        (0..self.seeds).map(move |n| first.wrapping_add(n))
+    }
+}
+
+impl Classic {
+    /// It as a table, with its time limit; absent where its states are vectors.
+    pub fn tabular(self) -> Option<(Mdp, TimeLimit<Played>, Option<u32>)> {
+        // Without a limit of its own a policy that goes round and round would never be judged.
+        const LONG: u32 = 100_000;
+        let (mdp, limit) = match self {
+            Classic::CliffWalking => (cliff_walking(), None),
+            Classic::FrozenLake => (frozen_lake(true), Some(100)),
+            Classic::Taxi => (taxi(), Some(200)),
+            Classic::DynaMaze => (dyna_maze(), None),
+            Classic::MountainCar | Classic::CartPole => return None,
+        };
+        Some((mdp.clone(), TimeLimit::new(Played::new(mdp), limit.unwrap_or(LONG)), limit))
+    }
+
+    /// Mountain Car, if it is that.
+    pub fn mountain_car(self) -> Option<TimeLimit<MountainCar>> {
+        (self == Classic::MountainCar).then(|| TimeLimit::new(MountainCar::default(), 200))
+    }
+
+    /// Cart Pole, if it is that.
+    pub fn cart_pole(self) -> Option<TimeLimit<CartPole>> {
+        (self == Classic::CartPole).then(|| TimeLimit::new(CartPole::default(), 500))
+    }
+}
