@@ -65,7 +65,7 @@ impl Chance {
 
     /// True with a probability, given as [`probability`] gives it; one word.
     #[inline]
-    pub fn happens(&mut self, threshold: u64) -> bool {
+    pub(crate) fn happens(&mut self, threshold: u64) -> bool {
         u64::from(self.0.next_u32()) < threshold
     }
 
