@@ -174,12 +174,19 @@ impl Arrivals {
 
     /// What is replayed and how it was scaled, for the output; absent where nothing was recorded.
     pub fn notes(&self) -> Option<String> {
-        let (file, notes, scale) = match self {
-            Arrivals::Stamps { trace, scale, .. } => (&trace.file, &trace.data.as_ref()?.notes, scale),
-            Arrivals::Counts { trace, scale } => (&trace.file, &trace.data.as_ref()?.notes, scale),
-            Arrivals::Windows { trace, scale } => (&trace.file, &trace.data.as_ref()?.notes, scale),
+        let (file, from_s, notes, scale) = match self {
+            Arrivals::Stamps { trace, scale, .. } => {
+                (&trace.file, trace.from_s, &trace.data.as_ref()?.notes, scale)
+            }
+            Arrivals::Counts { trace, scale } => {
+                (&trace.file, trace.from_s, &trace.data.as_ref()?.notes, scale)
+            }
+            Arrivals::Windows { trace, scale } => {
+                (&trace.file, trace.from_s, &trace.data.as_ref()?.notes, scale)
+            }
             _ => return None,
         };
+        let from = if from_s > 0.0 { format!(", from {from_s} s on") } else { String::new() };
         let scaled = match (scale.compress, scale.thin) {
             (1.0, 1.0) => "at the recorded rate".to_string(),
             (compress, 1.0) => format!("time compressed {compress} times"),
@@ -188,7 +195,7 @@ impl Arrivals {
                 format!("time compressed {compress} times and thinned to {} %", thin * 100.0)
             }
         };
-        Some(format!("{file}: {notes}; {scaled}"))
+        Some(format!("{file}: {notes}{from}; {scaled}"))
     }
 
     /// Reads the file that it names, if it names one that was not read yet.
@@ -217,7 +224,11 @@ impl Arrivals {
     /// Where the first arrival is known before the run \[s\].
     pub(crate) fn first_s(&self) -> Option<f64> {
         match self {
-            Arrivals::Burst(_) | Arrivals::Stamps { .. } => Some(0.0),
+            Arrivals::Burst(_) => Some(0.0),
+            Arrivals::Stamps { trace, scale, .. } => {
+                let first_ns = trace.data.as_ref().and_then(|stamps| stamps.offsets_ns.first());
+                first_ns.map(|&ns| ns as f64 * 1e-9 / scale.compress)
+            }
             _ => None,
         }
     }

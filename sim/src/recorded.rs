@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use splitscale_spec::Invalid;
 
-use crate::trace::TraceError;
+use crate::trace::{Later, TraceError};
 
 /// The text of a file, by the name the setup gives it.
 pub type TextOf<'a, E> = &'a mut dyn FnMut(&str) -> Result<String, E>;
@@ -17,6 +17,9 @@ pub type TextOf<'a, E> = &'a mut dyn FnMut(&str) -> Result<String, E>;
 pub struct Recorded<T> {
     /// Name of the file.
     pub file: String,
+    /// How far into the trace the run begins \[s\], in the time of the file: a window of a long trace.
+    #[serde(default)]
+    pub from_s: f64,
     /// What it holds; absent before [`Setup::load`](crate::Setup::load).
     #[serde(skip)]
     pub data: Option<Arc<T>>,
@@ -25,17 +28,37 @@ pub struct Recorded<T> {
 impl<T> Recorded<T> {
     /// A trace that needs no file.
     pub fn of(name: impl Into<String>, data: T) -> Self {
-        Recorded { file: name.into(), data: Some(Arc::new(data)) }
+        Recorded { file: name.into(), from_s: 0.0, data: Some(Arc::new(data)) }
+    }
+
+    /// Whether the other names the same stretch of the same trace.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        self.file == other.file && self.from_s == other.from_s
     }
 
     pub(crate) fn load<E: From<TraceError>>(
         &mut self,
         text_of: TextOf<E>,
         read: impl FnOnce(&str, &str) -> Result<T, TraceError>,
-    ) -> Result<(), E> {
+    ) -> Result<(), E>
+    where
+        T: Later,
+    {
         if self.data.is_none() {
             let text = text_of(&self.file)?;
-            self.data = Some(Arc::new(read(&self.file, &text)?));
+            let whole = read(&self.file, &text)?;
+            let windowed = match self.from_s {
+                0.0 => Some(whole),
+                from_s if from_s > 0.0 && from_s < 1e9 => whole.later((from_s * 1e9) as u64),
+                _ => None,
+            };
+            let data = windowed.ok_or_else(|| TraceError {
+                file: self.file.clone(),
+                line: 1,
+                field: "from_s".into(),
+                problem: format!("{} s is not within the trace; take a time that it covers", self.from_s),
+            })?;
+            self.data = Some(Arc::new(data));
         }
         Ok(())
     }

@@ -37,6 +37,12 @@ pub use notes::Notes;
 pub use stamps::Stamps;
 pub use windows::{Family, Window, Windows};
 
+/// A trace that may begin later.
+pub(crate) trait Later: Sized {
+    /// What comes from that time on \[ns\], which becomes zero; absent where nothing comes.
+    fn later(self, from_ns: u64) -> Option<Self>;
+}
+
 /// What is wrong with a trace.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{file}:{line}: {field}: {problem}")]

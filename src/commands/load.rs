@@ -146,11 +146,17 @@ fn arrivals(args: &Load) -> Result<Arrivals> {
         Shape::Recorded(trace, path) => {
             let file = path.display().to_string();
             match trace {
-                Trace::Times => {
-                    Arrivals::Stamps { trace: Recorded { file, data: None }, column: None, scale }
+                Trace::Times => Arrivals::Stamps {
+                    trace: Recorded { file, from_s: 0.0, data: None },
+                    column: None,
+                    scale,
+                },
+                Trace::Rates => {
+                    Arrivals::Windows { trace: Recorded { file, from_s: 0.0, data: None }, scale }
                 }
-                Trace::Rates => Arrivals::Windows { trace: Recorded { file, data: None }, scale },
-                Trace::Counts => Arrivals::Counts { trace: Recorded { file, data: None }, scale },
+                Trace::Counts => {
+                    Arrivals::Counts { trace: Recorded { file, from_s: 0.0, data: None }, scale }
+                }
             }
         }
         Shape::Poisson(rate_per_s) => Arrivals::Poisson { rate_per_s: *rate_per_s, requests: MAX_REQUESTS },

@@ -72,18 +72,14 @@ impl Point {
         let Some(before) = before else { return };
         match (&mut self.setup.arrivals, &before.setup.arrivals) {
             (Arrivals::Stamps { trace, column, .. }, Arrivals::Stamps { trace: same, column: of, .. })
-                if trace.file == same.file && column == of =>
+                if trace.is(same) && column == of =>
             {
                 trace.data.clone_from(&same.data);
             }
-            (Arrivals::Counts { trace, .. }, Arrivals::Counts { trace: same, .. })
-                if trace.file == same.file =>
-            {
+            (Arrivals::Counts { trace, .. }, Arrivals::Counts { trace: same, .. }) if trace.is(same) => {
                 trace.data.clone_from(&same.data);
             }
-            (Arrivals::Windows { trace, .. }, Arrivals::Windows { trace: same, .. })
-                if trace.file == same.file =>
-            {
+            (Arrivals::Windows { trace, .. }, Arrivals::Windows { trace: same, .. }) if trace.is(same) => {
                 trace.data.clone_from(&same.data);
             }
             _ => {}

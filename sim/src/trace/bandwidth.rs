@@ -3,7 +3,7 @@
 use super::notes::Notes;
 use super::stamp;
 use super::timeline::Timeline;
-use super::{Place, TraceError, bare, empty, short};
+use super::{Later, Place, TraceError, bare, empty, short};
 
 /// A bandwidth, held from each sample to the next and repeated for ever.
 #[derive(Debug, Clone, PartialEq)]
@@ -74,5 +74,27 @@ impl BandwidthTrace {
             return Err(timeline.last_place(file, "mbit_s").error(problem));
         }
         Ok(BandwidthTrace { steps, period_ns, notes: timeline.notes("samples", period_ns) })
+    }
+}
+
+impl Later for BandwidthTrace {
+    /// It goes round, so that there is always something left.
+    fn later(mut self, from_ns: u64) -> Option<Self> {
+        if self.steps.len() == 1 {
+            return Some(self);
+        }
+        let from_ns = from_ns % self.period_ns;
+        let first = self.steps.partition_point(|step| step.0 <= from_ns) - 1;
+        let cut = self.steps[first];
+        self.steps.rotate_left(first);
+        for step in &mut self.steps {
+            step.0 = (step.0 + self.period_ns - from_ns) % self.period_ns;
+        }
+        self.steps[0].0 = 0;
+        // The step that is cut in two begins again at the end of the round.
+        if cut.0 < from_ns {
+            self.steps.push((cut.0 + self.period_ns - from_ns, cut.1));
+        }
+        Some(self)
     }
 }

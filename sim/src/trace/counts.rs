@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::notes::Notes;
 use super::rows::Rows;
 use super::timeline::{Step, Timeline};
-use super::{Place, TraceError, empty, short};
+use super::{Later, Place, TraceError, empty, short};
 
 /// How many requests arrived in each of a row of equal bins.
 #[derive(Debug, Clone, PartialEq)]
@@ -90,5 +90,14 @@ fn whole(place: Place<'_>, cell: &str) -> Result<u32, TraceError> {
             let problem = "is no whole number from 0 to 4294967295; a bin counts requests";
             Err(place.error(format!("`{}` {problem}", short(cell))))
         }
+    }
+}
+
+impl Later for Counts {
+    /// To a whole bin.
+    fn later(mut self, from_ns: u64) -> Option<Self> {
+        let bins = usize::try_from(from_ns / self.bin_ns).ok()?;
+        self.counts.drain(..bins.min(self.counts.len()));
+        self.counts.iter().any(|&count| count > 0).then_some(self)
     }
 }

@@ -7,12 +7,13 @@ use serde_json::value::RawValue;
 use super::notes::Notes;
 use super::rows::Rows;
 use super::timeline::Timeline;
-use super::{Place, TraceError, bare, empty};
+use super::{Later, Place, TraceError, bare, empty};
 
 /// When requests arrived.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stamps {
-    /// Each arrival since the first, which is zero; never falling, repeated where several came at once \[ns\].
+    /// Each arrival since the first, or since where the run begins in it; never falling, repeated where several came at
+    /// once \[ns\].
     pub offsets_ns: Vec<u64>,
     /// What was read.
     pub notes: Notes,
@@ -86,4 +87,12 @@ fn stamp(place: Place<'_>, object: &str) -> Result<String, TraceError> {
         return Err(place.error(format!("no such field; the line has {}", names.join(", "))));
     };
     Ok(serde_json::from_str(value.get()).unwrap_or_else(|_| value.get().to_owned()))
+}
+
+impl Later for Stamps {
+    fn later(mut self, from_ns: u64) -> Option<Self> {
+        self.offsets_ns.drain(..self.offsets_ns.partition_point(|&at_ns| at_ns < from_ns));
+        self.offsets_ns.iter_mut().for_each(|at_ns| *at_ns -= from_ns);
+        (!self.offsets_ns.is_empty()).then_some(self)
+    }
 }

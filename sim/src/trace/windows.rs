@@ -3,7 +3,7 @@
 use super::notes::Notes;
 use super::rows::Rows;
 use super::timeline::Timeline;
-use super::{Place, TraceError, bare, empty, short};
+use super::{Later, Place, TraceError, bare, empty, short};
 
 /// How requests arrived, window after window.
 #[derive(Debug, Clone, PartialEq)]
@@ -148,5 +148,18 @@ fn above_zero(place: Place<'_>, cell: &str) -> Result<f64, TraceError> {
     match place.number(cell)? {
         0.0 => Err(place.error("zero, but the window has arrivals; give the CV of their gaps")),
         cv => Ok(cv),
+    }
+}
+
+impl Later for Windows {
+    fn later(mut self, from_ns: u64) -> Option<Self> {
+        let mut left_ns = from_ns;
+        self.windows.retain_mut(|window| {
+            let gone_ns = left_ns.min(window.duration_ns);
+            left_ns -= gone_ns;
+            window.duration_ns -= gone_ns;
+            window.duration_ns > 0
+        });
+        self.windows.iter().any(|window| window.rate_per_s > 0.0).then_some(self)
     }
 }

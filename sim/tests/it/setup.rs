@@ -97,7 +97,7 @@ fn each_bad_load_is_named() {
         requests: 1,
     };
     arrivals("arrivals.diurnal.amplitude", day(1.5));
-    let unread = Recorded { file: "a.csv".into(), data: None };
+    let unread = Recorded { file: "a.csv".into(), from_s: 0.0, data: None };
     arrivals(
         "arrivals.stamps.trace",
         Arrivals::Stamps { trace: unread, column: None, scale: Scale::default() },

@@ -3,6 +3,8 @@
 use std::io::Write;
 
 use splitscale_sim::trace::{BandwidthTrace, Counts, Family, Stamps, TraceError, Window, Windows};
+use splitscale_sim::{Arrivals, Bandwidth, Recorded, Scale, Setup, Transfer};
+use splitscale_spec::{Laws, Replicas};
 
 /// The files of a folder or a single file of the shared data, by name; none, and a line that says so, where
 /// there are none.
@@ -307,4 +309,74 @@ fn broken_bandwidths_are_named() {
         ],
         |text| BandwidthTrace::from_text("f", text),
     );
+}
+
+/// A trace that is read from so far on.
+fn from<T>(file: &str, from_s: f64) -> Recorded<T> {
+    Recorded { file: file.into(), from_s, data: None }
+}
+
+fn loaded(mut arrivals: Arrivals, text: &str) -> Result<Arrivals, TraceError> {
+    arrivals.load(&mut |_| Ok::<_, TraceError>(text.to_string()))?;
+    Ok(arrivals)
+}
+
+#[test]
+fn a_trace_may_begin_later() {
+    let text = "t\n10\n11.5\n14\n14\n20\n";
+    let scale = Scale::default();
+    let stamps =
+        |from_s| loaded(Arrivals::Stamps { trace: from("s.csv", from_s), column: None, scale }, text);
+    let Arrivals::Stamps { trace, .. } = stamps(3.0).unwrap() else { panic!() };
+    assert_eq!(trace.data.unwrap().offsets_ns, [1_000_000_000, 1_000_000_000, 7_000_000_000]);
+    let error = stamps(10.5).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "s.csv:1: from_s: 10.5 s is not within the trace; take a time that it covers"
+    );
+    assert!(stamps(-1.0).is_err() && stamps(f64::NAN).is_err());
+
+    let text = "t,n\n0,4\n60,5\n120,6\n";
+    let counts = |from_s| loaded(Arrivals::Counts { trace: from("c.csv", from_s), scale }, text);
+    let Arrivals::Counts { trace, .. } = counts(119.0).unwrap() else { panic!() };
+    assert_eq!(trace.data.unwrap().counts, [5, 6]);
+    assert!(counts(180.0).is_err());
+
+    let text = "0,2.0,1.0,Exponential,,\n10,3.0,2.0,Gamma,,\n20,0.0,,,,\n";
+    let windows = |from_s| loaded(Arrivals::Windows { trace: from("w.csv", from_s), scale }, text);
+    let Arrivals::Windows { trace, .. } = windows(12.0).unwrap() else { panic!() };
+    let seen: Vec<_> = trace.data.unwrap().windows.iter().map(|w| (w.duration_ns, w.rate_per_s)).collect();
+    assert_eq!(seen, [(8_000_000_000, 3.0), (10_000_000_000, 0.0)]);
+    // Only silence is left.
+    assert!(windows(21.0).is_err());
+}
+
+#[test]
+fn a_bandwidth_that_begins_later_goes_round_all_the_same() {
+    let text = "0 1\n10 2\n30 3\n";
+    let bandwidth = |from_s: f64| {
+        let arrivals = Arrivals::Poisson { rate_per_s: 1.0, requests: 1 };
+        let mut setup = Setup::new(Replicas { a: 1, b: 1 }, 1, &Laws::default(), arrivals);
+        let bandwidth = Bandwidth::WholeTrace(from("b.txt", from_s));
+        setup.link.transfer = Transfer::Bytes { bandwidth, rtt_s: 0.0 };
+        setup.load(&mut |_| Ok::<_, TraceError>(text.to_string())).unwrap();
+        let Transfer::Bytes { bandwidth: Bandwidth::WholeTrace(trace), .. } = setup.link.transfer else {
+            panic!()
+        };
+        trace.data.unwrap()
+    };
+    let at = |trace: &BandwidthTrace, s: u64| {
+        let at_ns = s * 1_000_000_000 % trace.period_ns;
+        trace.steps[trace.steps.partition_point(|step| step.0 <= at_ns) - 1].1
+    };
+    let whole = bandwidth(0.0);
+    assert_eq!(whole.period_ns, 50_000_000_000);
+    for from_s in [5, 10, 29, 30, 49, 50, 123] {
+        let later = bandwidth(from_s as f64);
+        assert!(later.steps[0].0 == 0 && later.steps.is_sorted_by(|a, b| a.0 < b.0), "{later:?}");
+        for s in 0..100 {
+            assert_eq!(at(&later, s), at(&whole, s + from_s), "{from_s} s on, at {s} s");
+        }
+        assert!((later.mean_mbit_s() - whole.mean_mbit_s()).abs() < 1e-12);
+    }
 }
