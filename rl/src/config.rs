@@ -8,6 +8,7 @@ use crate::classic::{CartPole, MountainCar, cliff_walking, dyna_maze, frozen_lak
 use crate::fitted_curves::{Noise, RewardConfig};
 use crate::learning::Algorithm;
 use crate::mdp::{Mdp, Played};
+use crate::problem::ScalingProblem;
 use crate::tiles::Axis;
 use crate::train::Length;
 use crate::wrappers::TimeLimit;
@@ -55,6 +56,8 @@ pub enum EnvironmentConfig {
     },
     /// One of [`classic`](crate::classic).
     Classic(Classic),
+    /// [`Scaling`](crate::Scaling).
+    Scaling(ScalingProblem),
 }
 
 /// A problem whose answers are known, with Gymnasium's time limit where it has one.

@@ -69,6 +69,11 @@ pub fn train(args: &Train, stop: &CancellationToken) -> Result<Option<Outcome>> 
                 FittedCurves::new(times, *reward, *noise).with_context(|| format!("{name}: environment"))?;
             on_curves((args, stop), &config, curves).map(Some)
         }
+        EnvironmentConfig::Scaling(problem) => {
+            let text_of = &mut |file: &str| files::read(&folder.join(file));
+            let (world, hash) = problem.build(text_of).with_context(|| format!("{name}: environment"))?;
+            on_vectors((args, stop), &config, &document_hash(&(&config, hash)), world).map(|()| None)
+        }
         EnvironmentConfig::Classic(classic) => on_classic((args, stop), &config, *classic).map(|()| None),
     }
 }
