@@ -1,9 +1,12 @@
 //! A started policy inside its safety shell.
 
-use splitscale_spec::{Decision, Invalid, Observation, Pipeline, Policy, Replicas, Signal, StagePods};
+use splitscale_spec::{Decision, Invalid, Observation, Pipeline, Replicas, Signal, StagePods};
 
 use crate::bottleneck::bottleneck;
+use crate::document::{Policy, PolicyKind};
+use crate::features::features;
 use crate::freshness::Freshness;
+use crate::greedy::Greedy;
 use crate::hash::document_hash;
 use crate::rule;
 
@@ -12,9 +15,9 @@ use crate::rule;
 /// # Guarantees
 /// - The same observations at the same times give the same decisions.
 /// - `capped` lies within the pipeline's bounds, whatever was observed.
-/// - It holds (`raw` and `capped` absent, the reason in `why`) while a stage does not answer, and, where
-///   the policy goes by the transfer slots, while these are missing, stale or outside the region it was
-///   trained on. What is missing is never taken for zero.
+/// - It holds (`raw` and `capped` absent, the reason in `why`) while a stage does not answer, while what the policy goes by
+///   lies outside the region it was trained on, and, where that is the transfer slots, while these are missing or stale.
+///   What is missing is never taken for zero: to a learnt policy it is missing, as it was in training, or outside.
 #[derive(Debug, Clone)]
 pub struct Controller {
     policy: Policy,
@@ -78,20 +81,24 @@ impl Controller {
         observation: &Observation,
         why: &mut Vec<String>,
     ) -> Result<(Replicas, Replicas), String> {
-        let slots = if rule::reads_slots(&self.policy.kind) {
-            Some(self.trusted_slots(now_s, observation, why)?)
-        } else {
-            None
+        // What a table goes by comes first: it is what the reader of a decision asks for.
+        let slots = match &self.policy.kind {
+            PolicyKind::SlotsTable(_) => Some(self.trusted_slots(now_s, observation, why)?),
+            PolicyKind::Static(_) | PolicyKind::Greedy(_) => None,
         };
         let answers = |stage: &str, pods: &Option<StagePods>| {
             let pods = pods.as_ref().ok_or_else(|| format!("stage {stage} does not answer"))?;
             let age = Some(Signal { value: (), age_s: pods.age_s });
             let heard = self.freshness.check(now_s, observation, age);
-            heard.map_err(|problem| format!("stage {stage} does not answer, its pods are {problem}"))
+            heard.map_err(|problem| format!("stage {stage} does not answer, its pods are {problem}"))?;
+            Ok::<_, String>(pods.desired)
         };
-        answers("a", &observation.a)?;
-        answers("b", &observation.b)?;
-        let (raw, reason) = rule::propose(&self.policy.kind, slots)?;
+        let desired = Replicas { a: answers("a", &observation.a)?, b: answers("b", &observation.b)? };
+        let (raw, reason) = match &self.policy.kind {
+            PolicyKind::Static(pods) => rule::constant(*pods),
+            PolicyKind::SlotsTable(bins) => rule::table(bins, slots.unwrap_or(0))?,
+            PolicyKind::Greedy(greedy) => self.greedy(greedy, now_s, observation, desired)?,
+        };
         why.push(reason);
         let capped = self.pipeline.clamp(raw);
         if capped != raw {
@@ -115,13 +122,26 @@ impl Controller {
             .check(now_s, observation, observation.slots)
             .map_err(|problem| format!("slots {problem}"))?;
         why.push(format!("slots {slots}, age {age_s:.1} s"));
-        match &self.policy.region {
-            Some(region) if !(region.slots_min..=region.slots_max).contains(&slots) => Err(format!(
-                "slots {slots} outside the trained region, slots {}..{}",
-                region.slots_min, region.slots_max
-            )),
-            _ => Ok(slots),
+        match self.policy.region.as_ref().and_then(|region| region.left_by(&features(observation))) {
+            Some(outside) => Err(outside),
+            None => Ok(slots),
         }
+    }
+
+    /// What a learnt policy takes for best, where it may be trusted.
+    fn greedy(
+        &self,
+        greedy: &Greedy,
+        now_s: f64,
+        observation: &Observation,
+        desired: Replicas,
+    ) -> Result<(Replicas, String), String> {
+        let features = features(&self.freshness.believed(now_s, observation));
+        if let Some(outside) = self.policy.region.as_ref().and_then(|region| region.left_by(&features)) {
+            return Err(outside);
+        }
+        let pods = greedy.actions.pods(greedy.best(&features, desired), desired);
+        Ok((pods, format!("best of {} actions: {}", greedy.actions.count(), rule::words(pods))))
     }
 
     fn clamp_words(&self, raw: Replicas, capped: Replicas) -> String {

@@ -43,6 +43,15 @@ pub fn feature_names() -> [String; FEATURES] {
     })
 }
 
+/// Where a feature stands among the others; absent where there is none of this name.
+pub fn position(name: &str) -> Option<usize> {
+    let of = |name: &str| READERS.iter().position(|reader| reader.0 == name);
+    match name.strip_prefix("no_") {
+        Some(of_what) => of(of_what).map(|at| at + READERS.len()),
+        None => of(name),
+    }
+}
+
 /// The features of an observation. What is missing, or no finite number, is zero and said to be missing: an agent can tell
 /// it from a zero that was seen.
 pub fn features(observation: &Observation) -> [f64; FEATURES] {

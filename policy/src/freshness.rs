@@ -19,6 +19,24 @@ impl Default for Freshness {
 }
 
 impl Freshness {
+    /// The observation without the signals that are not to be believed at `now_s`.
+    pub(crate) fn believed(self, now_s: f64, observation: &Observation) -> Observation {
+        let mut believed = observation.clone();
+        let check = |signal| self.check(now_s, observation, signal).ok().and(signal);
+        let Observation { arrivals_per_s, answers_per_s, busy_a, busy_slots, busy_b, .. } = &mut believed;
+        for signal in [arrivals_per_s, answers_per_s, busy_a, busy_slots, busy_b] {
+            *signal = check(*signal);
+        }
+        for signal in [&mut believed.latency_p50_s, &mut believed.latency_p95_s] {
+            *signal = check(*signal);
+        }
+        for queue in [&mut believed.queue_a, &mut believed.queue_proxy, &mut believed.queue_b] {
+            *queue = self.check(now_s, observation, *queue).ok().and(*queue);
+        }
+        believed.slots = self.check(now_s, observation, believed.slots).ok().and(believed.slots);
+        believed
+    }
+
     /// The value of a signal and its age at `now_s`, or in words why it is not to be believed.
     ///
     /// An age that is negative or no number is no age: clocks went wrong, and so may have the value.

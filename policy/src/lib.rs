@@ -8,15 +8,25 @@
 //!                     └──────────────────────────────────────────────┘
 //! ```
 
+mod actions;
 mod bottleneck;
 mod controller;
+mod document;
 mod features;
 mod freshness;
+mod greedy;
 mod hash;
+mod mlp;
 mod rule;
+mod tiles;
 
+pub use actions::{ActionKind, Actions};
 pub use bottleneck::bottleneck;
 pub use controller::{Controller, start};
-pub use features::{FEATURES, feature_names, features};
+pub use document::{Bin, Policy, PolicyKind, Region, Training};
+pub use features::{FEATURES, feature_names, features, position};
 pub use freshness::Freshness;
+pub use greedy::{ActionValues, Greedy, Input, Network};
 pub use hash::document_hash;
+pub use mlp::{Mlp, Room};
+pub use tiles::{ActiveTiles, Axis, Tiles};

@@ -7,8 +7,9 @@ use std::time::Duration;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
+use splitscale_policy::ActionKind;
 use splitscale_rl::classic::cliff_walking;
-use splitscale_rl::scaling::{ActionKind, RewardKind, Scaling, ScalingConfig};
+use splitscale_rl::scaling::{RewardKind, Scaling, ScalingConfig};
 use splitscale_rl::{
     Agent, Environment, ExpCurve, FittedCurves, Length, Noise, Optimum, Played, QLearning, QTable,
     RewardConfig, Run, Schedule, Settings, TimeTable,

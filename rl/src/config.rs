@@ -1,6 +1,7 @@
 //! A training as it is written down.
 
 use serde::{Deserialize, Serialize};
+use splitscale_policy::Axis;
 use splitscale_spec::Invalid;
 
 use crate::agent::Settings;
@@ -9,7 +10,6 @@ use crate::fitted_curves::{Noise, RewardConfig};
 use crate::learning::Algorithm;
 use crate::mdp::{Mdp, Played};
 use crate::problem::ScalingProblem;
-use crate::tiles::Axis;
 use crate::train::Length;
 use crate::wrappers::TimeLimit;
 
@@ -85,7 +85,69 @@ pub struct TilesConfig {
     /// Grids over one another.
     pub tilings: usize,
     /// What is cut, and how finely.
-    pub axes: Vec<Axis>,
+    pub axes: Vec<AxisConfig>,
+}
+
+/// One component of an observation, cut into intervals. See [`Axis`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AxisConfig {
+    /// Which.
+    pub component: Component,
+    /// Where the first interval begins; what is below counts as it.
+    pub low: f64,
+    /// Where the last one ends; what is above counts as it.
+    pub high: f64,
+    /// Intervals between the two.
+    pub intervals: u32,
+}
+
+/// A component of an observation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Component {
+    /// By its number, from 0.
+    Number(usize),
+    /// By its name, where components have names: a [feature](splitscale_policy::feature_names).
+    Name(String),
+}
+
+impl TilesConfig {
+    /// The axes, on observations of so many components, which have these names or none.
+    ///
+    /// # Errors
+    /// A component that there is not.
+    pub fn axes(&self, names: &[String], components: usize) -> Result<Vec<Axis>, Invalid> {
+        let axis = |(at, axis): (usize, &AxisConfig)| {
+            let AxisConfig { component, low, high, intervals } = axis;
+            let component = component.number(names, components);
+            let component =
+                component.map_err(|problem| Invalid::new(format!("axes[{at}].component"), problem))?;
+            Ok(Axis { component, low: *low, high: *high, intervals: *intervals })
+        };
+        self.axes.iter().enumerate().map(axis).collect()
+    }
+}
+
+impl Component {
+    /// Its number among so many, which have these names or none; or in words why it has none.
+    ///
+    /// # Errors
+    /// No such component.
+    pub fn number(&self, names: &[String], components: usize) -> Result<usize, String> {
+        match self {
+            Component::Number(number) if *number < components => Ok(*number),
+            Component::Number(number) => {
+                Err(format!("{number}, and an observation has 0 to {}", components - 1))
+            }
+            Component::Name(name) => names.iter().position(|known| known == name).ok_or_else(|| match names
+                .is_empty()
+            {
+                true => format!("`{name}`, and these components have numbers alone, 0 to {}", components - 1),
+                false => format!("`{name}` is none of {}", names.join(", ")),
+            }),
+        }
+    }
 }
 
 fn one() -> u64 {

@@ -10,7 +10,7 @@
 //! own: it is truncated, and what comes after it counts.
 
 use serde::{Deserialize, Serialize};
-use splitscale_policy::{Controller, FEATURES, features};
+use splitscale_policy::{ActionKind, Actions, Controller, FEATURES, features};
 use splitscale_sim::{Model, Outcome, ScrapeSetup, Setup, SimError, SimTime, Simulation, Totals};
 use splitscale_spec::{CostConfig, Invalid, Observation, Replicas, not_negative, positive};
 
@@ -47,17 +47,6 @@ pub struct ScalingConfig {
     /// What is paid.
     #[serde(default)]
     pub reward: RewardKind,
-}
-
-/// What an action is, of both stages at once.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ActionKind {
-    /// The pods to have.
-    #[default]
-    Absolute,
-    /// One less, as many, one more; what would leave the bounds may not be taken.
-    Step,
 }
 
 /// What is paid for an interval.
@@ -125,14 +114,7 @@ impl ScalingConfig {
     /// # Errors
     /// The first field that is out of range.
     pub fn validate(&self) -> Result<(), Invalid> {
-        for (stage, min, max) in
-            [("a", self.pods_min.a, self.pods_max.a), ("b", self.pods_min.b, self.pods_max.b)]
-        {
-            if min == 0 || max < min || max > 1024 {
-                let problem = format!("{min} to {max} is no range within 1 to 1024");
-                return Err(Invalid::new(format!("pods_min.{stage}, pods_max.{stage}"), problem));
-            }
-        }
+        self.actions().validate()?;
         positive("decide_every_s", self.decide_every_s)?;
         positive("scrape_every_s", self.scrape_every_s)?;
         positive("window_s", self.window_s)?;
@@ -148,22 +130,10 @@ impl ScalingConfig {
         }
     }
 
-    /// Sizes of the two parts of an action.
-    fn choices(&self) -> (usize, usize) {
-        match self.actions {
-            ActionKind::Absolute => (
-                (self.pods_max.a - self.pods_min.a + 1) as usize,
-                (self.pods_max.b - self.pods_min.b + 1) as usize,
-            ),
-            ActionKind::Step => (3, 3),
-        }
-    }
-
-    fn within(&self, pods: Replicas) -> Replicas {
-        Replicas {
-            a: pods.a.clamp(self.pods_min.a, self.pods_max.a),
-            b: pods.b.clamp(self.pods_min.b, self.pods_max.b),
-        }
+    /// Among which actions is chosen.
+    #[inline]
+    pub fn actions(&self) -> Actions {
+        Actions { kind: self.actions, pods_min: self.pods_min, pods_max: self.pods_max }
     }
 }
 
@@ -181,7 +151,7 @@ impl Scaling {
         let horizon = SimTime::ZERO.after(interval_ns.saturating_mul(u64::from(config.decisions) + 1));
         let scenario = |(name, setup): (String, Setup)| -> Result<Scenario, SimError> {
             let pods = Replicas { a: setup.a.pods, b: setup.b.pods };
-            if config.within(pods) != pods {
+            if config.actions().within(pods) != pods {
                 let problem = format!("{name} begins with {pods:?}, outside of the bounds");
                 return Err(Invalid::new("a.pods, b.pods", problem).into());
             }
@@ -253,21 +223,12 @@ impl Scaling {
 
     /// The pods that an action asks for.
     pub fn pods(&self, action: usize) -> Replicas {
-        let (_, of_b) = self.config.choices();
-        let (a, b) = ((action / of_b) as u32, (action % of_b) as u32);
-        match self.config.actions {
-            ActionKind::Absolute => Replicas { a: self.config.pods_min.a + a, b: self.config.pods_min.b + b },
-            ActionKind::Step => {
-                let now = self.desired();
-                self.config
-                    .within(Replicas { a: (now.a + a).saturating_sub(1), b: (now.b + b).saturating_sub(1) })
-            }
-        }
+        self.config.actions().pods(action, self.desired())
     }
 
     /// One interval with these pods, forced into the bounds: what a controller that knows no actions does.
     pub fn decide(&mut self, pods: Replicas) -> Step<[f64; FEATURES]> {
-        let pods = self.config.within(pods);
+        let pods = self.config.actions().within(pods);
         // Within the bounds there is nothing to refuse.
         let applied = self.simulation.apply(pods);
         debug_assert!(applied.is_ok());
@@ -323,14 +284,13 @@ impl Environment for Scaling {
     }
 
     fn action_space(&self) -> Space {
-        let (a, b) = self.config.choices();
+        let (a, b) = self.config.actions().choices();
         Space::MultiDiscrete(vec![a, b])
     }
 
     #[inline]
     fn actions(&self) -> usize {
-        let (a, b) = self.config.choices();
-        a * b
+        self.config.actions().count()
     }
 
     fn masked(&self) -> bool {
@@ -338,16 +298,7 @@ impl Environment for Scaling {
     }
 
     fn allows(&self, action: usize) -> bool {
-        let ScalingConfig { pods_min, pods_max, .. } = &self.config;
-        let now = self.desired();
-        let inside = |by: usize, now: u32, min: u32, max: u32| match by {
-            0 => now > min,
-            1 => true,
-            _ => now < max,
-        };
-        self.config.actions == ActionKind::Absolute
-            || (inside(action / 3, now.a, pods_min.a, pods_max.a)
-                && inside(action % 3, now.b, pods_min.b, pods_max.b))
+        self.config.actions().allows(action, self.desired())
     }
 
     fn chance(&mut self) -> &mut Chance {

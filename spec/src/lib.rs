@@ -19,7 +19,6 @@ mod law;
 mod link;
 mod observation;
 mod pipeline;
-mod policy;
 mod record;
 
 pub use calibration::{
@@ -34,5 +33,4 @@ pub use pipeline::{
     Balancer, Bandwidth, CostConfig, CutConfig, LinkConfig, Pipeline, PipelineConfig, Replicas, SloConfig,
     Stage, StageConfig,
 };
-pub use policy::{Bin, Policy, PolicyKind, Region, Training};
 pub use record::{Encoding, PHASES, RequestRecord, Status};

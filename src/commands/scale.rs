@@ -6,7 +6,8 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 use splitscale_deploy::{Endpoints, LocalBackend, Mode, Observer, Scaler};
 use splitscale_policy::Freshness;
-use splitscale_spec::{Decision, PipelineConfig, Policy};
+use splitscale_policy::Policy;
+use splitscale_spec::{Decision, PipelineConfig};
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::{Backend, Scale, ScaleMode};

@@ -5,13 +5,13 @@ mod seeds;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use serde::Serialize;
-use splitscale_policy::document_hash;
+use splitscale_policy::{ActionValues, FEATURES, Tiles, document_hash, feature_names};
 use splitscale_rl::dynamic_programming::{Question, evaluate_for, finite_horizon, value_iteration};
 use splitscale_rl::{
-    Algorithm, Classic, Environment, EnvironmentConfig, FittedCurves, Optimum, Origin, QTable, TiledValues,
-    Tiles, TimeTable, TrainConfig, begin, begin_tabular, check_env, play, to_policy,
+    Algorithm, Classic, Environment, EnvironmentConfig, FittedCurves, Optimum, Origin, QTable, Scaling,
+    TiledValues, TimeTable, TrainConfig, begin, begin_tabular, check_env, play, to_greedy, to_policy,
 };
 use splitscale_spec::Calibration;
 use tokio_util::sync::CancellationToken;
@@ -72,7 +72,7 @@ pub fn train(args: &Train, stop: &CancellationToken) -> Result<Option<Outcome>> 
         EnvironmentConfig::Scaling(problem) => {
             let text_of = &mut |file: &str| files::read(&folder.join(file));
             let (world, hash) = problem.build(text_of).with_context(|| format!("{name}: environment"))?;
-            on_vectors((args, stop), &config, &document_hash(&(&config, hash)), world).map(|()| None)
+            on_scaling((args, stop), &config, &document_hash(&(&config, hash)), &world).map(|()| None)
         }
         EnvironmentConfig::Classic(classic) => on_classic((args, stop), &config, *classic).map(|()| None),
     }
@@ -152,10 +152,30 @@ fn on_classic((args, stop): Told<'_>, config: &TrainConfig, classic: Classic) ->
         return finish(args, config, &hash, (&learnt, (whole.discount == 1.0).then_some(best)));
     }
     if let Some(world) = classic.mountain_car() {
-        return on_vectors((args, stop), config, &hash, world);
+        return on_vectors((args, stop), config, &hash, (&world, &[])).map(drop);
     }
     let world = classic.cart_pole().context("a problem without an environment")?;
-    on_vectors((args, stop), config, &hash, world)
+    on_vectors((args, stop), config, &hash, (&world, &[])).map(drop)
+}
+
+fn on_scaling(told: Told<'_>, config: &TrainConfig, hash: &str, world: &Scaling) -> Result<()> {
+    let (args, _) = told;
+    let learnt = on_vectors(told, config, hash, (world, &feature_names()))?;
+    let write = |file: &str, seed: u64, values: &TiledValues<FEATURES>| {
+        let from = Origin { algorithm: config.algorithm.name(), seed, settings: hash };
+        let policy = to_greedy(world, ActionValues::Tiles(values.0.clone()), &from);
+        files::write_json(&args.out.join(file), &policy)
+    };
+    for seed in &learnt {
+        for (which, values) in [("last", seed.last.as_ref()), ("best", seed.best.as_ref())] {
+            let Some(values) = values else { continue };
+            write(&format!("policies/seed-{}-{which}.json", seed.seed), seed.seed, values)?;
+        }
+    }
+    let best = report::best(&learnt)?;
+    write("policy.json", best.seed, best.best.as_ref().context("no seed learnt anything")?)?;
+    println!("{}, from seed {}", args.out.join("policy.json").display(), best.seed);
+    Ok(())
 }
 
 /// Tile coding, where states are vectors.
@@ -163,28 +183,23 @@ fn on_vectors<const N: usize, E>(
     (args, stop): Told<'_>,
     config: &TrainConfig,
     hash: &str,
-    world: E,
-) -> Result<()>
+    (world, names): (&E, &[String]),
+) -> Result<Vec<Learnt<TiledValues<N>>>>
 where
     E: Environment<Observation = [f64; N]> + Sync + 'static,
 {
-    fit(args, &world)?;
+    fit(args, world)?;
     let tiles = config.tiles.as_ref().with_context(|| {
         format!("{}: tiles: missing; these states are vectors, say how they are cut", args.file.display())
     })?;
-    if let Some(axis) = tiles.axes.iter().position(|axis| axis.component >= N) {
-        let component = tiles.axes[axis].component;
-        bail!(
-            "{}: tiles.axes[{axis}].component: {component}, and an observation has 0 to {}",
-            args.file.display(),
-            N - 1
-        );
-    }
-    let values = Tiles::filled(tiles.axes.clone(), tiles.tilings, world.actions(), config.settings.initial_q);
+    let values = tiles
+        .axes(names, N)
+        .and_then(|axes| Tiles::filled(axes, tiles.tilings, world.actions(), config.settings.initial_q));
     let values = TiledValues::<N>(values.with_context(|| format!("{}: tiles", args.file.display()))?);
     let work = Work::begin((args, stop), config, hash)?;
-    let learnt = work.all(&world, |of| begin(values.clone(), of), |_| None)?;
-    finish(args, config, hash, (&learnt, None))
+    let learnt = work.all(world, |of| begin(values.clone(), of), |_| None)?;
+    finish(args, config, hash, (&learnt, None))?;
+    Ok(learnt)
 }
 
 /// A training that leaves no policy for a pipeline.

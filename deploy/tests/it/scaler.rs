@@ -5,10 +5,9 @@ use axum::Router;
 use axum::extract::State;
 use axum::routing::{get, post};
 use splitscale_deploy::{Endpoints, LocalBackend, Mode, Observer, Scaler};
-use splitscale_policy::{Controller, Freshness};
+use splitscale_policy::{Bin, Controller, Freshness, Policy, PolicyKind};
 use splitscale_spec::{
-    Balancer, Bandwidth, Bin, CostConfig, CutConfig, LinkConfig, PipelineConfig, Policy, PolicyKind,
-    Replicas, SloConfig, StageConfig,
+    Balancer, Bandwidth, CostConfig, CutConfig, LinkConfig, PipelineConfig, Replicas, SloConfig, StageConfig,
 };
 use tokio_util::sync::CancellationToken;
 

@@ -1,7 +1,7 @@
 //! What is decided, held and said.
 
-use splitscale_policy::{Freshness, document_hash, start};
-use splitscale_spec::{Observation, Policy, PolicyKind, Replicas, Signal};
+use splitscale_policy::{Freshness, Policy, PolicyKind, document_hash, start};
+use splitscale_spec::{Observation, Replicas, Signal};
 
 use crate::{one_slot, pipeline, stage, table};
 

@@ -3,10 +3,8 @@
 use proptest::num::f64::ANY;
 use proptest::option;
 use proptest::prelude::*;
-use splitscale_policy::{Freshness, start};
-use splitscale_spec::{
-    LinkEstimate, Observation, Policy, PolicyKind, QueueLevel, Replicas, Signal, StagePods,
-};
+use splitscale_policy::{Freshness, Policy, PolicyKind, start};
+use splitscale_spec::{LinkEstimate, Observation, QueueLevel, Replicas, Signal, StagePods};
 
 use crate::{pipeline, table};
 

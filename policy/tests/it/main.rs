@@ -3,10 +3,12 @@
 mod bottleneck;
 mod controller;
 mod garbage;
+mod greedy;
 
+use splitscale_policy::{Bin, Policy, PolicyKind, Region};
 use splitscale_spec::{
-    Balancer, Bandwidth, Bin, CostConfig, CutConfig, LinkConfig, Observation, Pipeline, PipelineConfig,
-    Policy, PolicyKind, QueueLevel, Region, Replicas, Signal, SloConfig, StageConfig, StagePods,
+    Balancer, Bandwidth, CostConfig, CutConfig, LinkConfig, Observation, Pipeline, PipelineConfig,
+    QueueLevel, Replicas, Signal, SloConfig, StageConfig, StagePods,
 };
 
 /// A pipeline with these bounds for both stages.
@@ -42,7 +44,7 @@ fn table() -> Policy {
             bin("slots 2..5", 2, 5, 4, 4),
             bin("slots 6..8", 6, 8, 6, 5),
         ]),
-        region: Some(Region { slots_min: 1, slots_max: 8 }),
+        region: Some(Region::of_slots(1, 8)),
         training: None,
     }
 }

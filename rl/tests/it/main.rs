@@ -8,6 +8,7 @@ mod exact;
 mod exogenous;
 mod export;
 mod fitted_curves;
+mod problem;
 mod published;
 mod regret;
 mod replicated;

@@ -1,13 +1,14 @@
 //! Figures of Sutton and Barto, 2nd edition, replicated: the numbers they have been replicated with before, and bands of
 //! about four standard errors around them.
 
+use splitscale_policy::{Axis, Tiles};
 use splitscale_rl::classic::{
     MountainCar, cliff_walking, dyna_maze, frozen_lake, maximisation_bias, random_walk, taxi,
 };
 use splitscale_rl::dynamic_programming::{Question, evaluate_for, value_iteration};
 use splitscale_rl::{
-    Agent, Axis, DoubleQ, DynaQ, Environment, ExpectedSarsa, Length, MonteCarlo, NStepSarsa, Played,
-    QLearning, QTable, Run, Sarsa, SarsaLambda, Schedule, Settings, Ties, TiledValues, Tiles, TimeLimit,
+    Agent, DoubleQ, DynaQ, Environment, ExpectedSarsa, Length, MonteCarlo, NStepSarsa, Played, QLearning,
+    QTable, Run, Sarsa, SarsaLambda, Schedule, Settings, Ties, TiledValues, TimeLimit,
 };
 
 use crate::follow;

@@ -1,14 +1,16 @@
 //! The simulator behind the trait.
 
-use splitscale_policy::{FEATURES, Freshness, feature_names, features, start};
-use splitscale_rl::scaling::{ActionKind, Controlled, RewardKind, Scaling, ScalingConfig};
+use splitscale_policy::{
+    ActionKind, FEATURES, Freshness, Policy, PolicyKind, feature_names, features, start,
+};
+use splitscale_rl::scaling::{Controlled, RewardKind, Scaling, ScalingConfig};
 use splitscale_rl::{Environment, RewardConfig, Space, check_env};
 use splitscale_sim::{
     Arrivals, Bandwidth, LinkSetup, Payload, Setup, SlotsChange, SlotsStep, StageSetup, Transfer,
 };
 use splitscale_spec::{
-    Balancer, CostConfig, CutConfig, LinkConfig, Observation, PipelineConfig, Policy, PolicyKind, Replicas,
-    ServiceLaw, SloConfig, StageConfig,
+    Balancer, CostConfig, CutConfig, LinkConfig, Observation, Pipeline, PipelineConfig, Replicas, ServiceLaw,
+    SloConfig, StageConfig,
 };
 
 pub(crate) const BOTH: fn(u32) -> Replicas = |pods| Replicas { a: pods, b: pods };
@@ -56,6 +58,23 @@ pub(crate) fn config() -> ScalingConfig {
         actions: ActionKind::Absolute,
         reward: RewardKind::Cost,
     }
+}
+
+/// 1 to 8 pods, as the problem has them.
+pub(crate) fn pipeline() -> Pipeline {
+    let stage = StageConfig { pods_min: 1, pods_max: 8, cpu_share: 1.0, cores: 8 };
+    PipelineConfig {
+        schema: PipelineConfig::SCHEMA,
+        a: stage.clone(),
+        b: stage,
+        cut: CutConfig { name: "layer2".into(), payload_bytes: 1_000_000 },
+        link: LinkConfig { slots: 8, bandwidth: splitscale_spec::Bandwidth::PerSlot(100.0), rtt_s: 0.0 },
+        balancer: Balancer::CentralQueue,
+        slo: SloConfig { latency_s: 1.5, target: 0.99 },
+        cost: CostConfig { miss_weight: 2.0, churn_weight: 1.0 },
+    }
+    .validate()
+    .unwrap()
 }
 
 fn scaling(config: ScalingConfig) -> Scaling {
@@ -175,17 +194,6 @@ fn what_is_missing_is_a_feature_of_its_own() {
 
 #[test]
 fn a_controller_plays_it_and_is_cloned_with_it() {
-    let stage = StageConfig { pods_min: 1, pods_max: 8, cpu_share: 1.0, cores: 8 };
-    let pipeline = PipelineConfig {
-        schema: PipelineConfig::SCHEMA,
-        a: stage.clone(),
-        b: stage,
-        cut: CutConfig { name: "layer2".into(), payload_bytes: 1_000_000 },
-        link: LinkConfig { slots: 8, bandwidth: splitscale_spec::Bandwidth::PerSlot(100.0), rtt_s: 0.0 },
-        balancer: Balancer::CentralQueue,
-        slo: SloConfig { latency_s: 1.5, target: 0.99 },
-        cost: CostConfig { miss_weight: 2.0, churn_weight: 1.0 },
-    };
     let policy = Policy {
         schema: Policy::SCHEMA,
         name: "static".into(),
@@ -193,7 +201,7 @@ fn a_controller_plays_it_and_is_cloned_with_it() {
         region: None,
         training: None,
     };
-    let controller = start(&policy, &pipeline.validate().unwrap(), Freshness::default()).unwrap();
+    let controller = start(&policy, &pipeline(), Freshness::default()).unwrap();
     let mut played = Controlled { scaling: scaling(config()), controller };
     played.scaling.begin_in(1, 9);
     for _ in 0..10 {

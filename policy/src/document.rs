@@ -1,0 +1,142 @@
+//! An exported policy: immutable, self-contained, with the region it was trained on.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use splitscale_spec::{Invalid, Replicas, at_least_one, check_schema};
+
+use crate::features::position;
+use crate::greedy::Greedy;
+
+/// A policy as it is written down; [`start`](crate::start) makes a controller of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Policy {
+    /// Schema number, [`Policy::SCHEMA`].
+    pub schema: u32,
+    /// Name for people.
+    pub name: String,
+    /// How it decides.
+    pub kind: PolicyKind,
+    /// Where it may be trusted; absent for a policy that was not learnt.
+    pub region: Option<Region>,
+    /// Where it comes from; absent for a policy that was not learnt.
+    pub training: Option<Training>,
+}
+
+/// How a policy decides.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum PolicyKind {
+    /// Always the same pods.
+    Static(Replicas),
+    /// Pods by the number of transfer slots: the first bin that holds it.
+    SlotsTable(Vec<Bin>),
+    /// The action of the greatest learnt value.
+    Greedy(Greedy),
+}
+
+/// One row of a table.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bin {
+    /// Name for people.
+    pub name: String,
+    /// Fewest slots of the bin.
+    pub slots_min: u32,
+    /// Most slots of the bin.
+    pub slots_max: u32,
+    /// Pods to have there.
+    pub pods: Replicas,
+}
+
+/// The observations a policy was trained on: the least and the greatest of each [feature](crate::feature_names) that it
+/// goes by.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Region(pub BTreeMap<String, (f64, f64)>);
+
+/// Where a policy comes from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Training {
+    /// Algorithm, such as `q-learning`.
+    pub algorithm: String,
+    /// Seed of the training run.
+    pub seed: u64,
+    /// Hash of everything the training read: its configuration and its calibration, or its experiments.
+    pub hash: String,
+    /// (J - J*) / |J*|; absent where J* is not known.
+    pub regret: Option<f64>,
+    /// What J* is, such as the exact optimum on the curves it was trained on; absent with the regret.
+    pub optimum: Option<String>,
+}
+
+impl Policy {
+    /// The schema this build reads and writes.
+    pub const SCHEMA: u32 = 2;
+
+    /// Checks every field.
+    ///
+    /// # Errors
+    /// The first field that is out of range, by its path.
+    pub fn validate(&self) -> Result<(), Invalid> {
+        check_schema("policy", self.schema, Self::SCHEMA)?;
+        match &self.kind {
+            PolicyKind::Static(pods) => check_pods("kind.static", *pods)?,
+            PolicyKind::SlotsTable(bins) => {
+                if bins.is_empty() {
+                    return Err(Invalid::new("kind.slots_table", "empty; a table has at least one bin"));
+                }
+                for (row, bin) in bins.iter().enumerate() {
+                    let field = format!("kind.slots_table[{row}]");
+                    let Bin { slots_min, slots_max, .. } = *bin;
+                    at_least_one(&format!("{field}.slots_min"), slots_min)?;
+                    if slots_max < slots_min {
+                        let problem = format!("{slots_max} is below slots_min {slots_min}");
+                        return Err(Invalid::new(format!("{field}.slots_max"), problem));
+                    }
+                    check_pods(&format!("{field}.pods"), bin.pods)?;
+                }
+            }
+            PolicyKind::Greedy(greedy) => greedy
+                .validate()
+                .map_err(|wrong| Invalid::new(format!("kind.greedy.{}", wrong.field), wrong.problem))?,
+        }
+        self.region.as_ref().map_or(Ok(()), Region::validate)
+    }
+}
+
+impl Region {
+    /// Of slots alone.
+    pub fn of_slots(min: u32, max: u32) -> Self {
+        Region([("slots".to_string(), (f64::from(min), f64::from(max)))].into())
+    }
+
+    fn validate(&self) -> Result<(), Invalid> {
+        for (name, (low, high)) in &self.0 {
+            let field = format!("region.{name}");
+            if position(name).is_none() {
+                return Err(Invalid::new(field, "no feature of an observation"));
+            }
+            if !(low.is_finite() && high.is_finite() && low <= high) {
+                return Err(Invalid::new(field, format!("{low} to {high} is no range")));
+            }
+        }
+        Ok(())
+    }
+
+    /// In words what lies outside, the first of it.
+    pub(crate) fn left_by(&self, features: &[f64]) -> Option<String> {
+        self.0.iter().find_map(|(name, &(low, high))| {
+            let value = features[position(name)?];
+            let outside = !(low..=high).contains(&value);
+            outside.then(|| format!("{name} {value} outside the trained region, {name} {low}..{high}"))
+        })
+    }
+}
+
+fn check_pods(field: &str, pods: Replicas) -> Result<(), Invalid> {
+    at_least_one(&format!("{field}.a"), pods.a)?;
+    at_least_one(&format!("{field}.b"), pods.b)
+}
