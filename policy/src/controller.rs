@@ -8,6 +8,7 @@ use crate::features::features;
 use crate::freshness::Freshness;
 use crate::greedy::Greedy;
 use crate::hash::document_hash;
+use crate::hpa::HpaMemory;
 use crate::rule;
 
 /// A started policy inside its safety shell. `clone` is a snapshot.
@@ -25,6 +26,7 @@ pub struct Controller {
     pipeline: Pipeline,
     freshness: Freshness,
     decided: u64,
+    memory: HpaMemory,
 }
 
 /// Starts a policy for a pipeline.
@@ -37,12 +39,17 @@ pub fn start(policy: &Policy, pipeline: &Pipeline, freshness: Freshness) -> Resu
         let problem = format!("{} is not above zero; no signal would ever be believed", freshness.max_age_s);
         return Err(Invalid::new("max_age_s", problem));
     }
+    let mut bounded = policy.clone();
+    if let PolicyKind::Hpa(hpa) = &mut bounded.kind {
+        *hpa = std::mem::take(hpa).within(pipeline);
+    }
     Ok(Controller {
         hash: document_hash(policy),
-        policy: policy.clone(),
+        policy: bounded,
         pipeline: pipeline.clone(),
         freshness,
         decided: 0,
+        memory: HpaMemory::default(),
     })
 }
 
@@ -76,7 +83,7 @@ impl Controller {
 
     /// Raw and capped pods, or in words why to hold.
     fn choose(
-        &self,
+        &mut self,
         now_s: f64,
         observation: &Observation,
         why: &mut Vec<String>,
@@ -84,7 +91,7 @@ impl Controller {
         // What a table goes by comes first: it is what the reader of a decision asks for.
         let slots = match &self.policy.kind {
             PolicyKind::SlotsTable(_) => Some(self.trusted_slots(now_s, observation, why)?),
-            PolicyKind::Static(_) | PolicyKind::Greedy(_) => None,
+            PolicyKind::Static(_) | PolicyKind::Greedy(_) | PolicyKind::Hpa(_) => None,
         };
         let answers = |stage: &str, pods: &Option<StagePods>| {
             let pods = pods.as_ref().ok_or_else(|| format!("stage {stage} does not answer"))?;
@@ -98,6 +105,7 @@ impl Controller {
             PolicyKind::Static(pods) => rule::constant(*pods),
             PolicyKind::SlotsTable(bins) => rule::table(bins, slots.unwrap_or(0))?,
             PolicyKind::Greedy(greedy) => self.greedy(greedy, now_s, observation, desired)?,
+            PolicyKind::Hpa(hpa) => hpa.decide(&mut self.memory, now_s, observation)?,
         };
         why.push(reason);
         let capped = self.pipeline.clamp(raw);

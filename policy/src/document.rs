@@ -7,6 +7,7 @@ use splitscale_spec::{Invalid, Replicas, at_least_one, check_schema};
 
 use crate::features::position;
 use crate::greedy::Greedy;
+use crate::hpa::HpaConfig;
 
 /// A policy as it is written down; [`start`](crate::start) makes a controller of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -34,6 +35,8 @@ pub enum PolicyKind {
     SlotsTable(Vec<Bin>),
     /// The action of the greatest learnt value.
     Greedy(Greedy),
+    /// Kubernetes' own autoscaler, one for each stage. Its bounds are the pipeline's where it has none.
+    Hpa(HpaConfig),
 }
 
 /// One row of a table.
@@ -102,6 +105,9 @@ impl Policy {
             PolicyKind::Greedy(greedy) => greedy
                 .validate()
                 .map_err(|wrong| Invalid::new(format!("kind.greedy.{}", wrong.field), wrong.problem))?,
+            PolicyKind::Hpa(hpa) => hpa
+                .validate()
+                .map_err(|wrong| Invalid::new(format!("kind.hpa.{}", wrong.field), wrong.problem))?,
         }
         self.region.as_ref().map_or(Ok(()), Region::validate)
     }

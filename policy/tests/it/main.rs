@@ -4,6 +4,7 @@ mod bottleneck;
 mod controller;
 mod garbage;
 mod greedy;
+mod hpa;
 
 use splitscale_policy::{Bin, Policy, PolicyKind, Region};
 use splitscale_spec::{
