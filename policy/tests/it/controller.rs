@@ -153,3 +153,26 @@ fn a_stage_that_stopped_answering_holds() {
     assert_eq!((decision.raw, decision.capped), (None, None));
     assert!(decision.why.last().unwrap().starts_with("stage a does not answer"), "{:?}", decision.why);
 }
+
+#[test]
+fn an_hpa_is_a_policy_and_holds_between_its_syncs() {
+    use splitscale_policy::{
+        HpaConfig,
+        hpa::{HpaMetric, HpaStage},
+    };
+    let stage_of = |metrics| HpaStage { metrics, ..HpaStage::default() };
+    let kind = |metrics| PolicyKind::Hpa(HpaConfig::of_both(stage_of(metrics)));
+    let policy = Policy { kind: kind(vec![HpaMetric::ArrivalsPerPod(0.7)]), region: None, ..table() };
+    let mut controller = start(&policy, &pipeline(2, 3), Freshness::default()).unwrap();
+    let at = |time_s| Observation { a: stage(2), b: stage(2), time_s, ..one_slot() };
+    // 2.8 requests/s over 0.7 a pod: four, and the pipeline allows three.
+    let first = controller.decide(100.0, &at(100.0));
+    assert_eq!(first.capped, Some(Replicas { a: 3, b: 3 }), "{:?}", first.why);
+    let between = controller.decide(105.0, &at(105.0));
+    assert_eq!((between.raw, between.why.last().unwrap().as_str()), (None, "next sync in 10.0 s: hold"));
+    assert!(controller.decide(115.0, &at(115.0)).raw.is_some());
+
+    let none = Policy { kind: kind(Vec::new()), ..policy };
+    let error = start(&none, &pipeline(2, 3), Freshness::default()).unwrap_err();
+    assert_eq!(error.field, "kind.hpa.a.metrics");
+}
