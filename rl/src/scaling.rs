@@ -11,7 +11,7 @@
 
 use serde::{Deserialize, Serialize};
 use splitscale_policy::{ActionKind, Actions, Controller, FEATURES, features};
-use splitscale_sim::{Model, Outcome, ScrapeSetup, Setup, SimError, SimTime, Simulation, Totals};
+use splitscale_sim::{Histogram, Model, Outcome, ScrapeSetup, Setup, SimError, SimTime, Simulation, Totals};
 use splitscale_spec::{CostConfig, Invalid, Observation, Replicas, not_negative, positive};
 
 use crate::chance::{Chance, ENVIRONMENT};
@@ -79,6 +79,8 @@ pub struct Scaling {
     simulation: Simulation,
     observation: Observation,
     before: Totals,
+    /// Latencies of the first interval, which is everybody's.
+    first: Histogram,
     decided: u32,
     chance: Chance,
 }
@@ -96,6 +98,14 @@ pub struct Bill {
     pub changes: u64,
     /// Requests sent.
     pub sent: u64,
+    /// Requests answered within the promise.
+    pub within: u64,
+    /// Mean of the pods of both stages over the episode so far.
+    pub pods: f64,
+    /// 95th percentile of the latency of the episode's answers so far \[s\]; who got none has no latency, and is a miss.
+    pub p95_s: Option<f64>,
+    /// 99th percentile of it \[s\].
+    pub p99_s: Option<f64>,
 }
 
 fn one_second() -> f64 {
@@ -176,6 +186,7 @@ impl Scaling {
             interval_ns,
             observation: Observation::default(),
             before: Totals::default(),
+            first: Histogram::default(),
             decided: 0,
             chance: Chance::new(0, ENVIRONMENT),
         };
@@ -203,6 +214,7 @@ impl Scaling {
         self.decided = 0;
         self.simulation.advance(SimTime::from_nanos(self.interval_ns));
         self.before = self.simulation.totals();
+        self.first = self.simulation.latencies().clone();
         self.look()
     }
 
@@ -336,6 +348,15 @@ impl Controlled {
     }
 }
 
+impl Bill {
+    /// SLO attainment: answered within the promise, of all whose promise was kept or broken by the end; absent where
+    /// there was none.
+    pub fn attainment(&self) -> Option<f64> {
+        let judged = self.within + self.misses;
+        (judged > 0).then(|| self.within as f64 / judged as f64)
+    }
+}
+
 impl Scaling {
     /// Plays an episode to its end by whatever `choose` says, and what it came to; from its second interval on, the first
     /// being everybody's.
@@ -352,12 +373,18 @@ impl Scaling {
     /// What was spent since.
     pub fn bill(&self, begin: &Totals) -> Bill {
         let (now, overdue) = (self.simulation.totals(), self.simulation.overdue());
+        let pod_seconds = now.pod_seconds - begin.pod_seconds;
+        let latencies = self.simulation.latencies().since(&self.first);
         Bill {
             cost: self.cost(begin, &now, overdue),
-            pod_seconds: now.pod_seconds - begin.pod_seconds,
+            pod_seconds,
             misses: misses(&now) - misses(begin) + overdue,
             changes: now.changes - begin.changes,
             sent: now.sent - begin.sent,
+            within: now.within_slo - begin.within_slo,
+            pods: pod_seconds / (f64::from(self.decided) * self.config.decide_every_s),
+            p95_s: latencies.quantile_s(0.95),
+            p99_s: latencies.quantile_s(0.99),
         }
     }
 

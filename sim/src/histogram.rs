@@ -48,6 +48,17 @@ impl Histogram {
         self.counts[(bucket - self.first) as usize] += 1;
     }
 
+    /// What was counted since this was `before`; least and largest are those of all.
+    pub fn since(&self, before: &Histogram) -> Histogram {
+        let mut rest = self.clone();
+        for (bucket, count) in (before.first..).zip(&before.counts) {
+            // What was counted once has its bucket for good.
+            rest.counts[(bucket - rest.first) as usize] -= count;
+        }
+        rest.total -= before.total;
+        rest
+    }
+
     /// How many were counted.
     pub fn total(&self) -> u64 {
         self.total
@@ -113,6 +124,26 @@ mod tests {
                 prop_assert!((found - exact).abs() <= exact / 128.0 + 2e-9, "{p}: {found} {exact}");
             }
             prop_assert_eq!(histogram.total(), all.len() as u64);
+        }
+
+        #[test]
+        fn what_was_counted_since_is_what_was_added(
+            before in prop::collection::vec(1u64..10_000_000_000, 0..50),
+            after in prop::collection::vec(1u64..10_000_000_000, 1..50),
+        ) {
+            let count = |all: &[u64], histogram: &mut Histogram| all.iter().for_each(|&ns| histogram.add(ns));
+            let (mut all, mut alone) = (Histogram::default(), Histogram::default());
+            count(&before, &mut all);
+            let earlier = all.clone();
+            count(&after, &mut all);
+            count(&after, &mut alone);
+            let since = all.since(&earlier);
+            prop_assert_eq!(since.total(), alone.total());
+            for p in [0.05, 0.5, 0.95] {
+                let (found, exact) = (since.quantile_s(p).unwrap(), alone.quantile_s(p).unwrap());
+                // Least and largest of the rest are not known, so a bucket's width is.
+                prop_assert!((found - exact).abs() <= exact / 64.0 + 2e-9, "{p}: {found} {exact}");
+            }
         }
     }
 }

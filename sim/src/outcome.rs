@@ -150,6 +150,11 @@ impl Answers {
         self.squares_ns2 += distance_ns * distance_ns;
     }
 
+    /// All latencies.
+    pub(crate) fn histogram(&self) -> &Histogram {
+        &self.histogram
+    }
+
     /// Sum of all latencies \[s\].
     pub(crate) fn sum_s(&self) -> f64 {
         self.sum_ns as f64 * 1e-9

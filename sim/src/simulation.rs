@@ -9,6 +9,7 @@ use crate::chance::{Chance, Purpose};
 use crate::error::SimError;
 use crate::event::{Event, EventQueue, Kind, MAX_REQUESTS};
 use crate::fingerprint::Fingerprint;
+use crate::histogram::Histogram;
 use crate::link::Link;
 use crate::model::{Model, Ready, Rules, SlotsPlan};
 use crate::node::Node;
@@ -176,6 +177,11 @@ impl Simulation {
             pod_seconds: area as f64 * 1e-9,
             changes: self.pods_a.changes + self.pods_b.changes,
         }
+    }
+
+    /// Latencies of the answered so far.
+    pub fn latencies(&self) -> &Histogram {
+        self.answers.histogram()
     }
 
     /// Requests on their way whose promise is broken already, `slo_s` after they were sent.

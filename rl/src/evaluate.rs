@@ -1,0 +1,128 @@
+//! Policies side by side on common random numbers: who plays, what each episode came to, and what may be said of it.
+//!
+//! ```text
+//!  Contenders ──play──▶ (Case, Bill) of every scenario and seed ──judge──▶ Rows
+//!   ▲  under one seed everybody meets the same requests
+//!   └── best_static, best_hpa: the strongest of their kind, found on seeds of the training
+//! ```
+
+mod judge;
+mod tuned;
+
+pub use judge::{Judging, Quantity, Row, Yardstick, judge};
+pub use tuned::{HpaGrid, best_hpa, best_static, seeds};
+
+use std::thread;
+
+use serde::{Deserialize, Serialize};
+use splitscale_policy::{Controller, HpaConfig, HpaMemory};
+use splitscale_spec::Replicas;
+
+use crate::scaling::{Bill, Scaling};
+
+/// Which episode of whom.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Case {
+    /// Who played.
+    pub policy: String,
+    /// Which pipeline and load.
+    pub scenario: String,
+    /// Under which seed.
+    pub seed: u64,
+}
+
+/// Whoever chooses pods in one episode.
+pub type Player<'a> = Box<dyn FnMut(&Scaling) -> Replicas + 'a>;
+
+/// A policy that is judged.
+pub struct Contender<'a> {
+    name: String,
+    enter: Box<dyn Fn() -> Player<'a> + Send + Sync + 'a>,
+}
+
+impl<'a> Contender<'a> {
+    /// `enter` makes a player for each episode, which so remembers nothing of another.
+    pub fn new(name: impl Into<String>, enter: impl Fn() -> Player<'a> + Send + Sync + 'a) -> Self {
+        Contender { name: name.into(), enter: Box::new(enter) }
+    }
+
+    /// Always the same pods.
+    pub fn constant(name: impl Into<String>, pods: Replicas) -> Self {
+        Contender::new(name, move || Box::new(move |_| pods))
+    }
+
+    /// A controller as it was started; what it leaves open stays as it is.
+    pub fn controller(name: impl Into<String>, controller: Controller) -> Self {
+        Contender::new(name, move || {
+            let mut controller = controller.clone();
+            Box::new(move |scaling| {
+                let now_s = scaling.simulation().now().as_secs_f64();
+                let decision = controller.decide(now_s, scaling.observation());
+                decision.capped.unwrap_or_else(|| scaling.desired())
+            })
+        })
+    }
+
+    /// Two HPAs, each within the problem's bounds where it has none of its own. It is asked at every decision and so
+    /// syncs at the first one that is due.
+    pub fn hpa(name: impl Into<String>, config: HpaConfig) -> Self {
+        Contender::new(name, move || {
+            let (mut config, mut memory) = (config.clone(), HpaMemory::default());
+            Box::new(move |scaling| {
+                let (min, max) = (scaling.config().pods_min, scaling.config().pods_max);
+                for (stage, min, max) in [(&mut config.a, min.a, max.a), (&mut config.b, min.b, max.b)] {
+                    stage.pods_min.get_or_insert(min);
+                    stage.pods_max.get_or_insert(max);
+                }
+                let now_s = scaling.simulation().now().as_secs_f64();
+                let decided = config.decide(&mut memory, now_s, scaling.observation());
+                decided.map_or_else(|_| scaling.desired(), |(pods, _)| pods)
+            })
+        })
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+/// Plays every scenario under every seed with every contender; in that order, contenders first. The bytes are the same
+/// for any number of threads.
+pub fn play(
+    scaling: &Scaling,
+    contenders: &[Contender<'_>],
+    seeds: &[u64],
+    threads: usize,
+) -> Vec<(Case, Bill)> {
+    let (scenarios, threads) = (scaling.scenarios(), threads.max(1));
+    let episodes = contenders.len() * scenarios.len() * seeds.len();
+    let case = |index: usize| {
+        let (seed, rest) = (index % seeds.len(), index / seeds.len());
+        (rest / scenarios.len(), rest % scenarios.len(), seeds[seed])
+    };
+    // Every n-th for each, as neighbours take about the same time.
+    let share = |first: usize| {
+        let mut scaling = scaling.clone();
+        let played = (first..episodes).step_by(threads).map(|index| {
+            let (contender, scenario, seed) = case(index);
+            scaling.begin_in(scenario, seed);
+            scaling.episode((contenders[contender].enter)())
+        });
+        played.collect::<Vec<Bill>>()
+    };
+    let shares: Vec<Vec<Bill>> = thread::scope(|scope| {
+        let started: Vec<_> = (0..threads).map(|first| scope.spawn(move || share(first))).collect();
+        // A player that panics does so for whoever asked for it.
+        let joined = started.into_iter().map(|share| share.join());
+        joined.map(|share| share.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+    });
+    let row = |index: usize| {
+        let (contender, scenario, seed) = case(index);
+        let policy = contenders[contender].name.clone();
+        let scenario = scenarios[scenario].name.clone();
+        (Case { policy, scenario, seed }, shares[index % threads][index / threads])
+    };
+    (0..episodes).map(row).collect()
+}
