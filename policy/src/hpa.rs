@@ -6,8 +6,8 @@
 //!            ─▶ stabilised over its window ─▶ limited in rate ─▶ between fewest and most
 //! ```
 //!
-//! Source: Kubernetes `pkg/controller/podautoscaler` (`replica_calculator.go`, `horizontal.go`) as of 1.35, and the
-//! documented defaults of kube-controller-manager. Two HPAs know nothing of each other: the one of A does not see
+//! Source: Kubernetes `pkg/controller/podautoscaler` (`replica_calculator.go`, `horizontal.go`), with a tolerance for each
+//! direction as since 1.33, and the documented defaults of kube-controller-manager. Two HPAs know nothing of each other: the one of A does not see
 //! that the link is full.
 
 mod behavior;
