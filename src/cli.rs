@@ -53,6 +53,8 @@ pub enum Command {
     Merge(Merge),
     /// Learn how many pods to have at each number of slots
     Train(Train),
+    /// Judge policies side by side, under the same requests
+    Evaluate(Evaluate),
     /// Put simulations beside exact answers; exit code 1 where |z| > 4 or a 95 % half-width is above 1 %
     Verify(Verify),
     /// Watch a running pipeline and change its pods
@@ -354,6 +356,35 @@ pub struct Train {
     /// Go on with the checkpoints in that folder, to the same bytes as if nothing had come between
     #[arg(long)]
     pub resume: bool,
+}
+
+/// `evaluate`
+#[derive(Debug, Args)]
+pub struct Evaluate {
+    /// A training (TOML) on `scaling`: its scenarios are played, best such as no policy was trained on
+    pub file: PathBuf,
+    /// Policies (JSON)
+    #[arg(required = true, value_name = "POLICY")]
+    pub policies: Vec<PathBuf>,
+    /// Training (TOML) on whose scenarios constant pods and the HPA are tuned; by default on those they are judged on, under
+    /// other seeds
+    #[arg(long, value_name = "FILE")]
+    pub tuned_on: Option<PathBuf>,
+    /// Episodes of each policy on each scenario
+    #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=10_000))]
+    pub seeds: u32,
+    /// Seed of them
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Who everybody is compared with: `hpa tuned`, `hpa default`, `static tuned`, `static best here`, or a policy's name
+    #[arg(long, default_value = "hpa tuned", value_name = "NAME")]
+    pub against: String,
+    /// Threads; no number depends on them
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub threads: Option<u32>,
+    /// Folder for judgement.csv, episodes.csv and evaluation.json
+    #[arg(long, default_value = "out/evaluate", value_name = "DIR")]
+    pub out: PathBuf,
 }
 
 /// `scale`

@@ -1,8 +1,9 @@
 //! A started policy inside its safety shell.
 
-use splitscale_spec::{Decision, Invalid, Observation, Pipeline, Replicas, Signal, StagePods};
+use splitscale_spec::{Decision, Invalid, Observation, Replicas, Signal, StagePods};
 
 use crate::bottleneck::bottleneck;
+use crate::bounds::Bounds;
 use crate::document::{Policy, PolicyKind};
 use crate::features::features;
 use crate::freshness::Freshness;
@@ -15,7 +16,7 @@ use crate::rule;
 ///
 /// # Guarantees
 /// - The same observations at the same times give the same decisions.
-/// - `capped` lies within the pipeline's bounds, whatever was observed.
+/// - `capped` lies within the bounds, whatever was observed.
 /// - It holds (`raw` and `capped` absent, the reason in `why`) while a stage does not answer, while what the policy goes by
 ///   lies outside the region it was trained on, and, where that is the transfer slots, while these are missing or stale.
 ///   What is missing is never taken for zero: to a learnt policy it is missing, as it was in training, or outside.
@@ -23,17 +24,22 @@ use crate::rule;
 pub struct Controller {
     policy: Policy,
     hash: String,
-    pipeline: Pipeline,
+    bounds: Bounds,
     freshness: Freshness,
     decided: u64,
     memory: HpaMemory,
 }
 
-/// Starts a policy for a pipeline.
+/// Starts a policy for a pipeline, or for whatever else has bounds.
 ///
 /// # Errors
 /// The first field of the policy that is out of range, or a limit on age that is none.
-pub fn start(policy: &Policy, pipeline: &Pipeline, freshness: Freshness) -> Result<Controller, Invalid> {
+pub fn start(
+    policy: &Policy,
+    bounds: impl Into<Bounds>,
+    freshness: Freshness,
+) -> Result<Controller, Invalid> {
+    let bounds = bounds.into();
     policy.validate()?;
     if freshness.max_age_s.is_nan() || freshness.max_age_s <= 0.0 {
         let problem = format!("{} is not above zero; no signal would ever be believed", freshness.max_age_s);
@@ -41,12 +47,12 @@ pub fn start(policy: &Policy, pipeline: &Pipeline, freshness: Freshness) -> Resu
     }
     let mut bounded = policy.clone();
     if let PolicyKind::Hpa(hpa) = &mut bounded.kind {
-        *hpa = std::mem::take(hpa).within(pipeline);
+        *hpa = std::mem::take(hpa).within(bounds);
     }
     Ok(Controller {
         hash: document_hash(policy),
         policy: bounded,
-        pipeline: pipeline.clone(),
+        bounds,
         freshness,
         decided: 0,
         memory: HpaMemory::default(),
@@ -108,7 +114,7 @@ impl Controller {
             PolicyKind::Hpa(hpa) => hpa.decide(&mut self.memory, now_s, observation)?,
         };
         why.push(reason);
-        let capped = self.pipeline.clamp(raw);
+        let capped = self.bounds.clamp(raw);
         if capped != raw {
             why.push(self.clamp_words(raw, capped));
         }
@@ -154,8 +160,8 @@ impl Controller {
 
     fn clamp_words(&self, raw: Replicas, capped: Replicas) -> String {
         let stages = [
-            ("a", raw.a, capped.a, self.pipeline.a.pods_min, self.pipeline.a.pods_max),
-            ("b", raw.b, capped.b, self.pipeline.b.pods_min, self.pipeline.b.pods_max),
+            ("a", raw.a, capped.a, self.bounds.pods_min.a, self.bounds.pods_max.a),
+            ("b", raw.b, capped.b, self.bounds.pods_min.b, self.bounds.pods_max.b),
         ];
         let clamped = stages.iter().filter(|(_, raw, capped, ..)| raw != capped);
         let words = clamped.map(|(stage, raw, capped, min, max)| {

@@ -10,6 +10,7 @@
 
 mod actions;
 mod bottleneck;
+mod bounds;
 mod controller;
 mod document;
 mod features;
@@ -23,6 +24,7 @@ mod tiles;
 
 pub use actions::{ActionKind, Actions};
 pub use bottleneck::bottleneck;
+pub use bounds::Bounds;
 pub use controller::{Controller, start};
 pub use document::{Bin, Policy, PolicyKind, Region, Training};
 pub use features::{FEATURES, feature_names, features, position};

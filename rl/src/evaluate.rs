@@ -68,13 +68,10 @@ impl<'a> Contender<'a> {
     /// syncs at the first one that is due.
     pub fn hpa(name: impl Into<String>, config: HpaConfig) -> Self {
         Contender::new(name, move || {
-            let (mut config, mut memory) = (config.clone(), HpaMemory::default());
+            let (mut memory, config) = (HpaMemory::default(), config.clone());
             Box::new(move |scaling| {
-                let (min, max) = (scaling.config().pods_min, scaling.config().pods_max);
-                for (stage, min, max) in [(&mut config.a, min.a, max.a), (&mut config.b, min.b, max.b)] {
-                    stage.pods_min.get_or_insert(min);
-                    stage.pods_max.get_or_insert(max);
-                }
+                // One without bounds of its own would want more and more for as long as it is held back.
+                let config = config.clone().within(scaling.config().bounds());
                 let now_s = scaling.simulation().now().as_secs_f64();
                 let decided = config.decide(&mut memory, now_s, scaling.observation());
                 decided.map_or_else(|_| scaling.desired(), |(pods, _)| pods)
@@ -88,15 +85,31 @@ impl<'a> Contender<'a> {
     }
 }
 
+/// Who works, and how long.
+#[derive(Clone, Copy)]
+pub struct Workers<'a> {
+    /// Threads; results do not depend on them.
+    pub threads: usize,
+    /// Asked before every episode whether to go on.
+    pub go_on: &'a (dyn Fn() -> bool + Sync),
+}
+
+impl Workers<'_> {
+    /// So many, who go on to the end.
+    pub fn new(threads: usize) -> Self {
+        Workers { threads, go_on: &|| true }
+    }
+}
+
 /// Plays every scenario under every seed with every contender; in that order, contenders first. The bytes are the same
-/// for any number of threads.
+/// for any number of threads. Absent where it was told not to go on.
 pub fn play(
     scaling: &Scaling,
     contenders: &[Contender<'_>],
     seeds: &[u64],
-    threads: usize,
-) -> Vec<(Case, Bill)> {
-    let (scenarios, threads) = (scaling.scenarios(), threads.max(1));
+    workers: Workers<'_>,
+) -> Option<Vec<(Case, Bill)>> {
+    let (scenarios, threads) = (scaling.scenarios(), workers.threads.max(1));
     let episodes = contenders.len() * scenarios.len() * seeds.len();
     let case = |index: usize| {
         let (seed, rest) = (index % seeds.len(), index / seeds.len());
@@ -106,23 +119,26 @@ pub fn play(
     let share = |first: usize| {
         let mut scaling = scaling.clone();
         let played = (first..episodes).step_by(threads).map(|index| {
-            let (contender, scenario, seed) = case(index);
-            scaling.begin_in(scenario, seed);
-            scaling.episode((contenders[contender].enter)())
+            (workers.go_on)().then(|| {
+                let (contender, scenario, seed) = case(index);
+                scaling.begin_in(scenario, seed);
+                scaling.episode((contenders[contender].enter)())
+            })
         });
-        played.collect::<Vec<Bill>>()
+        played.collect::<Option<Vec<Bill>>>()
     };
-    let shares: Vec<Vec<Bill>> = thread::scope(|scope| {
+    let shares: Option<Vec<Vec<Bill>>> = thread::scope(|scope| {
         let started: Vec<_> = (0..threads).map(|first| scope.spawn(move || share(first))).collect();
         // A player that panics does so for whoever asked for it.
         let joined = started.into_iter().map(|share| share.join());
         joined.map(|share| share.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
     });
+    let shares = shares?;
     let row = |index: usize| {
         let (contender, scenario, seed) = case(index);
         let policy = contenders[contender].name.clone();
         let scenario = scenarios[scenario].name.clone();
         (Case { policy, scenario, seed }, shares[index % threads][index / threads])
     };
-    (0..episodes).map(row).collect()
+    Some((0..episodes).map(row).collect())
 }

@@ -10,7 +10,7 @@
 //! own: it is truncated, and what comes after it counts.
 
 use serde::{Deserialize, Serialize};
-use splitscale_policy::{ActionKind, Actions, Controller, FEATURES, features};
+use splitscale_policy::{ActionKind, Actions, Bounds, Controller, FEATURES, features};
 use splitscale_sim::{Histogram, Model, Outcome, ScrapeSetup, Setup, SimError, SimTime, Simulation, Totals};
 use splitscale_spec::{CostConfig, Invalid, Observation, Replicas, not_negative, positive};
 
@@ -138,6 +138,11 @@ impl ScalingConfig {
             RewardKind::Original(reward) => reward.validate(),
             RewardKind::Cost => Ok(()),
         }
+    }
+
+    /// Bounds on the pods.
+    pub fn bounds(&self) -> Bounds {
+        Bounds { pods_min: self.pods_min, pods_max: self.pods_max }
     }
 
     /// Among which actions is chosen.

@@ -3,6 +3,7 @@
 mod calibrate;
 mod collect;
 mod demo;
+mod evaluate;
 mod fidelity;
 mod figures;
 mod load;
@@ -31,6 +32,7 @@ pub fn run(command: Command) -> Result<()> {
         Command::Merge(args) => simulate::merge(&args),
         Command::Fidelity(args) => fidelity::run(&args),
         Command::Train(args) => train::run(&args),
+        Command::Evaluate(args) => evaluate::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Scale(args) => scale::run(&args),
         Command::Figures(args) => figures::run(&args).map(drop),

@@ -5,13 +5,14 @@ mod seeds;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde::Serialize;
 use splitscale_policy::{ActionValues, FEATURES, Tiles, document_hash, feature_names};
 use splitscale_rl::dynamic_programming::{Question, evaluate_for, finite_horizon, value_iteration};
 use splitscale_rl::{
     Algorithm, Classic, Environment, EnvironmentConfig, FittedCurves, Optimum, Origin, QTable, Scaling,
-    TiledValues, TimeTable, TrainConfig, begin, begin_tabular, check_env, play, to_greedy, to_policy,
+    ScalingProblem, TiledValues, TimeTable, TrainConfig, begin, begin_tabular, check_env, play, to_greedy,
+    to_policy,
 };
 use splitscale_spec::Calibration;
 use tokio_util::sync::CancellationToken;
@@ -70,8 +71,7 @@ pub fn train(args: &Train, stop: &CancellationToken) -> Result<Option<Outcome>> 
             on_curves((args, stop), &config, curves).map(Some)
         }
         EnvironmentConfig::Scaling(problem) => {
-            let text_of = &mut |file: &str| files::read(&folder.join(file));
-            let (world, hash) = problem.build(text_of).with_context(|| format!("{name}: environment"))?;
+            let (world, hash) = build(problem, &args.file, &folder)?;
             on_scaling((args, stop), &config, &document_hash(&(&config, hash)), &world).map(|()| None)
         }
         EnvironmentConfig::Classic(classic) => on_classic((args, stop), &config, *classic).map(|()| None),
@@ -86,6 +86,20 @@ fn read(path: &Path) -> Result<(TrainConfig, PathBuf)> {
         return Ok((TrainConfig::of_curves(name), folder));
     }
     Ok((files::read_toml(path)?, folder))
+}
+
+/// The problem that a training is on, and a hash of all that it is made of.
+pub fn scaling(file: &Path) -> Result<(Scaling, String)> {
+    let (config, folder) = read(file)?;
+    match &config.environment {
+        EnvironmentConfig::Scaling(problem) => build(problem, file, &folder),
+        _ => bail!("{}: environment: not scaling, which alone can be played by policies", file.display()),
+    }
+}
+
+fn build(problem: &ScalingProblem, file: &Path, folder: &Path) -> Result<(Scaling, String)> {
+    let text_of = &mut |file: &str| files::read(&folder.join(file));
+    problem.build(text_of).with_context(|| format!("{}: environment", file.display()))
 }
 
 fn on_curves((args, stop): Told<'_>, config: &TrainConfig, curves: FittedCurves) -> Result<Outcome> {

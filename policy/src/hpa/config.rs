@@ -1,9 +1,10 @@
 //! How the autoscalers are set up; what is left out is as Kubernetes has it.
 
 use serde::{Deserialize, Serialize};
-use splitscale_spec::{Invalid, Pipeline, StageConfig, at_least_one, not_negative, positive};
+use splitscale_spec::{Invalid, at_least_one, not_negative, positive};
 
 use super::behavior::Behavior;
+use crate::bounds::Bounds;
 
 /// Two HPAs and the flags of the controller that runs them. Everything may be left out.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -86,14 +87,19 @@ impl HpaConfig {
         HpaConfig { a: stage.clone(), b: stage, ..HpaConfig::default() }
     }
 
-    /// The same with the pipeline's bounds where none are given.
-    pub fn within(self, pipeline: &Pipeline) -> Self {
-        let bounded = |stage: HpaStage, bounds: &StageConfig| HpaStage {
-            pods_min: stage.pods_min.or(Some(bounds.pods_min)),
-            pods_max: stage.pods_max.or(Some(bounds.pods_max)),
+    /// The same with these bounds where none are given.
+    pub fn within(self, bounds: Bounds) -> Self {
+        let bounded = |stage: HpaStage, min, max| HpaStage {
+            pods_min: stage.pods_min.or(Some(min)),
+            pods_max: stage.pods_max.or(Some(max)),
             ..stage
         };
-        HpaConfig { a: bounded(self.a, &pipeline.a), b: bounded(self.b, &pipeline.b), ..self }
+        let Bounds { pods_min, pods_max } = bounds;
+        HpaConfig {
+            a: bounded(self.a, pods_min.a, pods_max.a),
+            b: bounded(self.b, pods_min.b, pods_max.b),
+            ..self
+        }
     }
 
     /// Checks every field.

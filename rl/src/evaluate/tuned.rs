@@ -6,7 +6,7 @@ use splitscale_policy::HpaConfig;
 use splitscale_policy::hpa::{Behavior, HpaMetric, HpaStage, RatePolicy, Rules};
 use splitscale_spec::Replicas;
 
-use super::{Contender, play};
+use super::{Contender, Workers, play};
 use crate::chance::{Chance, SEEDS};
 use crate::scaling::Scaling;
 use crate::statistics::mean;
@@ -91,26 +91,32 @@ pub fn seeds(seed: u64, stream: u32, count: usize) -> Vec<u64> {
     (0..count).map(|_| chance.bits()).collect()
 }
 
-/// Every pair of constant pods within the bounds, and its mean cost over all scenarios and seeds; the best first.
-pub fn best_static(scaling: &Scaling, seeds: &[u64], threads: usize) -> Vec<(Replicas, f64)> {
+/// Every pair of constant pods within the bounds, and its mean cost over all scenarios and seeds; the best first. Absent
+/// where it was told not to go on.
+pub fn best_static(scaling: &Scaling, seeds: &[u64], workers: Workers<'_>) -> Option<Vec<(Replicas, f64)>> {
     let (min, max) = (scaling.config().pods_min, scaling.config().pods_max);
     let pairs = (min.a..=max.a).flat_map(|a| (min.b..=max.b).map(move |b| Replicas { a, b }));
-    rank(scaling, pairs.collect(), |pods| Contender::constant("", *pods), (seeds, threads))
+    rank(scaling, pairs.collect(), |pods| Contender::constant("", *pods), (seeds, workers))
 }
 
 /// Every HPA of the grid, then the best one with every pair of metrics for A and B, and their mean costs; the best
-/// first.
-pub fn best_hpa(scaling: &Scaling, grid: &HpaGrid, seeds: &[u64], threads: usize) -> Vec<(HpaConfig, f64)> {
+/// first. Absent where it was told not to go on.
+pub fn best_hpa(
+    scaling: &Scaling,
+    grid: &HpaGrid,
+    seeds: &[u64],
+    workers: Workers<'_>,
+) -> Option<Vec<(HpaConfig, f64)>> {
     let contender = |config: &HpaConfig| Contender::hpa("", config.clone());
-    let mut ranked = rank(scaling, grid.configs(), contender, (seeds, threads));
-    let Some((best, _)) = ranked.first().cloned() else { return ranked };
+    let mut ranked = rank(scaling, grid.configs(), contender, (seeds, workers))?;
+    let Some((best, _)) = ranked.first().cloned() else { return Some(ranked) };
     let of =
         |metrics: &Vec<HpaMetric>, stage: &HpaStage| HpaStage { metrics: metrics.clone(), ..stage.clone() };
     let unlike = |a, b| (a != b).then(|| HpaConfig { a: of(a, &best.a), b: of(b, &best.b), ..best.clone() });
     let pairs = grid.metrics.iter().flat_map(|a| grid.metrics.iter().filter_map(move |b| unlike(a, b)));
-    ranked.extend(rank(scaling, pairs.collect(), contender, (seeds, threads)));
+    ranked.extend(rank(scaling, pairs.collect(), contender, (seeds, workers))?);
     ranked.sort_by(|x, y| x.1.total_cmp(&y.1));
-    ranked
+    Some(ranked)
 }
 
 /// Candidates by mean cost on common random numbers; of equals the one that was first.
@@ -118,14 +124,14 @@ fn rank<'a, T: Sync + Send>(
     scaling: &Scaling,
     candidates: Vec<T>,
     contender: impl Fn(&T) -> Contender<'a>,
-    (seeds, threads): (&[u64], usize),
-) -> Vec<(T, f64)> {
+    (seeds, workers): (&[u64], Workers<'_>),
+) -> Option<Vec<(T, f64)>> {
     let contenders: Vec<Contender<'_>> = candidates.iter().map(contender).collect();
-    let bills = play(scaling, &contenders, seeds, threads);
+    let bills = play(scaling, &contenders, seeds, workers)?;
     let costs: Vec<f64> = bills.iter().map(|(_, bill)| bill.cost).collect();
     let each = scaling.scenarios().len() * seeds.len();
     let means = costs.chunks(each.max(1)).map(mean);
     let mut ranked: Vec<(T, f64)> = candidates.into_iter().zip(means).collect();
     ranked.sort_by(|x, y| x.1.total_cmp(&y.1));
-    ranked
+    Some(ranked)
 }

@@ -3,7 +3,8 @@
 use splitscale_policy::HpaConfig;
 use splitscale_policy::hpa::HpaMetric;
 use splitscale_rl::evaluate::{
-    Case, Contender, HpaGrid, Judging, Quantity, Row, Yardstick, best_hpa, best_static, judge, play, seeds,
+    Case, Contender, HpaGrid, Judging, Quantity, Row, Workers, Yardstick, best_hpa, best_static, judge, play,
+    seeds,
 };
 use splitscale_rl::{Bill, Chance, Scaling, ScalingConfig};
 use splitscale_sim::{Arrivals, Setup};
@@ -231,10 +232,14 @@ fn contenders<'a>() -> Vec<Contender<'a>> {
 fn threads_change_no_byte() {
     let world = world(20, 8);
     let seeds = seeds(1, 0, 3);
-    let one = play(&world, &contenders(), &seeds, 1);
+    let one = play(&world, &contenders(), &seeds, Workers::new(1)).unwrap();
     assert_eq!(one.len(), 3 * 2 * 3);
     for threads in [2, 5, 64] {
-        assert_eq!(play(&world, &contenders(), &seeds, threads), one, "{threads} threads");
+        assert_eq!(
+            play(&world, &contenders(), &seeds, Workers::new(threads)).unwrap(),
+            one,
+            "{threads} threads"
+        );
     }
     // The order is contender, scenario, seed, and everybody met the same requests.
     let first = Case { policy: "four".into(), scenario: "calm".into(), seed: seeds[0] };
@@ -244,9 +249,13 @@ fn threads_change_no_byte() {
         assert_ne!(one[episode].1.cost, one[6 + episode].1.cost);
     }
     // Played alone or after others, it is the same.
-    let alone = play(&world, &contenders()[2..], &seeds[2..], 1);
+    let alone = play(&world, &contenders()[2..], &seeds[2..], Workers::new(1)).unwrap();
     assert_eq!(alone[1], one[17]);
-    assert!(play(&world, &[], &seeds, 2).is_empty() && play(&world, &contenders(), &[], 2).is_empty());
+    let two = Workers::new(2);
+    assert!(play(&world, &[], &seeds, two).unwrap().is_empty());
+    assert!(play(&world, &contenders(), &[], two).unwrap().is_empty());
+    // Told to stop, it says nothing of what it has not finished.
+    assert_eq!(play(&world, &contenders(), &seeds, Workers { threads: 2, go_on: &|| false }), None);
 }
 
 #[test]
@@ -277,12 +286,12 @@ fn an_episode_tells_its_latencies_pods_and_attainment() {
 fn the_best_static_pods_are_those_of_all_pairs() {
     let world = world(10, 5);
     let seeds = seeds(2, 0, 4);
-    let ranked = best_static(&world, &seeds, 2);
+    let ranked = best_static(&world, &seeds, Workers::new(2)).unwrap();
     assert_eq!(ranked.len(), 25);
     assert!(ranked.windows(2).all(|two| two[0].1 <= two[1].1));
     let mut least: Option<(Replicas, f64)> = None;
     for pods in (1..=5).flat_map(|a| (1..=5).map(move |b| Replicas { a, b })) {
-        let bills = play(&world, &[Contender::constant("", pods)], &seeds, 1);
+        let bills = play(&world, &[Contender::constant("", pods)], &seeds, Workers::new(1)).unwrap();
         let cost = bills.iter().map(|(_, bill)| bill.cost).sum::<f64>() / bills.len() as f64;
         if least.is_none_or(|(_, least)| cost < least) {
             least = Some((pods, cost));
@@ -305,11 +314,11 @@ fn the_tuned_hpa_is_no_worse_than_any_it_was_chosen_from() {
     };
     assert_eq!((grid.configs().len(), HpaGrid::default().configs().len()), (3 * 2 * 2, 7 * 2 * 3 * 2 * 2));
     assert!(HpaGrid::default().configs().iter().all(|config| config.validate().is_ok()));
-    let ranked = best_hpa(&world, &grid, &seeds, 2);
+    let ranked = best_hpa(&world, &grid, &seeds, Workers::new(2)).unwrap();
     assert_eq!(ranked.len(), 12 + 6, "and six pairs of unlike targets");
     let default = Contender::hpa("default", HpaConfig::default());
     let best = Contender::hpa("best", ranked[0].0.clone());
-    let bills = play(&world, &[default, best], &seeds, 2);
+    let bills = play(&world, &[default, best], &seeds, Workers::new(2)).unwrap();
     let sum = |bills: &[(Case, Bill)]| bills.iter().map(|(_, bill)| bill.cost).sum::<f64>() / 4.0;
     assert!((sum(&bills[4..]) - ranked[0].1).abs() < 1e-9 * ranked[0].1);
     assert!(ranked[0].1 <= sum(&bills[..4]), "{ranked:?}");
@@ -320,14 +329,16 @@ fn the_tuned_hpa_is_no_worse_than_any_it_was_chosen_from() {
 fn what_was_tuned_wins_on_seeds_it_has_not_seen() {
     let world = world(60, 8);
     let (training, judging) = (seeds(5, 0, 10), seeds(5, 1, 20));
-    let (pods, _) = best_static(&world, &training, 2)[0];
-    let ranked = best_hpa(&world, &HpaGrid::default(), &training, 2);
+    let (pods, _) = best_static(&world, &training, Workers::new(2)).unwrap()[0];
+    let ranked = best_hpa(&world, &HpaGrid::default(), &training, Workers::new(2)).unwrap();
     let contenders = [
         Contender::constant("static", pods),
         Contender::hpa("hpa", HpaConfig::default()),
         Contender::hpa("tuned", ranked[0].0.clone()),
     ];
-    let (rows, _) = judge(&play(&world, &contenders, &judging, 2), &Judging::against("hpa")).unwrap();
+    let (rows, _) =
+        judge(&play(&world, &contenders, &judging, Workers::new(2)).unwrap(), &Judging::against("hpa"))
+            .unwrap();
     println!("{pods:?}, {:?}", ranked[0]);
     for row in rows.iter().filter(|row| row.quantity != Quantity::Profile) {
         println!(
