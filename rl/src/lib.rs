@@ -31,6 +31,7 @@ mod mdp;
 mod optimum;
 mod problem;
 mod q_table;
+pub mod referee;
 pub mod scaling;
 mod schedule;
 mod space;

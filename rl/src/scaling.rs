@@ -9,6 +9,8 @@
 //! the estimated bandwidth and never the true one, and of each signal whether it is missing. An episode has no end of its
 //! own: it is truncated, and what comes after it counts.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use splitscale_policy::{ActionKind, Actions, Bounds, Controller, FEATURES, features};
 use splitscale_sim::{Histogram, Model, Outcome, ScrapeSetup, Setup, SimError, SimTime, Simulation, Totals};
@@ -67,14 +69,14 @@ pub enum RewardKind {
 pub struct Scenario {
     /// What it is called.
     pub name: String,
-    model: Model,
+    pub(crate) model: Model,
 }
 
 /// The problem. See the [module](self).
 #[derive(Debug, Clone)]
 pub struct Scaling {
     config: ScalingConfig,
-    scenarios: Vec<Scenario>,
+    scenarios: Arc<[Scenario]>,
     interval_ns: u64,
     simulation: Simulation,
     observation: Observation,
@@ -180,7 +182,7 @@ impl Scaling {
             };
             Ok(Scenario { model: Model::of(&setup)?, name })
         };
-        let scenarios = setups.into_iter().map(scenario).collect::<Result<Vec<_>, _>>()?;
+        let scenarios = setups.into_iter().map(scenario).collect::<Result<Arc<[_]>, _>>()?;
         let Some(first) = scenarios.first() else {
             return Err(Invalid::new("scenarios", "empty; it takes at least one").into());
         };
@@ -236,6 +238,16 @@ impl Scaling {
     /// The simulation as it stands.
     pub fn simulation(&self) -> &Simulation {
         &self.simulation
+    }
+
+    /// Time between two decisions \[ns\].
+    pub(crate) fn interval_ns(&self) -> u64 {
+        self.interval_ns
+    }
+
+    /// Decisions of this episode so far.
+    pub fn decided(&self) -> u32 {
+        self.decided
     }
 
     /// The pods that an action asks for.

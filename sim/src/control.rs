@@ -51,6 +51,11 @@ impl Simulation {
         Replicas { a: self.pods_a.desired, b: self.pods_b.desired }
     }
 
+    /// Transfer slots that are given to whoever waits.
+    pub fn slots(&self) -> u32 {
+        self.proxy.servers.ready()
+    }
+
     /// Changes the number of transfer slots, now. More: waiting requests get them at once. Fewer: those held
     /// beyond are kept to their ends and then given to nobody.
     ///

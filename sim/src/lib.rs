@@ -62,6 +62,7 @@ mod arrivals;
 mod chain;
 mod chance;
 mod control;
+mod demand;
 mod error;
 mod event;
 pub mod exact;
@@ -93,6 +94,7 @@ mod way;
 
 pub use arrivals::{Arrivals, Scale};
 pub use chain::ChainState;
+pub use demand::Demand;
 pub use error::SimError;
 pub use event::{Event, Kind, MAX_REQUESTS};
 pub use experiment::{Experiment, ExperimentError, Plan, PodsStep, Point, Replications, Steps, Stop};

@@ -28,6 +28,13 @@ impl Rates {
         Rates { steps: steps.into_iter().map(|(at, mbit_s)| (at, mbit_s * 1e-3)).collect(), period_ns, whole }
     }
 
+    /// The least that so many bits can take \[ns\], at the highest bandwidth there ever is.
+    pub(crate) fn least_ns(&self, bits: u64) -> u64 {
+        let peak = self.steps.iter().map(|step| step.1).fold(0.0, f64::max);
+        // A rate is rounded up, by less than this.
+        (bits as f64 / (peak + 1e-11)) as u64
+    }
+
     /// Bandwidth at `now` and until when it lasts.
     fn at(&self, now: SimTime) -> (f64, SimTime) {
         let (turn, phase) = (now.as_nanos() / self.period_ns, now.as_nanos() % self.period_ns);

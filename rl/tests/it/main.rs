@@ -11,6 +11,7 @@ mod export;
 mod fitted_curves;
 mod problem;
 mod published;
+mod referee;
 mod regret;
 mod replicated;
 mod run;

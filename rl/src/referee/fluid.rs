@@ -1,0 +1,250 @@
+//! Dynamic programming over one stage: its work as a fluid, its pods by number.
+//!
+//! ```text
+//! state     work left (rounded down to a grid), pods asked for k, of them ready r, intervals until the others are
+//! decision  pods k' asked for:  cost  k' * interval + churn_weight * |k' - k| + weight * sure misses of the interval
+//! work      comes when it can at the earliest, goes at the rate of the ready pods
+//! ```
+//!
+//! A pod that is asked for starts in the least time that its law gives; whoever is asked for while others start is ready with
+//! them. A ready pod that is given up finishes what it has and is paid for until then: work up to the longest demand a pod may
+//! go at once, at a pod-second for a second of it.
+
+use splitscale_spec::{CostConfig, ServiceLaw};
+
+use crate::referee::station::Station;
+
+/// What the program is about besides the station.
+pub(super) struct Terms {
+    pub(super) pods_min: usize,
+    pub(super) pods_max: usize,
+    /// Pods at the start, all ready.
+    pub(super) pods: usize,
+    pub(super) interval_ns: f64,
+    pub(super) decisions: usize,
+    /// Least time from asking for a pod until it is ready.
+    pub(super) start_up_ns: f64,
+    /// Most work done at once, in pods.
+    pub(super) cores: f64,
+    pub(super) cost: CostConfig,
+}
+
+/// The stage, each interval gone through from every work left and with every number of pods.
+pub(super) struct Fluid {
+    terms: Terms,
+    /// Work left \[ns\].
+    grid: Vec<f64>,
+    longest_ns: f64,
+    /// Intervals that a pod takes to start, and the part of one beyond them.
+    wait: usize,
+    rest_ns: f64,
+    /// By decision, pods ready at first and later, and work left: the work left after it, and sure misses on the way.
+    ways: Vec<Vec<(u32, u32)>>,
+    /// The same of the first interval.
+    first: (u32, u32),
+}
+
+/// What the rest of an episode costs at least, by decision and state.
+pub(super) struct Values {
+    /// By decision, one more at the end.
+    rest: Vec<Vec<f64>>,
+    /// Of the whole episode after its first interval, with the misses that the first interval made sure.
+    pub(super) total: f64,
+}
+
+/// Work that is told apart, as a part of an interval; beyond so many steps, in proportion to itself.
+const STEPS: f64 = 50.0;
+const PROPORTION: f64 = 0.01;
+
+impl Fluid {
+    pub(super) fn new(station: &Station, terms: Terms) -> Self {
+        let interval_ns = terms.interval_ns;
+        let most: f64 = station.arrivals.iter().map(|arrival| arrival.1).sum();
+        let step = interval_ns / STEPS;
+        let next = |&at: &f64| (at < most).then_some(at + step.max(at * PROPORTION));
+        let grid: Vec<f64> = std::iter::successors(Some(0.0), next).collect();
+        let wait = (terms.start_up_ns / interval_ns) as usize;
+        let rest_ns = (terms.start_up_ns - wait as f64 * interval_ns).max(0.0);
+        let mut fluid = Fluid {
+            grid,
+            longest_ns: station.longest_ns,
+            wait,
+            rest_ns,
+            ways: Vec::new(),
+            first: (0, 0),
+            terms,
+        };
+        let pods = fluid.terms.pods;
+        fluid.first = fluid.way(station, 0, 0.0, (pods, pods));
+        for decision in 1..=fluid.terms.decisions {
+            let mut ways = Vec::with_capacity(fluid.choices() * fluid.choices() * fluid.grid.len());
+            for ready in fluid.pods() {
+                for later in fluid.pods() {
+                    let of = |&work: &f64| match later < ready {
+                        true => (0, 0),
+                        false => fluid.way(station, decision, work, (ready, later)),
+                    };
+                    ways.extend(fluid.grid.iter().map(of));
+                }
+            }
+            fluid.ways.push(ways);
+        }
+        fluid
+    }
+
+    /// From work left at the beginning of an interval to that at its end.
+    fn way(&self, station: &Station, interval: usize, work: f64, ready: (usize, usize)) -> (u32, u32) {
+        let from_ns = interval as f64 * self.terms.interval_ns;
+        let until_ns = from_ns + self.terms.interval_ns;
+        let more_ns = from_ns + self.rest_ns;
+        // What many products of a rate may lose is given back.
+        let rate = |pods: usize| (pods as f64).min(self.terms.cores) * (1.0 + 1e-12);
+        let (before, after) = (rate(ready.0), rate(ready.1));
+        let done = |at: f64| (at.min(more_ns) - from_ns) * before + (at - more_ns).max(0.0) * after;
+        // Beyond the end of one interval both begin; the first holds what comes at time zero.
+        let begins = |at: f64| if interval == 0 { at < 0.0 } else { at <= from_ns };
+        let ends = |at: f64| at <= until_ns;
+        let arrivals = &station.arrivals[station.arrivals.partition_point(|a| begins(a.0))..];
+        let tests = &station.tests[station.tests.partition_point(|test| begins(test.at_ns))..];
+        let (mut arrivals, mut tests) = (arrivals.iter().peekable(), tests.iter().peekable());
+        let (mut work, mut gone, mut misses) = (work, 0.0, 0);
+        loop {
+            let come = arrivals.peek().map_or(f64::INFINITY, |arrival| arrival.0);
+            let asked = tests.peek().map_or(f64::INFINITY, |test| test.at_ns);
+            let at = come.min(asked).min(until_ns);
+            let so_far = done(at);
+            (work, gone) = ((work - (so_far - gone)).max(0.0), so_far);
+            if ends(come) && come <= asked {
+                work += arrivals.next().map_or(0.0, |arrival| arrival.1);
+            } else if ends(asked) {
+                let Some(test) = tests.next() else { break };
+                let pods = if at < more_ns { ready.0 } else { ready.1 };
+                // One that may have begun before the decision may have had a pod that was given up then.
+                let others = if test.from_ns <= from_ns { pods } else { pods - 1 };
+                misses += u32::from(work > test.limit_ns(others));
+            } else {
+                break;
+            }
+        }
+        (self.bin(work), misses)
+    }
+
+    /// What every stretch to the end costs at least where a sure miss costs so much.
+    pub(super) fn solve(&self, weight: f64) -> Values {
+        let bins = self.grid.len();
+        let mut rest = vec![vec![0.0; self.states() * bins]; self.terms.decisions + 1];
+        let mut after = vec![0.0; bins];
+        let mut drained = vec![0.0; bins];
+        for decision in (0..self.terms.decisions).rev() {
+            let (now, next) = rest.split_at_mut(decision + 1);
+            let (now, next) = (&mut now[decision], &next[0]);
+            now.fill(f64::INFINITY);
+            for (asked, ready, left) in self.all() {
+                for pods in self.pods() {
+                    let kept = ready.min(pods);
+                    let wait = match (pods > kept, asked > ready) {
+                        (false, _) => 0,
+                        (true, true) => left,
+                        (true, false) => self.wait,
+                    };
+                    let later = if pods > kept && wait == 0 { pods } else { kept };
+                    let to = self.state(pods, later, wait.saturating_sub(1)) * bins;
+                    let ways = &self.ways[decision][self.pair(kept, later) * bins..][..bins];
+                    for (value, &(bin, misses)) in after.iter_mut().zip(ways) {
+                        *value = weight * f64::from(misses) + next[to + bin as usize];
+                    }
+                    let best = match ready - kept {
+                        0 => &after,
+                        drains => {
+                            self.drain(&after, drains, &mut drained);
+                            &drained
+                        }
+                    };
+                    let price = pods as f64 * self.terms.interval_ns * 1e-9
+                        + self.terms.cost.churn_weight * asked.abs_diff(pods) as f64;
+                    let row = &mut now[self.state(asked, ready, left) * bins..][..bins];
+                    row.iter_mut().zip(best).for_each(|(value, best)| *value = value.min(price + best));
+                }
+            }
+        }
+        let begin = self.state(self.terms.pods, self.terms.pods, 0) * bins + self.first.0 as usize;
+        let total = rest[0][begin] + weight * f64::from(self.first.1);
+        Values { rest, total }
+    }
+
+    /// With the work that pods which are given up may take with them, at what they cost for it.
+    fn drain(&self, after: &[f64], pods: usize, into: &mut [f64]) {
+        let (grid, most) = (&self.grid, pods as f64 * self.longest_ns);
+        // The least of after(b') - g(b' + 1) over the window of b' that can be come to, in a queue of rising values.
+        let mut queue: std::collections::VecDeque<(usize, f64)> = std::collections::VecDeque::new();
+        for bin in 0..grid.len() {
+            if bin > 0 {
+                let value = after[bin - 1] - grid[bin] * 1e-9;
+                while queue.back().is_some_and(|&(_, other)| other >= value) {
+                    queue.pop_back();
+                }
+                queue.push_back((bin - 1, value));
+            }
+            while queue.front().is_some_and(|&(to, _)| grid[bin] - grid[to + 1] > most) {
+                queue.pop_front();
+            }
+            let other = queue.front().map_or(f64::INFINITY, |&(_, value)| value + grid[bin] * 1e-9);
+            into[bin] = after[bin].min(other);
+        }
+    }
+
+    /// What the rest costs at least after so many decisions, with these pods all ready and about so much work left \[ns\].
+    pub(super) fn rest(&self, values: &Values, decision: usize, pods: usize, work_ns: f64) -> f64 {
+        let bin = self.bin(work_ns) as usize;
+        values.rest[decision][self.state(pods, pods, 0) * self.grid.len() + bin]
+    }
+
+    fn bin(&self, work: f64) -> u32 {
+        self.grid.partition_point(|&at| at <= work).saturating_sub(1) as u32
+    }
+
+    fn pods(&self) -> std::ops::RangeInclusive<usize> {
+        self.terms.pods_min..=self.terms.pods_max
+    }
+
+    fn choices(&self) -> usize {
+        self.terms.pods_max - self.terms.pods_min + 1
+    }
+
+    fn pair(&self, ready: usize, later: usize) -> usize {
+        (ready - self.terms.pods_min) * self.choices() + later - self.terms.pods_min
+    }
+
+    fn states(&self) -> usize {
+        self.choices() * self.choices() * self.wait.max(1)
+    }
+
+    fn state(&self, asked: usize, ready: usize, left: usize) -> usize {
+        self.pair(ready, asked) * self.wait.max(1) + left
+    }
+
+    /// Every state: pods asked for, pods ready, intervals until all are.
+    fn all(&self) -> impl Iterator<Item = (usize, usize, usize)> {
+        let (min, waits) = (self.terms.pods_min, self.wait);
+        self.pods().flat_map(move |asked| {
+            let starting =
+                (min..asked).flat_map(move |ready| (0..waits).map(move |left| (asked, ready, left)));
+            std::iter::once((asked, asked, 0)).chain(starting)
+        })
+    }
+}
+
+/// The least that a law gives \[s\].
+pub(super) fn least_s(law: &ServiceLaw) -> f64 {
+    match law {
+        ServiceLaw::Deterministic { value_s } => *value_s,
+        ServiceLaw::Empirical { quantiles_s } => quantiles_s.first().copied().unwrap_or(0.0),
+        ServiceLaw::Shifted { shift_s, law } => shift_s + least_s(law),
+        ServiceLaw::Mixture { first, second, .. } => least_s(first).min(least_s(second)),
+        ServiceLaw::Exponential { .. }
+        | ServiceLaw::Erlang { .. }
+        | ServiceLaw::Gamma { .. }
+        | ServiceLaw::Lognormal { .. }
+        | ServiceLaw::Weibull { .. } => 0.0,
+    }
+}
