@@ -154,6 +154,15 @@ impl ScalingConfig {
     }
 }
 
+// === impl Scenario ===
+
+impl Scenario {
+    /// What is simulated.
+    pub fn setup(&self) -> &Setup {
+        self.model.setup()
+    }
+}
+
 // === impl Scaling ===
 
 impl Scaling {

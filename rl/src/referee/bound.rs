@@ -28,7 +28,7 @@
 
 use serde::{Deserialize, Serialize};
 use splitscale_sim::{Demand, Kind, Model, SimTime, Simulation, StageSetup};
-use splitscale_spec::{Balancer, Invalid};
+use splitscale_spec::{Balancer, Invalid, StagePods};
 
 use crate::referee::fluid::{Fluid, Terms, Values, least_s};
 use crate::referee::order::Order;
@@ -117,14 +117,18 @@ impl Programs {
         Ok(Programs { bound, stages: [(a, values_a), (b, values_b)] })
     }
 
-    /// What the rest of an episode costs about, where all pods asked for are ready and so much work is left \[s\]: never more
-    /// than it does if no more is left.
-    pub(super) fn rest(&self, decided: u32, pods: [u32; 2], work_s: [f64; 2]) -> f64 {
-        let of = |stage: usize| {
+    /// What the rest of an episode costs about after so many decisions, with so much work left at A and at B \[s\].
+    pub(super) fn rest(&self, state: &Scaling, work_s: [f64; 2]) -> f64 {
+        let (seen, desired) = (state.observation(), state.desired());
+        let of = |stage: usize, asked: u32, pods: &Option<StagePods>| {
             let (fluid, values) = &self.stages[stage];
-            fluid.rest(values, decided as usize, pods[stage] as usize, work_s[stage] * 1e9)
+            let ready = pods.as_ref().map_or(asked, |pods| pods.ready.min(asked));
+            let age_s = pods.as_ref().and_then(|pods| pods.last_change_age_s).unwrap_or(f64::INFINITY);
+            let age = (age_s / state.config().decide_every_s).round() as usize;
+            let pods = (asked as usize, ready as usize, age);
+            fluid.rest(values, state.decided() as usize, pods, work_s[stage] * 1e9)
         };
-        of(0) + of(1)
+        of(0, desired.a, &seen.a) + of(1, desired.b, &seen.b)
     }
 }
 

@@ -39,7 +39,7 @@ pub(super) struct Fluid {
     wait: usize,
     rest_ns: f64,
     /// By decision, pods ready at first and later, and work left: the work left after it, and sure misses on the way.
-    ways: Vec<Vec<(u32, u32)>>,
+    intervals: Vec<Vec<(u32, u32)>>,
     /// The same of the first interval.
     first: (u32, u32),
 }
@@ -70,30 +70,37 @@ impl Fluid {
             longest_ns: station.longest_ns,
             wait,
             rest_ns,
-            ways: Vec::new(),
+            intervals: Vec::new(),
             first: (0, 0),
             terms,
         };
         let pods = fluid.terms.pods;
-        fluid.first = fluid.way(station, 0, 0.0, (pods, pods));
+        fluid.first = fluid.ways(station, 0, (pods, pods), &[0.0])[0];
         for decision in 1..=fluid.terms.decisions {
             let mut ways = Vec::with_capacity(fluid.choices() * fluid.choices() * fluid.grid.len());
             for ready in fluid.pods() {
                 for later in fluid.pods() {
-                    let of = |&work: &f64| match later < ready {
-                        true => (0, 0),
-                        false => fluid.way(station, decision, work, (ready, later)),
-                    };
-                    ways.extend(fluid.grid.iter().map(of));
+                    if later < ready {
+                        // What is ready stays so within an interval.
+                        ways.extend(fluid.grid.iter().map(|_| (0, 0)));
+                    } else {
+                        ways.extend(fluid.ways(station, decision, (ready, later), &fluid.grid));
+                    }
                 }
             }
-            fluid.ways.push(ways);
+            fluid.intervals.push(ways);
         }
         fluid
     }
 
-    /// From work left at the beginning of an interval to that at its end.
-    fn way(&self, station: &Station, interval: usize, work: f64, ready: (usize, usize)) -> (u32, u32) {
+    /// From each work left at the beginning of an interval to that at its end, with sure misses on the way.
+    fn ways(
+        &self,
+        station: &Station,
+        interval: usize,
+        ready: (usize, usize),
+        work: &[f64],
+    ) -> Vec<(u32, u32)> {
         let from_ns = interval as f64 * self.terms.interval_ns;
         let until_ns = from_ns + self.terms.interval_ns;
         let more_ns = from_ns + self.rest_ns;
@@ -101,32 +108,32 @@ impl Fluid {
         let rate = |pods: usize| (pods as f64).min(self.terms.cores) * (1.0 + 1e-12);
         let (before, after) = (rate(ready.0), rate(ready.1));
         let done = |at: f64| (at.min(more_ns) - from_ns) * before + (at - more_ns).max(0.0) * after;
-        // Beyond the end of one interval both begin; the first holds what comes at time zero.
-        let begins = |at: f64| if interval == 0 { at < 0.0 } else { at <= from_ns };
-        let ends = |at: f64| at <= until_ns;
-        let arrivals = &station.arrivals[station.arrivals.partition_point(|a| begins(a.0))..];
-        let tests = &station.tests[station.tests.partition_point(|test| begins(test.at_ns))..];
+        // An instant between two intervals is the first one's; time zero is the first interval's too.
+        let over = |at: f64| if interval == 0 { at < 0.0 } else { at <= from_ns };
+        let arrivals = &station.arrivals[station.arrivals.partition_point(|a| over(a.0))..];
+        let tests = &station.tests[station.tests.partition_point(|test| over(test.at_ns))..];
         let (mut arrivals, mut tests) = (arrivals.iter().peekable(), tests.iter().peekable());
-        let (mut work, mut gone, mut misses) = (work, 0.0, 0);
+        let (mut work, mut misses, mut gone) = (work.to_vec(), vec![0_u32; work.len()], 0.0);
         loop {
             let come = arrivals.peek().map_or(f64::INFINITY, |arrival| arrival.0);
             let asked = tests.peek().map_or(f64::INFINITY, |test| test.at_ns);
             let at = come.min(asked).min(until_ns);
-            let so_far = done(at);
-            (work, gone) = ((work - (so_far - gone)).max(0.0), so_far);
-            if ends(come) && come <= asked {
-                work += arrivals.next().map_or(0.0, |arrival| arrival.1);
-            } else if ends(asked) {
-                let Some(test) = tests.next() else { break };
-                let pods = if at < more_ns { ready.0 } else { ready.1 };
-                // One that may have begun before the decision may have had a pod that was given up then.
-                let others = if test.from_ns <= from_ns { pods } else { pods - 1 };
-                misses += u32::from(work > test.limit_ns(others));
-            } else {
-                break;
+            let (so_far, more) =
+                (done(at), if come <= asked && come <= until_ns { arrivals.next() } else { None });
+            let (less, more) = (so_far - gone, more.map(|arrival| arrival.1));
+            gone = so_far;
+            let comes = more.unwrap_or(0.0);
+            work.iter_mut().for_each(|work| *work = (*work - less).max(0.0) + comes);
+            if more.is_some() {
+                continue;
             }
+            let Some(test) = tests.next_if(|test| test.at_ns <= until_ns) else { break };
+            let pods = if at < more_ns { ready.0 } else { ready.1 };
+            // One that may have begun before the decision may have had a pod that was given up then.
+            let limit = test.limit_ns(if test.from_ns <= from_ns { pods } else { pods - 1 });
+            work.iter().zip(&mut misses).for_each(|(work, misses)| *misses += u32::from(*work > limit));
         }
-        (self.bin(work), misses)
+        work.into_iter().map(|work| self.bin(work)).zip(misses).collect()
     }
 
     /// What every stretch to the end costs at least where a sure miss costs so much.
@@ -149,7 +156,7 @@ impl Fluid {
                     };
                     let later = if pods > kept && wait == 0 { pods } else { kept };
                     let to = self.state(pods, later, wait.saturating_sub(1)) * bins;
-                    let ways = &self.ways[decision][self.pair(kept, later) * bins..][..bins];
+                    let ways = &self.intervals[decision][self.pair(kept, later) * bins..][..bins];
                     for (value, &(bin, misses)) in after.iter_mut().zip(ways) {
                         *value = weight * f64::from(misses) + next[to + bin as usize];
                     }
@@ -193,10 +200,21 @@ impl Fluid {
         }
     }
 
-    /// What the rest costs at least after so many decisions, with these pods all ready and about so much work left \[ns\].
-    pub(super) fn rest(&self, values: &Values, decision: usize, pods: usize, work_ns: f64) -> f64 {
-        let bin = self.bin(work_ns) as usize;
-        values.rest[decision][self.state(pods, pods, 0) * self.grid.len() + bin]
+    /// What the rest costs at least after so many decisions, with so much work left \[ns\] and these pods: asked for, ready, and
+    /// how many intervals ago the last change was.
+    pub(super) fn rest(
+        &self,
+        values: &Values,
+        decision: usize,
+        pods: (usize, usize, usize),
+        work_ns: f64,
+    ) -> f64 {
+        let (asked, ready, age) = pods;
+        let state = match self.wait.checked_sub(age.max(1)) {
+            Some(left) if ready < asked => self.state(asked, ready.max(self.terms.pods_min), left),
+            _ => self.state(asked, asked, 0),
+        };
+        values.rest[decision][state * self.grid.len() + self.bin(work_ns) as usize]
     }
 
     fn bin(&self, work: f64) -> u32 {

@@ -193,8 +193,7 @@ impl Search {
             queue.as_ref().map_or(0.0, |queue| queue.value.last)
         };
         let (a, b) = (waits(&seen.queue_a), waits(&seen.queue_proxy) + waits(&seen.queue_b));
-        let pods = state.desired();
-        self.programs.rest(state.decided(), [pods.a, pods.b], [a * self.mean_s[0], b * self.mean_s[1]])
+        self.programs.rest(state, [a * self.mean_s[0], b * self.mean_s[1]])
     }
 
     /// Changes stretches, long ones first, until none helps or the steps are spent.

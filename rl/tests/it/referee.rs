@@ -1,9 +1,10 @@
 //! Bound, search, and the discretised problem.
 
-use splitscale_rl::referee::{Bound, Found, SearchConfig};
-use splitscale_rl::scaling::{ActionKind, Bill, Scaling, ScalingConfig};
+use splitscale_rl::referee::{Bound, Cut, Discretised, DiscretisedConfig, Found, Referee, SearchConfig};
+use splitscale_rl::scaling::{ActionKind, Bill, RewardKind, Scaling, ScalingConfig};
+use splitscale_rl::{Chance, RewardConfig};
 use splitscale_sim::{
-    Arrivals, Bandwidth, ChainState, MAX_REQUESTS, Setup, SlotsChange, SlotsStep, StageSetup, Transfer,
+    Arrivals, Bandwidth, ChainState, MAX_REQUESTS, Setup, SlotsChange, SlotsStep, Transfer,
 };
 use splitscale_spec::{Balancer, CostConfig, Replicas, ServiceLaw};
 
@@ -53,7 +54,8 @@ fn world(actions: ActionKind, decisions: u32) -> Scaling {
     let shared = with(&|s| {
         s.link.transfer = Transfer::Bytes { bandwidth: Bandwidth::WholeMbitS(150.0), rtt_s: 0.01 };
         s.link.release_after_transfer = true;
-        (s.a.cores, s.b.cores) = (Some(3), Some(2));
+        (s.a.cores, s.b.cores) = (Some(6), Some(4));
+        (s.a.service, s.b.service) = (law(0.2, 0.2), law(0.2, 0.2));
         s.arrivals = Arrivals::Diurnal {
             mean_per_s: 10.0,
             amplitude: 0.8,
@@ -80,29 +82,279 @@ fn world(actions: ActionKind, decisions: u32) -> Scaling {
     Scaling::new(config, setups.map(|(name, setup)| (name.into(), setup)).into()).unwrap()
 }
 
+/// Pods by chance: now a stretch of the same, now up and down.
+fn at_random(scaling: &Scaling, seed: u64) -> Vec<Replicas> {
+    let (mut chance, config) = (Chance::new(seed, 0), scaling.config());
+    let mut drawn = |min: u32, max: u32| min + chance.below((max - min + 1) as usize) as u32;
+    let most = drawn(1, 6);
+    let (mut pods, mut left) = (BOTH(4), 0);
+    let mut next = |_| {
+        if left == 0 {
+            pods = Replicas {
+                a: drawn(config.pods_min.a, config.pods_max.a),
+                b: drawn(config.pods_min.b, config.pods_max.b),
+            };
+            left = drawn(1, most);
+        }
+        left -= 1;
+        pods
+    };
+    (0..config.decisions).map(&mut next).collect()
+}
+
 #[test]
-fn bound_below_search_below_every_static_allocation() {
+fn no_decisions_go_below_the_bound_and_the_search_is_above_it_and_below_all_others() {
     for actions in [ActionKind::Absolute, ActionKind::Step] {
-        let world = world(actions, 30);
+        let world = world(actions, 20);
         for scenario in 0..world.scenarios().len() {
-            for seed in 0..2 {
-                let search = SearchConfig { beam: 4, steps: 6_000 };
-                let found = Found::search(&world, (scenario, seed), search, &[]).unwrap();
-                println!(
-                    "{} {seed}: bound {:.0} found {:.0} static {:?} {:.0} misses {} hopeless {} told {:?}",
-                    world.scenarios()[scenario].name,
-                    found.bound.cost,
-                    found.bill.cost,
-                    found.best_static,
-                    found.static_bill.cost,
-                    found.bill.misses,
-                    found.bound.hopeless,
-                    found.bound.told
-                );
-                assert!(found.bound.cost <= found.bill.cost);
-                assert!(found.bill.cost <= found.static_bill.cost);
-                assert_eq!(played(&world, (scenario, seed), &found.pods), found.bill);
+            let episode = (scenario, 3 + scenario as u64);
+            let random: Vec<_> = (0..30).map(|seed| at_random(&world, seed)).collect();
+            let search = SearchConfig { beam: 2, steps: 1_500 };
+            let found = Found::search(&world, episode, search, &random[..2]).unwrap();
+            let bound = found.bound;
+            println!(
+                "{}: bound {:.0}, found {:.0}, static {:.0} {bound:?}",
+                world.scenarios()[scenario].name,
+                bound.cost,
+                found.bill.cost,
+                found.static_bill.cost,
+            );
+            assert!(bound.cost <= found.bill.cost && found.bill.cost <= found.static_bill.cost);
+            assert_eq!(played(&world, episode, &found.pods), found.bill);
+            for (nth, pods) in random.iter().enumerate() {
+                let cost = played(&world, episode, pods).cost;
+                assert!(bound.cost <= cost, "{episode:?} {nth}: {cost} below {bound:?}");
+                assert!(nth >= 2 || found.bill.cost <= cost, "a given sequence was better");
             }
+            for pods in [1, 3, 5, 8].map(BOTH) {
+                let mut world = world.clone();
+                world.begin_in(episode.0, episode.1);
+                let cost = world.episode(|_| pods).cost;
+                assert!(bound.cost <= cost, "{episode:?} {pods:?}: {cost} below {bound:?}");
+                assert!(actions == ActionKind::Step || found.static_bill.cost <= cost);
+            }
+        }
+    }
+}
+
+#[test]
+#[ignore = "a quarter of an hour: random decisions and a search in a thousand episodes of every kind"]
+fn no_decisions_go_below_the_bound_in_many_episodes() {
+    let world = world(ActionKind::Absolute, 16);
+    for seed in 0..150 {
+        for scenario in 0..world.scenarios().len() {
+            let bound = Bound::of(&world, scenario, seed).unwrap();
+            for nth in 0..40 {
+                let cost = played(&world, (scenario, seed), &at_random(&world, nth)).cost;
+                assert!(bound.cost <= cost, "{scenario} {seed} {nth}: {cost} below {bound:?}");
+            }
+            if seed % 10 == 0 {
+                let search = SearchConfig { beam: 4, steps: 10_000 };
+                let found = Found::search(&world, (scenario, seed), search, &[]).unwrap();
+                assert!(bound.cost <= found.bill.cost, "{scenario} {seed}: {found:?}");
+            }
+        }
+    }
+}
+
+/// Seven requests at once, 0.6 s each at A, answered within 3.32 s: with one pod the seventh begins at 3.6 s and is late, with
+/// two from 2 s on at 2.6 s and is not. Then one is enough.
+fn by_hand(actions: ActionKind) -> Scaling {
+    let fixed = |value_s| ServiceLaw::Deterministic { value_s };
+    let mut setup = setup(1, 8);
+    (setup.a.service, setup.b.service) = (fixed(0.6), fixed(0.01));
+    (setup.a.start_up, setup.b.start_up) = (fixed(0.0), fixed(0.0));
+    setup.link.transfer = Transfer::Law(fixed(0.01));
+    setup.arrivals = Arrivals::Burst(7);
+    let config = ScalingConfig {
+        pods_max: BOTH(3),
+        decide_every_s: 2.0,
+        decisions: 4,
+        slo_s: 3.32,
+        cost: CostConfig { miss_weight: 10.0, churn_weight: 0.5 },
+        actions,
+        ..config()
+    };
+    Scaling::new(config, vec![("burst".into(), setup)]).unwrap()
+}
+
+#[test]
+fn bound_optimum_and_search_agree_where_the_optimum_is_known() {
+    for actions in [ActionKind::Absolute, ActionKind::Step] {
+        let world = by_hand(actions);
+        let pods = |at: u32| Replicas { a: at / 3 + 1, b: at % 3 + 1 };
+        // 9 pairs of pods, 4 times.
+        let all = (0..9_u32.pow(4)).map(|n| [n, n / 9, n / 81, n / 729].map(|at| pods(at % 9)));
+        let best = all.map(|pods| (played(&world, (0, 0), &pods).cost, pods));
+        let (optimum, decisions) = best.reduce(|x, y| if y.0 < x.0 { y } else { x }).unwrap();
+        // A and B for 8 s, a second A for 2 s, two changes.
+        assert!((optimum - 19.0).abs() < 1e-9, "{optimum} {decisions:?}");
+        assert_eq!(decisions.map(|pods| (pods.a, pods.b)), [(2, 1), (1, 1), (1, 1), (1, 1)]);
+        let bound = Bound::of(&world, 0, 0).unwrap();
+        assert!((bound.cost - optimum).abs() < 1e-6, "{bound:?}");
+        let found = Found::search(&world, (0, 0), SearchConfig { beam: 4, steps: 500 }, &[]).unwrap();
+        assert!((found.bill.cost - optimum).abs() < 1e-9, "{found:?}");
+        assert_eq!(found.bill.misses, 0);
+    }
+}
+
+#[test]
+fn more_that_is_allowed_never_raises_the_bound() {
+    let setups = world(ActionKind::Absolute, 16);
+    for scenario in [0, 2, 3] {
+        let with = |min: u32, max: u32| {
+            let config =
+                ScalingConfig { pods_min: BOTH(min), pods_max: BOTH(max), decisions: 16, ..config() };
+            let setup = setups.scenarios()[scenario].setup().clone();
+            Bound::of(&Scaling::new(config, vec![("one".into(), setup)]).unwrap(), 0, 5).unwrap().cost
+        };
+        let rising: Vec<f64> =
+            [(1, 9), (1, 7), (1, 5), (1, 4), (2, 4), (4, 4)].map(|(a, b)| with(a, b)).into();
+        assert!(rising.windows(2).all(|pair| pair[0] <= pair[1]), "{rising:?}");
+        assert!(rising[0] < rising[5], "{rising:?}");
+    }
+}
+
+#[test]
+fn the_same_episode_gives_the_same_bytes() {
+    let world = world(ActionKind::Step, 10);
+    let search = |world: &Scaling| {
+        let found = Found::search(world, (4, 9), SearchConfig { beam: 2, steps: 1_000 }, &[]).unwrap();
+        let table = Discretised::of(world, &table(2)).unwrap();
+        (serde_json::to_string(&found).unwrap(), serde_json::to_string(&table.errors()).unwrap())
+    };
+    let aside = std::thread::scope(|threads| threads.spawn(|| search(&world)).join().unwrap());
+    assert_eq!(aside, search(&world));
+    let spent = serde_json::from_str::<serde_json::Value>(&aside.0).unwrap()["steps"].as_u64().unwrap();
+    assert!((900..=1_010).contains(&spent), "{spent}");
+}
+
+fn table(episodes: u32) -> DiscretisedConfig {
+    let cut = |feature: &str, edges: &[f64]| Cut { feature: feature.into(), edges: edges.to_vec() };
+    let pods: Vec<f64> = (2..9).map(f64::from).collect();
+    DiscretisedConfig {
+        cuts: vec![
+            cut("slots", &[4.0]),
+            cut("desired_a", &pods),
+            cut("desired_b", &pods),
+            cut("queue_a", &[2.0, 8.0]),
+            cut("queue_proxy", &[4.0]),
+        ],
+        episodes,
+        snapshots: 4,
+        discount: 0.95,
+        seed: 100,
+    }
+}
+
+#[test]
+fn a_table_of_a_problem_without_chance_is_exact() {
+    let mut quiet = setup(2, 8);
+    quiet.arrivals = Arrivals::Poisson { rate_per_s: 1e-9, requests: MAX_REQUESTS };
+    for actions in [ActionKind::Absolute, ActionKind::Step] {
+        let config = ScalingConfig { pods_max: BOTH(3), decisions: 4, actions, ..config() };
+        let world = Scaling::new(config, vec![("quiet".into(), quiet.clone())]).unwrap();
+        let known = Discretised::of(&world, &table(6)).unwrap();
+        assert_eq!(known.mdp().states(), 9, "{:?}", known.labels());
+        // One pod of each given up at once, then 10 pod-seconds an interval.
+        let (first, rest) = (-2.0 - 10.0, -10.0);
+        let value = known.mdp().from_start(&known.solution().values);
+        assert!((value - (first + 0.95 * rest / 0.05)).abs() < 1e-4, "{value}");
+        let all = (0..9_u32.pow(4)).map(|n| [n, n / 9, n / 81, n / 729].map(|at| at % 9));
+        let pods = all.map(|all| all.map(|at| Replicas { a: at / 3 + 1, b: at % 3 + 1 }));
+        let least = pods.map(|pods| played(&world, (0, 0), &pods).cost).fold(f64::INFINITY, f64::min);
+        let errors = known.errors();
+        assert!(
+            (errors.foretold - least).abs() < 1e-9 && (errors.earned - least).abs() < 1e-9,
+            "{errors:?} {least}"
+        );
+        assert!(
+            errors.reward_se < 1e-9 && errors.optimum_se < 1e-6 && errors.optimism.abs() < 1e-6,
+            "{errors:?}"
+        );
+        let bound = Bound::of(&world, 0, 0).unwrap().cost;
+        assert!((bound - least).abs() < 1e-6, "{bound} {least}");
+    }
+}
+
+#[test]
+fn a_policy_is_judged_in_total_and_by_state() {
+    let all = world(ActionKind::Step, 20);
+    let setups = [1, 2].map(|at| (all.scenarios()[at].name.clone(), all.scenarios()[at].setup().clone()));
+    let world = Scaling::new(all.config().clone(), setups.into()).unwrap();
+    let known = Discretised::of(&world, &table(8)).unwrap();
+    let referee = Referee::new(&world, &[1, 2], SearchConfig { beam: 2, steps: 1_500 }).unwrap();
+    let idle = referee.judge(Some(&known), |now| now.desired());
+    let solved = referee.judge(Some(&known), |now| known.decide(now));
+    for regret in [&idle, &solved] {
+        let total: u64 = regret.states.iter().map(|state| state.visits).sum();
+        assert_eq!(total + regret.unknown, 4 * 20);
+        assert_eq!(regret.episodes.len(), 4);
+        let names: Vec<&str> = regret.yardsticks.iter().map(|one| one.name.as_str()).collect();
+        assert_eq!(names, ["bound", "best found", "best static"]);
+        let [bound, found, fixed] = [0, 1, 2].map(|at| regret.yardsticks[at].regret);
+        assert!(bound >= found && found >= 0.0 && found >= fixed, "{:?}", regret.yardsticks);
+        assert!(regret.states.iter().all(|state| state.lost >= 0.0 && state.value < 0.0));
+    }
+    println!("{} states, {:?}", known.mdp().states(), known.errors());
+    println!("idle {:?}\nsolved {:?}", idle.yardsticks, solved.yardsticks);
+    // What is best by the table's values loses nothing by them.
+    assert!(solved.states.iter().all(|state| state.lost < 1e-9));
+    assert!(idle.states[0].lost > 0.0 && !idle.states[0].state.is_empty());
+    assert!(serde_json::to_string(&idle).unwrap().contains("best static"));
+    // The best of a problem with little chance in it is better than what does nothing.
+    assert!(solved.yardsticks[1].regret < idle.yardsticks[1].regret);
+}
+
+#[test]
+fn what_has_no_bound_is_told_by_its_field() {
+    let closed = |s: &mut Setup| {
+        s.arrivals = Arrivals::ClosedLoop { clients: 3, requests: 100, think: ServiceLaw::default() };
+    };
+    let problem = |config: ScalingConfig, change: &dyn Fn(&mut Setup)| {
+        let mut setup = setup(4, 8);
+        change(&mut setup);
+        let world = Scaling::new(config, vec![("s".into(), setup)]).unwrap();
+        Bound::of(&world, 0, 0).unwrap_err().to_string()
+    };
+    assert!(problem(config(), &closed).contains("arrivals: a closed loop"));
+    let original = ScalingConfig { reward: RewardKind::Original(RewardConfig::default()), ..config() };
+    assert!(problem(original, &|_| {}).contains("reward: not the cost"));
+    let world = by_hand(ActionKind::Absolute);
+    let search = |beam, given: &[Vec<Replicas>]| {
+        Found::search(&world, (0, 0), SearchConfig { beam, steps: 10 }, given).unwrap_err().to_string()
+    };
+    assert!(search(0, &[]).contains("beam: zero"));
+    assert!(search(1, &[vec![BOTH(1)]]).contains("given: 1 decisions; an episode has 4"));
+    let table = |change: &dyn Fn(&mut DiscretisedConfig)| {
+        let mut config = table(1);
+        change(&mut config);
+        Discretised::of(&world, &config).unwrap_err().to_string()
+    };
+    assert!(table(&|c| c.discount = 1.0).contains("discount: 1 is not in [0, 1)"));
+    assert!(table(&|c| c.cuts[1].feature = "pods".into()).contains("cuts[1].feature: pods is no feature"));
+    assert!(table(&|c| c.cuts[3].edges = vec![2.0, 2.0]).contains("cuts[3].edges: not rising"));
+}
+
+#[test]
+#[ignore = "two minutes: how tight the bound is over 80 decisions among 8 by 8 pods"]
+fn gaps_of_long_episodes() {
+    let world = world(ActionKind::Absolute, 80);
+    println!("scenario, seed, bound, best found, best static, l, hopeless, misses");
+    for scenario in 0..world.scenarios().len() {
+        for seed in 0..2 {
+            let search = SearchConfig { beam: 8, steps: 100_000 };
+            let found = Found::search(&world, (scenario, seed), search, &[]).unwrap();
+            let Bound { cost, hopeless, share_a, told } = found.bound;
+            println!(
+                "{}, {seed}, {cost:.0}, {:.0}, {:.0}, {share_a}, {hopeless}, {}",
+                world.scenarios()[scenario].name,
+                found.bill.cost,
+                found.static_bill.cost,
+                found.bill.misses
+            );
+            // Loosely: where misses are told of, the truth lies within a factor of two.
+            assert!(told != [true, true] || found.bill.cost < 2.0 * cost, "{found:?}");
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use splitscale_sim::trace::{Counts, Stamps, Windows};
 use splitscale_sim::{
-    ArrivalTimes, Arrivals, ChainState, MAX_REQUESTS, Outcome, Recorded, Scale, Setup, SimTime, Simulation,
+    ArrivalTimes, Arrivals, Bandwidth, ChainState, Demand, MAX_REQUESTS, Model, Outcome, Payload, Recorded,
+    Scale, Setup, SimTime, Simulation, Transfer,
 };
 use splitscale_spec::ServiceLaw;
 
@@ -122,6 +123,44 @@ fn outside_a_simulation_requests_arrive_at_the_same_times() {
     assert!(ArrivalTimes::of(&closed, 5).unwrap_err().to_string().contains("closed loop"));
     let still = Arrivals::Poisson { rate_per_s: 0.0, requests: 1 };
     assert!(ArrivalTimes::of(&still, 5).unwrap_err().to_string().contains("rate_per_s"));
+}
+
+#[test]
+fn demands_known_in_advance_are_those_that_the_simulation_meets() {
+    let exponential = |mean_s| ServiceLaw::Exponential { mean_s };
+    let scale = Scale { compress: 2.0, thin: 0.5 };
+    let text: String = (0..400).map(|i| format!("{}\n", f64::from(i) * 0.5)).collect();
+    for load in [Arrivals::Poisson { rate_per_s: 3.0, requests: MAX_REQUESTS }, stamps(&text, scale)] {
+        let mut setup = Setup { records: true, ..setup(exponential, [0.1, 0.02, 0.2], (2, 3, 2), load) };
+        setup.horizon_s = Some(50.0);
+        let model = Model::of(&setup).unwrap();
+        let demands = model.demands(8).unwrap();
+        let outcome = Simulation::of(&model, 8, 0).run_to_end().unwrap();
+        assert!(
+            outcome.trail.len() > 70 && outcome.trail.len() as u64 == outcome.requests - outcome.unfinished
+        );
+        assert_eq!(demands.len() as u64, outcome.requests);
+        for request in &outcome.trail {
+            let Demand { sent, service_a_ns, transfer_ns, service_b_ns, overhead_ns } =
+                demands[request.number as usize];
+            assert_eq!(sent, request.sent);
+            assert_eq!(
+                [service_a_ns, transfer_ns, service_b_ns, overhead_ns],
+                [request.service_a_ns, request.transfer_ns, request.service_b_ns, request.back_ns]
+            );
+        }
+        // Over a shared link nothing is faster than alone.
+        setup.link.payload = Some(Payload::Bytes(1_000_000));
+        setup.link.transfer = Transfer::Bytes { bandwidth: Bandwidth::WholeMbitS(80.0), rtt_s: 0.01 };
+        let model = Model::of(&setup).unwrap();
+        let least_ns = model.demands(8).unwrap()[0].transfer_ns;
+        let outcome = Simulation::of(&model, 8, 0).run_to_end().unwrap();
+        let fastest_ns = outcome.trail.iter().map(|request| request.transfer_ns).min().unwrap();
+        assert!(least_ns <= fastest_ns && fastest_ns - least_ns < 10, "{least_ns} {fastest_ns}");
+    }
+    let closed = Arrivals::ClosedLoop { clients: 1, requests: 1, think: ServiceLaw::default() };
+    let closed = Model::of(&setup(constant, [0.0; 3], (1, 1, 1), closed)).unwrap();
+    assert!(closed.demands(1).unwrap_err().to_string().contains("arrivals: a closed loop"));
 }
 
 #[test]
