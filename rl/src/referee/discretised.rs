@@ -102,7 +102,7 @@ impl Discretised {
         let cuts = config.validate(scaling)?;
         let mut found = Found { cuts, keys: BTreeMap::new(), snapshots: Vec::new(), seen: Vec::new() };
         let starts = found.explore(scaling, config);
-        let (samples, stayed) = found.try_all(scaling.actions());
+        let (samples, stayed) = found.try_all(scaling.actions(), config.snapshots as usize);
         let question = Question::of(config.discount);
         let table = |keep: &dyn Fn(usize) -> bool| table(&samples, scaling.actions(), &starts, keep);
         let mdp = table(&|_| true);
@@ -282,8 +282,9 @@ impl Found {
         starts.into_iter().collect()
     }
 
-    /// From every snapshot every action; by state and action what followed, and how often nobody could go on.
-    fn try_all(&mut self, actions: usize) -> (Vec<Vec<Samples>>, u64) {
+    /// From every snapshot every action; by state and action what followed, and how often nobody could go on. What is come to on
+    /// the way is a snapshot of its state where there are not as many yet.
+    fn try_all(&mut self, actions: usize, most: usize) -> (Vec<Vec<Samples>>, u64) {
         let (mut samples, mut stayed): (Vec<Vec<Samples>>, u64) = (Vec::new(), 0);
         while samples.len() < self.snapshots.len() {
             let state = samples.len();
@@ -297,7 +298,7 @@ impl Found {
                     let last = world.decided() + 1 >= world.config().decisions;
                     stayed += u64::from(!known && last);
                     let next = if known || !last { self.state(&world) } else { state };
-                    if !known && !last {
+                    if next > state && !last && self.snapshots[next].len() < most {
                         self.snapshots[next].push(world);
                     }
                     row[action].push((step.reward, next));
