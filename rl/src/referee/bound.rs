@@ -20,17 +20,17 @@
 //!    [passed](crate::referee::order). After that it only falls. So if at the latest time to begin the fluid, less all that is
 //!    behind the request, is more, then it has not begun in time and is missed. It is on the bill if its promise ends
 //!    within the episode, in the first interval or after it.
-//! 4. **Rounding.** Work left is rounded down to the grid, starts take the least that their law gives, pods that start later are
-//!    ready with those that started before: each only adds ways to pay less, and the program takes the least of all.
+//! 4. **Rounding.** Work left is rounded down to the grid, starts take the least that their law gives, pods may be ready
+//!    with those that were asked for before them: each only adds ways to pay less, and the program takes the least of all.
 //!
 //! Point 3 needs one queue, in order, that nobody leaves. Where requests give up, are refused or fail with a pod, where a
 //! balancer chooses, and where a service can outlast an interval, a stage is asked for its pods and changes alone.
 
 use serde::{Deserialize, Serialize};
 use splitscale_sim::{Demand, Kind, Model, SimTime, Simulation, StageSetup};
-use splitscale_spec::{Balancer, Invalid, StagePods};
+use splitscale_spec::{Balancer, Invalid, Replicas};
 
-use crate::referee::fluid::{Fluid, Terms, Values, least_s};
+use crate::referee::fluid::{Fluid, Pods, Terms, Values, least_s};
 use crate::referee::order::Order;
 use crate::referee::station::{Station, Visit};
 use crate::scaling::{RewardKind, Scaling};
@@ -55,8 +55,8 @@ pub(super) struct Programs {
     stages: [(Fluid, Values); 2],
 }
 
-/// Shares l that are tried, in eighths.
-const EIGHTHS: u32 = 8;
+/// How far from the best l so far others are tried, one after the other.
+const STEPS: &[f64] = &[0.5, 0.25, 0.125, 0.0625];
 
 impl Bound {
     /// Of the episode of a scenario under a seed.
@@ -95,20 +95,23 @@ impl Programs {
         let a = Fluid::new(&stations[0], terms(&setup.a, config.pods_min.a, config.pods_max.a));
         let b = Fluid::new(&stations[1], terms(&setup.b, config.pods_min.b, config.pods_max.b));
         let weight = config.cost.miss_weight;
-        let tried = |eighths: u32| {
-            let share = f64::from(eighths) / f64::from(EIGHTHS);
-            (share, a.solve(weight * share), b.solve(weight * (1.0 - share)))
-        };
+        let tried = |share: f64| (share, a.solve(weight * share), b.solve(weight * (1.0 - share)));
         let total = |(_, a, b): &(f64, Values, Values)| a.total + b.total;
-        let (mut best, mut rest) = (tried(EIGHTHS / 2), 0..=EIGHTHS);
         // Where one stage tells of no miss the other is charged with all.
-        if told != [true, true] {
-            rest = if told[0] { EIGHTHS..=EIGHTHS } else { 0..=0 };
-        }
-        for eighths in rest {
-            let next = tried(eighths);
-            if total(&next) > total(&best) {
-                best = next;
+        let mut best = tried(match told {
+            [true, true] => 0.5,
+            [of_a, _] => f64::from(u8::from(of_a)),
+        });
+        // The sum is concave in l: of two neighbours one at most is better.
+        for step in if told == [true, true] { STEPS } else { &[] } {
+            for share in
+                [best.0 - step, best.0 + step].into_iter().filter(|share| (0.0..=1.0).contains(share))
+            {
+                let next = tried(share);
+                if total(&next) > total(&best) {
+                    best = next;
+                    break;
+                }
             }
         }
         let cost = total(&best) + weight * hopeless as f64;
@@ -117,18 +120,24 @@ impl Programs {
         Ok(Programs { bound, stages: [(a, values_a), (b, values_b)] })
     }
 
-    /// What the rest of an episode costs about after so many decisions, with so much work left at A and at B \[s\].
-    pub(super) fn rest(&self, state: &Scaling, work_s: [f64; 2]) -> f64 {
-        let (seen, desired) = (state.observation(), state.desired());
-        let of = |stage: usize, asked: u32, pods: &Option<StagePods>| {
+    /// The pods of A and B at the first decision.
+    pub(super) fn begin(&self) -> [Pods; 2] {
+        [0, 1].map(|stage: usize| self.stages[stage].0.begin())
+    }
+
+    /// The pods an interval after so many are asked for.
+    pub(super) fn after(&self, pods: [Pods; 2], asked: Replicas) -> [Pods; 2] {
+        let of = |stage: usize, asked: u32| self.stages[stage].0.after(pods[stage], asked as usize).1;
+        [of(0, asked.a), of(1, asked.b)]
+    }
+
+    /// What the rest of an episode costs about after so many decisions, with these pods and so much work left at A and B \[s\].
+    pub(super) fn rest(&self, decided: u32, pods: [Pods; 2], work_s: [f64; 2]) -> f64 {
+        let of = |stage: usize| {
             let (fluid, values) = &self.stages[stage];
-            let ready = pods.as_ref().map_or(asked, |pods| pods.ready.min(asked));
-            let age_s = pods.as_ref().and_then(|pods| pods.last_change_age_s).unwrap_or(f64::INFINITY);
-            let age = (age_s / state.config().decide_every_s).round() as usize;
-            let pods = (asked as usize, ready as usize, age);
-            fluid.rest(values, state.decided() as usize, pods, work_s[stage] * 1e9)
+            fluid.rest(values, decided as usize, pods[stage], work_s[stage] * 1e9)
         };
-        of(0, desired.a, &seen.a) + of(1, desired.b, &seen.b)
+        of(0) + of(1)
     }
 }
 

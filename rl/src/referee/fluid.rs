@@ -1,13 +1,13 @@
 //! Dynamic programming over one stage: its work as a fluid, its pods by number.
 //!
 //! ```text
-//! state     work left (rounded down to a grid), pods asked for k, of them ready r, intervals until the others are
+//! state     work left (rounded down to a grid); pods ready, ready soon (within the next interval), ready later
 //! decision  pods k' asked for:  cost  k' * interval + churn_weight * |k' - k| + weight * sure misses of the interval
 //! work      comes when it can at the earliest, goes at the rate of the ready pods
 //! ```
 //!
-//! A pod that is asked for starts in the least time that its law gives; whoever is asked for while others start is ready with
-//! them. A ready pod that is given up finishes what it has and is paid for until then: work up to the longest demand a pod may
+//! A pod that is asked for starts in the least time that its law gives; all that are ready later are so together, with the first
+//! of them. Those that would be ready last are given up first. A ready pod that is given up finishes what it has and is paid for until then: work up to the longest demand a pod may
 //! go at once, at a pod-second for a second of it.
 
 use splitscale_spec::{CostConfig, ServiceLaw};
@@ -38,10 +38,24 @@ pub(super) struct Fluid {
     /// Intervals that a pod takes to start, and the part of one beyond them.
     wait: usize,
     rest_ns: f64,
+    /// All there are, and their numbers by pods ready, soon, later and by intervals left.
+    states: Vec<Pods>,
+    numbers: Vec<u32>,
     /// By decision, pods ready at first and later, and work left: the work left after it, and sure misses on the way.
     intervals: Vec<Vec<(u32, u32)>>,
     /// The same of the first interval.
     first: (u32, u32),
+}
+
+/// The pods of a stage at a decision.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Pods {
+    ready: usize,
+    /// Ready within the next interval.
+    soon: usize,
+    later: usize,
+    /// Whole intervals until those are soon; one or more where there are any.
+    left: usize,
 }
 
 /// What the rest of an episode costs at least, by decision and state.
@@ -70,10 +84,13 @@ impl Fluid {
             longest_ns: station.longest_ns,
             wait,
             rest_ns,
+            states: Vec::new(),
+            numbers: Vec::new(),
             intervals: Vec::new(),
             first: (0, 0),
             terms,
         };
+        fluid.number();
         let pods = fluid.terms.pods;
         fluid.first = fluid.ways(station, 0, (pods, pods), &[0.0])[0];
         for decision in 1..=fluid.terms.decisions {
@@ -139,44 +156,68 @@ impl Fluid {
     /// What every stretch to the end costs at least where a sure miss costs so much.
     pub(super) fn solve(&self, weight: f64) -> Values {
         let bins = self.grid.len();
-        let mut rest = vec![vec![0.0; self.states() * bins]; self.terms.decisions + 1];
+        let mut rest = vec![vec![0.0; self.states.len() * bins]; self.terms.decisions + 1];
         let mut after = vec![0.0; bins];
         let mut drained = vec![0.0; bins];
         for decision in (0..self.terms.decisions).rev() {
             let (now, next) = rest.split_at_mut(decision + 1);
             let (now, next) = (&mut now[decision], &next[0]);
             now.fill(f64::INFINITY);
-            for (asked, ready, left) in self.all() {
-                for pods in self.pods() {
-                    let kept = ready.min(pods);
-                    let wait = match (pods > kept, asked > ready) {
-                        (false, _) => 0,
-                        (true, true) => left,
-                        (true, false) => self.wait,
-                    };
-                    let later = if pods > kept && wait == 0 { pods } else { kept };
-                    let to = self.state(pods, later, wait.saturating_sub(1)) * bins;
-                    let ways = &self.intervals[decision][self.pair(kept, later) * bins..][..bins];
+            for (row, &state) in now.chunks_exact_mut(bins).zip(&self.states) {
+                for asked in self.pods() {
+                    let (kept, to) = self.after(state, asked);
+                    let to_row = &next[self.number_of(to) * bins..][..bins];
+                    let ways = &self.intervals[decision][self.pair(kept, to.ready) * bins..][..bins];
                     for (value, &(bin, misses)) in after.iter_mut().zip(ways) {
-                        *value = weight * f64::from(misses) + next[to + bin as usize];
+                        *value = weight * f64::from(misses) + to_row[bin as usize];
                     }
-                    let best = match ready - kept {
+                    let best = match state.ready - kept {
                         0 => &after,
                         drains => {
                             self.drain(&after, drains, &mut drained);
                             &drained
                         }
                     };
-                    let price = pods as f64 * self.terms.interval_ns * 1e-9
-                        + self.terms.cost.churn_weight * asked.abs_diff(pods) as f64;
-                    let row = &mut now[self.state(asked, ready, left) * bins..][..bins];
+                    let price = asked as f64 * self.terms.interval_ns * 1e-9
+                        + self.terms.cost.churn_weight * state.asked().abs_diff(asked) as f64;
                     row.iter_mut().zip(best).for_each(|(value, best)| *value = value.min(price + best));
                 }
             }
         }
-        let begin = self.state(self.terms.pods, self.terms.pods, 0) * bins + self.first.0 as usize;
+        let begin = self.number_of(self.begin()) * bins + self.first.0 as usize;
         let total = rest[0][begin] + weight * f64::from(self.first.1);
         Values { rest, total }
+    }
+
+    /// The pods at the first decision.
+    pub(super) fn begin(&self) -> Pods {
+        Pods { ready: self.terms.pods, ..Pods::default() }
+    }
+
+    /// Pods that stay ready when so many are asked for, and the pods an interval later.
+    pub(super) fn after(&self, state: Pods, asked: usize) -> (usize, Pods) {
+        let Pods { mut ready, mut soon, mut later, left } = state;
+        let new = asked.saturating_sub(state.asked());
+        let mut less = state.asked().saturating_sub(asked);
+        for group in [&mut later, &mut soon, &mut ready] {
+            let gone = less.min(*group);
+            (*group, less) = (*group - gone, less - gone);
+        }
+        let kept = ready;
+        ready += soon;
+        let mut next = match left.saturating_sub(1) {
+            0 => Pods { ready, soon: later, later: 0, left: 0 },
+            left if later > 0 => Pods { ready, soon: 0, later, left },
+            _ => Pods { ready, ..Pods::default() },
+        };
+        match (self.wait, new) {
+            (_, 0) => {}
+            (0, new) => next.ready += new,
+            (1, new) => next.soon += new,
+            (wait, new) if next.later == 0 => (next.later, next.left) = (new, wait - 1),
+            (_, new) => next.later += new,
+        }
+        (kept, next)
     }
 
     /// With the work that pods which are given up may take with them, at what they cost for it.
@@ -200,21 +241,9 @@ impl Fluid {
         }
     }
 
-    /// What the rest costs at least after so many decisions, with so much work left \[ns\] and these pods: asked for, ready, and
-    /// how many intervals ago the last change was.
-    pub(super) fn rest(
-        &self,
-        values: &Values,
-        decision: usize,
-        pods: (usize, usize, usize),
-        work_ns: f64,
-    ) -> f64 {
-        let (asked, ready, age) = pods;
-        let state = match self.wait.checked_sub(age.max(1)) {
-            Some(left) if ready < asked => self.state(asked, ready.max(self.terms.pods_min), left),
-            _ => self.state(asked, asked, 0),
-        };
-        values.rest[decision][state * self.grid.len() + self.bin(work_ns) as usize]
+    /// What the rest costs at least after so many decisions, with these pods and so much work left \[ns\].
+    pub(super) fn rest(&self, values: &Values, decision: usize, pods: Pods, work_ns: f64) -> f64 {
+        values.rest[decision][self.number_of(pods) * self.grid.len() + self.bin(work_ns) as usize]
     }
 
     fn bin(&self, work: f64) -> u32 {
@@ -233,22 +262,41 @@ impl Fluid {
         (ready - self.terms.pods_min) * self.choices() + later - self.terms.pods_min
     }
 
-    fn states(&self) -> usize {
-        self.choices() * self.choices() * self.wait.max(1)
+    /// Numbers every state.
+    fn number(&mut self) {
+        let Terms { pods_min, pods_max, .. } = self.terms;
+        let side = self.choices();
+        self.numbers = vec![u32::MAX; side * side * side * self.wait.max(1)];
+        for ready in pods_min..=pods_max {
+            for soon in 0..=if self.wait > 0 { pods_max - ready } else { 0 } {
+                self.add(Pods { ready, soon, later: 0, left: 0 });
+                for left in 1..self.wait {
+                    (1..=pods_max - ready - soon)
+                        .for_each(|later| self.add(Pods { ready, soon, later, left }));
+                }
+            }
+        }
     }
 
-    fn state(&self, asked: usize, ready: usize, left: usize) -> usize {
-        self.pair(ready, asked) * self.wait.max(1) + left
+    fn add(&mut self, pods: Pods) {
+        let place = self.place(pods);
+        self.numbers[place] = self.states.len() as u32;
+        self.states.push(pods);
     }
 
-    /// Every state: pods asked for, pods ready, intervals until all are.
-    fn all(&self) -> impl Iterator<Item = (usize, usize, usize)> {
-        let (min, waits) = (self.terms.pods_min, self.wait);
-        self.pods().flat_map(move |asked| {
-            let starting =
-                (min..asked).flat_map(move |ready| (0..waits).map(move |left| (asked, ready, left)));
-            std::iter::once((asked, asked, 0)).chain(starting)
-        })
+    fn place(&self, Pods { ready, soon, later, left }: Pods) -> usize {
+        let side = self.choices();
+        (((ready - self.terms.pods_min) * side + soon) * side + later) * self.wait.max(1) + left
+    }
+
+    fn number_of(&self, pods: Pods) -> usize {
+        self.numbers[self.place(pods)] as usize
+    }
+}
+
+impl Pods {
+    fn asked(self) -> usize {
+        self.ready + self.soon + self.later
     }
 }
 

@@ -13,9 +13,10 @@
 
 use serde::{Deserialize, Serialize};
 use splitscale_sim::Totals;
-use splitscale_spec::{Invalid, Replicas, at_least_one};
+use splitscale_spec::{Invalid, QueueLevel, Replicas, Signal, at_least_one};
 
 use crate::referee::bound::{Bound, Programs};
+use crate::referee::fluid::Pods;
 use crate::scaling::{ActionKind, Bill, Scaling};
 
 /// How long is searched.
@@ -60,6 +61,15 @@ struct Search {
     /// Mean time of a request with A and with B \[s\].
     mean_s: [f64; 2],
     left: u64,
+}
+
+/// A state that decisions led to.
+struct Node {
+    state: Scaling,
+    /// The pods as the programs see them.
+    pods: [Pods; 2],
+    line: Vec<Replicas>,
+    rank: f64,
 }
 
 /// A sequence with what it led to.
@@ -153,47 +163,48 @@ impl Search {
     /// The best few after each decision; of those that ask for the same pods, a quarter of them at most.
     fn beam(&mut self, width: usize) -> Vec<Replicas> {
         let decisions = self.begin.config().decisions as usize;
-        let mut states = vec![(self.begin.clone(), Vec::new(), 0.0)];
-        for _ in 0..decisions {
-            let mut next: Vec<(Scaling, Vec<Replicas>, f64)> = Vec::new();
+        let mut nodes = vec![Node {
+            state: self.begin.clone(),
+            pods: self.programs.begin(),
+            line: Vec::new(),
+            rank: 0.0,
+        }];
+        for decided in 0..decisions {
+            let mut next: Vec<Node> = Vec::new();
             // As many as half of what is left pays for, and one at least.
-            let left = decisions - states[0].1.len();
-            for (rank, (state, before, _)) in states.iter().enumerate() {
-                let choices = near(state);
-                let price = (choices.len() * left) as u64;
-                if rank > 0 && price * (rank as u64 + 1) > self.left / 2 {
+            for (nth, node) in nodes.iter().enumerate() {
+                let choices = near(&node.state);
+                let price = choices.len() as u64;
+                if nth > 0 && price * (decisions - decided) as u64 * (nth + 1) as u64 > self.left / 2 {
                     break;
                 }
-                for pods in choices {
-                    let mut after = state.clone();
-                    after.decide(pods);
-                    self.left = self.left.saturating_sub(1);
-                    let mut line: Vec<Replicas> = before.clone();
-                    line.push(pods);
-                    let cost = after.bill(&self.totals).cost + self.rest(&after);
-                    next.push((after, line, cost));
-                }
+                next.extend(choices.into_iter().map(|pods| self.expand(node, pods)));
+                self.left = self.left.saturating_sub(price);
             }
-            next.sort_by(|x, y| x.2.total_cmp(&y.2));
-            states.clear();
-            for state in next {
-                let same = states.iter().filter(|other| other.1.last() == state.1.last()).count();
-                if states.len() < width && same < width.div_ceil(4) {
-                    states.push(state);
+            next.sort_by(|x, y| x.rank.total_cmp(&y.rank));
+            nodes.clear();
+            for node in next {
+                let same = nodes.iter().filter(|other| other.line.last() == node.line.last()).count();
+                if nodes.len() < width && same < width.div_ceil(4) {
+                    nodes.push(node);
                 }
             }
         }
-        states.swap_remove(0).1
+        nodes.swap_remove(0).line
     }
 
-    /// What the rest costs about.
-    fn rest(&self, state: &Scaling) -> f64 {
+    fn expand(&self, node: &Node, asked: Replicas) -> Node {
+        let mut state = node.state.clone();
+        state.decide(asked);
+        let mut line = node.line.clone();
+        line.push(asked);
+        let pods = self.programs.after(node.pods, asked);
         let seen = state.observation();
-        let waits = |queue: &Option<splitscale_spec::Signal<splitscale_spec::QueueLevel>>| {
-            queue.as_ref().map_or(0.0, |queue| queue.value.last)
-        };
+        let waits = |queue: &Option<Signal<QueueLevel>>| queue.as_ref().map_or(0.0, |queue| queue.value.last);
         let (a, b) = (waits(&seen.queue_a), waits(&seen.queue_proxy) + waits(&seen.queue_b));
-        self.programs.rest(state, [a * self.mean_s[0], b * self.mean_s[1]])
+        let work_s = [a * self.mean_s[0], b * self.mean_s[1]];
+        let rank = state.bill(&self.totals).cost + self.programs.rest(state.decided(), pods, work_s);
+        Node { state, pods, line, rank }
     }
 
     /// Changes stretches, long ones first, until none helps or the steps are spent.
