@@ -11,6 +11,7 @@
 mod bound;
 mod discretised;
 mod fluid;
+mod guess;
 mod order;
 mod regret;
 mod search;

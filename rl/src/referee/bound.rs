@@ -28,10 +28,10 @@
 
 use serde::{Deserialize, Serialize};
 use splitscale_sim::{Demand, Kind, Model, SimTime, Simulation, StageSetup};
-use splitscale_spec::{Balancer, Invalid, Replicas};
+use splitscale_spec::{Balancer, Invalid};
 
-use crate::referee::fluid::{Fluid, Pods, Terms, Values, least_s};
-use crate::referee::order::Order;
+use crate::referee::fluid::{Fluid, Terms, Values, least_s};
+use crate::referee::order::{Order, Slack};
 use crate::referee::station::{Station, Visit};
 use crate::scaling::{RewardKind, Scaling};
 
@@ -49,12 +49,6 @@ pub struct Bound {
     pub told: [bool; 2],
 }
 
-/// The bound with the programs it was made by, for whoever ranks states.
-pub(super) struct Programs {
-    pub(super) bound: Bound,
-    stages: [(Fluid, Values); 2],
-}
-
 /// How far from the best l so far others are tried, one after the other.
 const STEPS: &[f64] = &[0.5, 0.25, 0.125, 0.0625];
 
@@ -67,33 +61,11 @@ impl Bound {
     /// # Panics
     /// If there is no such scenario.
     pub fn of(scaling: &Scaling, scenario: usize, seed: u64) -> Result<Bound, Invalid> {
-        Ok(Programs::of(scaling, scenario, seed)?.bound)
-    }
-}
-
-impl Programs {
-    pub(super) fn of(scaling: &Scaling, scenario: usize, seed: u64) -> Result<Self, Invalid> {
-        let (config, model) = (scaling.config(), &scaling.scenarios()[scenario].model);
-        if config.reward != RewardKind::Cost {
-            return Err(Invalid::new("reward", "not the cost; a referee counts what cost says, take cost"));
-        }
-        let demands = model.demands(seed)?;
-        let (stations, hopeless) = stations(scaling, model, &demands, seed);
-        let setup = model.setup();
-        let terms = |stage: &StageSetup, min: u32, max: u32| Terms {
-            pods_min: min as usize,
-            pods_max: max as usize,
-            pods: stage.pods as usize,
-            interval_ns: scaling.interval_ns() as f64,
-            decisions: config.decisions as usize,
-            // Half a nanosecond may have been rounded away.
-            start_up_ns: (least_s(&stage.start_up) * 1e9 - 1.0).max(0.0),
-            cores: cores(stage),
-            cost: config.cost.clone(),
-        };
+        let config = scaling.config();
+        let (stations, hopeless) = stations(scaling, (scenario, seed), false)?;
+        let [terms_a, terms_b] = terms(scaling, scenario);
         let told = [0, 1].map(|stage: usize| !stations[stage].tests.is_empty());
-        let a = Fluid::new(&stations[0], terms(&setup.a, config.pods_min.a, config.pods_max.a));
-        let b = Fluid::new(&stations[1], terms(&setup.b, config.pods_min.b, config.pods_max.b));
+        let (a, b) = (Fluid::new(&stations[0], terms_a), Fluid::new(&stations[1], terms_b));
         let weight = config.cost.miss_weight;
         let tried = |share: f64| (share, a.solve(weight * share), b.solve(weight * (1.0 - share)));
         let total = |(_, a, b): &(f64, Values, Values)| a.total + b.total;
@@ -115,35 +87,46 @@ impl Programs {
             }
         }
         let cost = total(&best) + weight * hopeless as f64;
-        let (share_a, values_a, values_b) = best;
-        let bound = Bound { cost: cost * (1.0 - 1e-9), hopeless, share_a, told };
-        Ok(Programs { bound, stages: [(a, values_a), (b, values_b)] })
-    }
-
-    /// The pods of A and B at the first decision.
-    pub(super) fn begin(&self) -> [Pods; 2] {
-        [0, 1].map(|stage: usize| self.stages[stage].0.begin())
-    }
-
-    /// The pods an interval after so many are asked for.
-    pub(super) fn after(&self, pods: [Pods; 2], asked: Replicas) -> [Pods; 2] {
-        let of = |stage: usize, asked: u32| self.stages[stage].0.after(pods[stage], asked as usize).1;
-        [of(0, asked.a), of(1, asked.b)]
-    }
-
-    /// What the rest of an episode costs about after so many decisions, with these pods and so much work left at A and B \[s\].
-    pub(super) fn rest(&self, decided: u32, pods: [Pods; 2], work_s: [f64; 2]) -> f64 {
-        let of = |stage: usize| {
-            let (fluid, values) = &self.stages[stage];
-            fluid.rest(values, decided as usize, pods[stage], work_s[stage] * 1e9)
-        };
-        of(0) + of(1)
+        Ok(Bound { cost: cost * (1.0 - 1e-9), hopeless, share_a: best.0, told })
     }
 }
 
-/// A and B as the bound sees them, and how many requests are missed whatever is decided.
-fn stations(scaling: &Scaling, model: &Model, demands: &[Demand], seed: u64) -> ([Station; 2], u64) {
-    let (config, setup) = (scaling.config(), model.setup());
+/// What the programs of A and B are about.
+pub(super) fn terms(scaling: &Scaling, scenario: usize) -> [Terms; 2] {
+    let (config, setup) = (scaling.config(), scaling.scenarios()[scenario].setup());
+    let terms = |stage: &StageSetup, min: u32, max: u32| Terms {
+        pods_min: min as usize,
+        pods_max: max as usize,
+        pods: stage.pods as usize,
+        interval_ns: scaling.interval_ns() as f64,
+        decisions: config.decisions as usize,
+        // Half a nanosecond may have been rounded away.
+        start_up_ns: (least_s(&stage.start_up) * 1e9 - 1.0).max(0.0),
+        cores: cores(stage),
+        efficiency: 1.0,
+        cost: config.cost.clone(),
+    };
+    [
+        terms(&setup.a, config.pods_min.a, config.pods_max.a),
+        terms(&setup.b, config.pods_min.b, config.pods_max.b),
+    ]
+}
+
+/// A and B as the bound sees them, and how many requests are missed whatever is decided. Those who `guess` take it that nothing
+/// of earlier requests is left when one begins.
+///
+/// # Errors
+/// A reward that is not the cost, a closed loop.
+pub(super) fn stations(
+    scaling: &Scaling,
+    (scenario, seed): (usize, u64),
+    guess: bool,
+) -> Result<([Station; 2], u64), Invalid> {
+    let (config, model) = (scaling.config(), &scaling.scenarios()[scenario].model);
+    if config.reward != RewardKind::Cost {
+        return Err(Invalid::new("reward", "not the cost; a referee counts what cost says, take cost"));
+    }
+    let (demands, setup) = (model.demands(seed)?, model.setup());
     let interval_ns = scaling.interval_ns() as f64;
     let end_ns = interval_ns * f64::from(config.decisions + 1);
     let slo_ns = SimTime::from_secs_f64(config.slo_s).as_nanos() as f64;
@@ -169,14 +152,15 @@ fn stations(scaling: &Scaling, model: &Model, demands: &[Demand], seed: u64) -> 
     let most_slots = slots.iter().map(|step| step.1).max().unwrap_or(1);
     let [orderly_a, orderly_b] = orderly(scaling, model, [&a, &b]);
     let mut order = Order::new(demands.len());
-    let slack_a = orderly_a.then(|| order.through(&a, most_a));
-    let slack_link = orderly_b.then(|| {
+    let nothing = || guess.then(|| Slack::nothing(demands.len()));
+    let slack_a = nothing().or_else(|| orderly_a.then(|| order.through(&a, most_a)));
+    let slack_link = (orderly_b && !guess).then(|| {
         // Who passes whom, the transfer alone decides; how long a slot is held, B's service too.
         let slack = order.clone().through(&in_slot, most_slots);
         order.through(&transfer, most_slots);
         slack
     });
-    let slack_b = orderly_b.then(|| order.through(&b, most_b));
+    let slack_b = nothing().or_else(|| orderly_b.then(|| order.through(&b, most_b)));
     // Who is too late even alone is missed, and so is whom the slots make wait too long.
     let mut missed: Vec<bool> =
         visits(0).iter().map(|visit| visit.counts && visit.begin_ns < visit.from_ns).collect();
@@ -188,7 +172,7 @@ fn stations(scaling: &Scaling, model: &Model, demands: &[Demand], seed: u64) -> 
     link.missed(&slots).into_iter().for_each(|request| missed[request] = true);
     let station_a = Station::new(&left(0, &missed), slack_a.as_ref(), most_a);
     let station_b = Station::new(&left(2, &missed), slack_b.as_ref(), most_b);
-    ([station_a, station_b], missed.iter().filter(|&&missed| missed).count() as u64)
+    Ok(([station_a, station_b], missed.iter().filter(|&&missed| missed).count() as u64))
 }
 
 /// Whether the requests come through A, and through all to B's end, each in its turn.

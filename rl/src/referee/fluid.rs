@@ -26,6 +26,8 @@ pub(super) struct Terms {
     pub(super) start_up_ns: f64,
     /// Most work done at once, in pods.
     pub(super) cores: f64,
+    /// What part of it is done.
+    pub(super) efficiency: f64,
     pub(super) cost: CostConfig,
 }
 
@@ -122,7 +124,8 @@ impl Fluid {
         let until_ns = from_ns + self.terms.interval_ns;
         let more_ns = from_ns + self.rest_ns;
         // What many products of a rate may lose is given back.
-        let rate = |pods: usize| (pods as f64).min(self.terms.cores) * (1.0 + 1e-12);
+        let most = (self.terms.cores, self.terms.efficiency * (1.0 + 1e-12));
+        let rate = |pods: usize| (pods as f64).min(most.0) * most.1;
         let (before, after) = (rate(ready.0), rate(ready.1));
         let done = |at: f64| (at.min(more_ns) - from_ns) * before + (at - more_ns).max(0.0) * after;
         // An instant between two intervals is the first one's; time zero is the first interval's too.

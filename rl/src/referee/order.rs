@@ -95,6 +95,11 @@ impl Order {
 }
 
 impl Slack {
+    /// Nothing is left of earlier requests.
+    pub(super) fn nothing(requests: usize) -> Self {
+        Slack { most: 0, left_ns: vec![0.0; requests] }
+    }
+
     /// With `others` in service.
     pub(super) fn of(&self, request: usize, others: usize) -> f64 {
         self.left_ns[request * (self.most + 1) + others.min(self.most)]

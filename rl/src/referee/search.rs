@@ -2,21 +2,22 @@
 //!
 //! ```text
 //! every static allocation, every sequence that is given ──┐
-//! beam: the best few states after each decision           ├─▶ the best of them ─▶ one stretch after the other is changed,
-//!       by cost so far + rest by the bound's programs   ──┘                        kept if better, until the steps are spent
+//! beams: the best few states after each decision          ├─▶ the best of them ─▶ one stretch after the other is changed,
+//!        by cost so far + a guess at the rest           ──┘                        kept if better, until the steps are spent
 //! ```
 //!
-//! States are ranked by what was spent, overdue requests counted as missed, and by what the rest costs at least with the work
-//! that waits now: an honest guess, since whoever is in service is left out and who waits is of mean length. A change of a
-//! stretch is given up as soon as, after it, no less was spent than before and no fewer requests are under way. Nothing is
-//! drawn: the same episode gives the same sequence.
+//! States are ranked by what was spent, overdue requests counted as missed, and by [what the rest costs
+//! about](crate::referee::guess) with the work that waits now, once with pods that do nearly all they can and once with less.
+//! A change of a stretch is given up as soon as, after it, no less was spent than before and no fewer requests are under way.
+//! Nothing is drawn: the same episode gives the same sequence.
 
 use serde::{Deserialize, Serialize};
 use splitscale_sim::Totals;
 use splitscale_spec::{Invalid, QueueLevel, Replicas, Signal, at_least_one};
 
-use crate::referee::bound::{Bound, Programs};
+use crate::referee::bound::Bound;
 use crate::referee::fluid::Pods;
+use crate::referee::guess::Guess;
 use crate::scaling::{ActionKind, Bill, Scaling};
 
 /// How long is searched.
@@ -52,12 +53,14 @@ impl Default for SearchConfig {
     }
 }
 
+/// What part of all they could pods are guessed to do.
+const EFFICIENCIES: [f64; 2] = [0.9, 0.7];
+
 /// A search under way.
 struct Search {
     /// At the first decision.
     begin: Scaling,
     totals: Totals,
-    programs: Programs,
     /// Mean time of a request with A and with B \[s\].
     mean_s: [f64; 2],
     left: u64,
@@ -66,7 +69,7 @@ struct Search {
 /// A state that decisions led to.
 struct Node {
     state: Scaling,
-    /// The pods as the programs see them.
+    /// The pods as the guess sees them.
     pods: [Pods; 2],
     line: Vec<Replicas>,
     rank: f64,
@@ -101,24 +104,29 @@ impl Found {
             let problem = format!("{} decisions; an episode has {decisions}", wrong.len());
             return Err(Invalid::new("given", problem));
         }
-        let programs = Programs::of(scaling, scenario, seed)?;
+        let bound = Bound::of(scaling, scenario, seed)?;
         let mut begin = scaling.clone();
         begin.begin_in(scenario, seed);
         let setup = scaling.scenarios()[scenario].model.setup();
         let mean_s = [setup.a.service.mean_s(), setup.b.service.mean_s()];
         let totals = begin.simulation().totals();
-        let mut search = Search { begin, totals, programs, mean_s, left: config.steps };
+        let mut search = Search { begin, totals, mean_s, left: config.steps };
         let (best_static, fixed) = search.best_static();
         let static_bill = search.bill(&fixed);
         let mut best = fixed;
         for pods in given {
             search.keep(&mut best, pods.clone());
         }
-        let beamed = search.beam(config.beam as usize);
-        search.keep(&mut best, beamed);
+        for (nth, efficiency) in (0..).zip(EFFICIENCIES) {
+            let guess = Guess::of(scaling, (scenario, seed), efficiency)?;
+            // Half of the steps are for the beams, as many for each.
+            let steps = config.steps / 2 * (nth + 1) / EFFICIENCIES.len() as u64;
+            let beamed = search.beam(&guess, config.beam as usize, config.steps - steps);
+            search.keep(&mut best, beamed);
+        }
         search.improve(&mut best);
         let (bill, steps) = (search.bill(&best), config.steps - search.left);
-        Ok(Found { pods: best.pods, bill, best_static, static_bill, bound: search.programs.bound, steps })
+        Ok(Found { pods: best.pods, bill, best_static, static_bill, bound, steps })
     }
 }
 
@@ -161,24 +169,21 @@ impl Search {
     }
 
     /// The best few after each decision; of those that ask for the same pods, a quarter of them at most.
-    fn beam(&mut self, width: usize) -> Vec<Replicas> {
+    fn beam(&mut self, guess: &Guess, width: usize, spare: u64) -> Vec<Replicas> {
         let decisions = self.begin.config().decisions as usize;
-        let mut nodes = vec![Node {
-            state: self.begin.clone(),
-            pods: self.programs.begin(),
-            line: Vec::new(),
-            rank: 0.0,
-        }];
+        let mut nodes =
+            vec![Node { state: self.begin.clone(), pods: guess.begin(), line: Vec::new(), rank: 0.0 }];
         for decided in 0..decisions {
             let mut next: Vec<Node> = Vec::new();
-            // As many as half of what is left pays for, and one at least.
+            let left = self.left.saturating_sub(spare);
+            // As many as there are steps for, and one at least.
             for (nth, node) in nodes.iter().enumerate() {
                 let choices = near(&node.state);
                 let price = choices.len() as u64;
-                if nth > 0 && price * (decisions - decided) as u64 * (nth + 1) as u64 > self.left / 2 {
+                if nth > 0 && price * (decisions - decided) as u64 * (nth + 1) as u64 > left {
                     break;
                 }
-                next.extend(choices.into_iter().map(|pods| self.expand(node, pods)));
+                next.extend(choices.into_iter().map(|pods| self.expand(guess, node, pods)));
                 self.left = self.left.saturating_sub(price);
             }
             next.sort_by(|x, y| x.rank.total_cmp(&y.rank));
@@ -193,17 +198,17 @@ impl Search {
         nodes.swap_remove(0).line
     }
 
-    fn expand(&self, node: &Node, asked: Replicas) -> Node {
+    fn expand(&self, guess: &Guess, node: &Node, asked: Replicas) -> Node {
         let mut state = node.state.clone();
         state.decide(asked);
         let mut line = node.line.clone();
         line.push(asked);
-        let pods = self.programs.after(node.pods, asked);
+        let pods = guess.after(node.pods, asked);
         let seen = state.observation();
         let waits = |queue: &Option<Signal<QueueLevel>>| queue.as_ref().map_or(0.0, |queue| queue.value.last);
         let (a, b) = (waits(&seen.queue_a), waits(&seen.queue_proxy) + waits(&seen.queue_b));
         let work_s = [a * self.mean_s[0], b * self.mean_s[1]];
-        let rank = state.bill(&self.totals).cost + self.programs.rest(state.decided(), pods, work_s);
+        let rank = state.bill(&self.totals).cost + guess.rest(state.decided(), pods, work_s);
         Node { state, pods, line, rank }
     }
 

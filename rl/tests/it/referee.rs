@@ -340,21 +340,40 @@ fn what_has_no_bound_is_told_by_its_field() {
 #[ignore = "two minutes: how tight the bound is over 80 decisions among 8 by 8 pods"]
 fn gaps_of_long_episodes() {
     let world = world(ActionKind::Absolute, 80);
-    println!("scenario, seed, bound, best found, best static, l, hopeless, misses");
+    println!("scenario, seed, bound, best found, best static, l, hopeless, misses, steps");
     for scenario in 0..world.scenarios().len() {
         for seed in 0..2 {
             let search = SearchConfig { beam: 8, steps: 100_000 };
             let found = Found::search(&world, (scenario, seed), search, &[]).unwrap();
             let Bound { cost, hopeless, share_a, told } = found.bound;
             println!(
-                "{}, {seed}, {cost:.0}, {:.0}, {:.0}, {share_a}, {hopeless}, {}",
+                "{}, {seed}, {cost:.0}, {:.0}, {:.0}, {share_a}, {hopeless}, {}, {}",
                 world.scenarios()[scenario].name,
                 found.bill.cost,
                 found.static_bill.cost,
-                found.bill.misses
+                found.bill.misses,
+                found.steps
             );
             // Loosely: where misses are told of, the truth lies within a factor of two.
             assert!(told != [true, true] || found.bill.cost < 2.0 * cost, "{found:?}");
         }
+    }
+}
+
+#[test]
+#[ignore = "a minute: tables of many samples"]
+fn a_table_of_more_samples_foretells_better() {
+    let all = world(ActionKind::Step, 40);
+    for at in [0, 1, 3] {
+        let setup = all.scenarios()[at].setup().clone();
+        let world = Scaling::new(all.config().clone(), vec![("one".into(), setup)]).unwrap();
+        let off = |episodes, snapshots| {
+            let known = Discretised::of(&world, &DiscretisedConfig { snapshots, ..table(episodes) }).unwrap();
+            let errors = known.errors();
+            println!("{}: {} states, {errors:?}", all.scenarios()[at].name, known.mdp().states());
+            (errors.foretold / errors.earned - 1.0).abs()
+        };
+        let (few, many) = (off(10, 2), off(40, 16));
+        assert!(many < few, "{many} {few}");
     }
 }
