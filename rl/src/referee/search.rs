@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! every static allocation, every sequence that is given ──┐
-//! beams: the best few states after each decision          ├─▶ the best of them ─▶ one stretch after the other is changed,
-//!        by cost so far + a guess at the rest           ──┘                        kept if better, until the steps are spent
+//! beams: the best few states after each decision          ├─▶ each, the best first: one stretch after the other is changed,
+//!        by cost so far + a guess at the rest           ──┘   kept if better, until the steps are spent
 //! ```
 //!
 //! States are ranked by what was spent, overdue requests counted as missed, and by [what the rest costs
@@ -113,18 +113,21 @@ impl Found {
         let mut search = Search { begin, totals, mean_s, left: config.steps };
         let (best_static, fixed) = search.best_static();
         let static_bill = search.bill(&fixed);
-        let mut best = fixed;
-        for pods in given {
-            search.keep(&mut best, pods.clone());
-        }
+        let mut starts = vec![fixed];
+        starts.extend(given.iter().map(|pods| search.play(|_, decision| pods[decision])));
         for (nth, efficiency) in (0..).zip(EFFICIENCIES) {
             let guess = Guess::of(scaling, (scenario, seed), efficiency)?;
             // Half of the steps are for the beams, as many for each.
             let steps = config.steps / 2 * (nth + 1) / EFFICIENCIES.len() as u64;
             let beamed = search.beam(&guess, config.beam as usize, config.steps - steps);
-            search.keep(&mut best, beamed);
+            starts.push(search.play(|_, decision| beamed[decision]));
         }
-        search.improve(&mut best);
+        // The best first, for the steps may be spent before the last.
+        starts.sort_by(|x, y| x.cost.total_cmp(&y.cost));
+        starts.iter_mut().for_each(|line| search.improve(line));
+        let best = starts.into_iter().reduce(|best, next| if next.cost < best.cost { next } else { best });
+        // The best static allocation is among them.
+        let Some(best) = best else { return Err(Invalid::new("given", "nothing to begin with")) };
         let (bill, steps) = (search.bill(&best), config.steps - search.left);
         Ok(Found { pods: best.pods, bill, best_static, static_bill, bound, steps })
     }
@@ -155,13 +158,6 @@ impl Search {
         }
         line.cost = now.bill(&self.totals).cost;
         line
-    }
-
-    fn keep(&self, best: &mut Line, pods: Vec<Replicas>) {
-        let line = self.play(|_, decision| pods[decision]);
-        if line.cost < best.cost {
-            *best = line;
-        }
     }
 
     fn bill(&self, line: &Line) -> Bill {
