@@ -12,13 +12,14 @@
 //! Nothing is drawn: the same episode gives the same sequence.
 
 use serde::{Deserialize, Serialize};
+use splitscale_policy::ActionKind;
 use splitscale_sim::Totals;
 use splitscale_spec::{Invalid, QueueLevel, Replicas, Signal, at_least_one};
 
 use crate::referee::bound::Bound;
 use crate::referee::fluid::Pods;
 use crate::referee::guess::Guess;
-use crate::scaling::{ActionKind, Bill, Scaling};
+use crate::scaling::{Bill, Scaling};
 
 /// How long is searched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -125,9 +126,8 @@ impl Found {
         // The best first, for the steps may be spent before the last.
         starts.sort_by(|x, y| x.cost.total_cmp(&y.cost));
         starts.iter_mut().for_each(|line| search.improve(line));
-        let best = starts.into_iter().reduce(|best, next| if next.cost < best.cost { next } else { best });
-        // The best static allocation is among them.
-        let Some(best) = best else { return Err(Invalid::new("given", "nothing to begin with")) };
+        starts.sort_by(|x, y| x.cost.total_cmp(&y.cost));
+        let best = starts.swap_remove(0);
         let (bill, steps) = (search.bill(&best), config.steps - search.left);
         Ok(Found { pods: best.pods, bill, best_static, static_bill, bound, steps })
     }

@@ -1,7 +1,8 @@
 //! Bound, search, and the discretised problem.
 
+use splitscale_policy::ActionKind;
 use splitscale_rl::referee::{Bound, Cut, Discretised, DiscretisedConfig, Found, Referee, SearchConfig};
-use splitscale_rl::scaling::{ActionKind, Bill, RewardKind, Scaling, ScalingConfig};
+use splitscale_rl::scaling::{Bill, RewardKind, Scaling, ScalingConfig};
 use splitscale_rl::{Chance, RewardConfig};
 use splitscale_sim::{
     Arrivals, Bandwidth, ChainState, MAX_REQUESTS, Setup, SlotsChange, SlotsStep, Transfer,
