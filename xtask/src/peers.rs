@@ -16,12 +16,18 @@ struct Peer {
     requirements: &'static [&'static str],
 }
 
-const PEERS: [Peer; 2] = [
+const PEERS: [Peer; 3] = [
     Peer {
         area: "sim",
         script: "sim/peers/simpy_peer.py",
         import: "import simpy",
         requirements: &["simpy==4.1.2"],
+    },
+    Peer {
+        area: "rl",
+        script: "rl/benches/gymnasium_peer.py",
+        import: "import gymnasium, numpy",
+        requirements: &["gymnasium==1.4.0", "numpy==2.4.6"],
     },
     Peer {
         area: "calibration",
@@ -58,6 +64,6 @@ mod tests {
         for wrong in ["", "{\"a\": \"b\"}", "[1]"] {
             assert!(parse("x.py", wrong).unwrap_err().starts_with("x.py printed"), "{wrong}");
         }
-        assert!(measure("rl", Path::new("nowhere")).unwrap().is_empty());
+        assert!(measure("serving", Path::new("nowhere")).unwrap().is_empty());
     }
 }
