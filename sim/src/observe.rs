@@ -4,7 +4,6 @@
 //! buckets of latency, the same link estimator. The true bandwidth is not among them.
 
 use std::collections::VecDeque;
-use std::sync::LazyLock;
 
 use splitscale_spec::{LinkEstimator, Observation, PodPhase, PodSample, QueueLevel, Signal, StagePods};
 
@@ -71,10 +70,46 @@ const FIRST_S: f64 = 0.01;
 const GROWTH: f64 = 1.15;
 const LAST_S: f64 = 120.0;
 
+/// How many buckets end.
+const ENDS: usize = {
+    let (mut upper_s, mut ends) = (FIRST_S, 1);
+    while upper_s < LAST_S {
+        (upper_s, ends) = (upper_s * GROWTH, ends + 1);
+    }
+    ends
+};
+
 /// Upper ends of the buckets \[s\].
-static BOUNDS: LazyLock<Vec<f64>> = LazyLock::new(|| {
-    std::iter::successors(Some(FIRST_S), |upper_s| (*upper_s < LAST_S).then_some(upper_s * GROWTH)).collect()
-});
+static BOUNDS: [f64; ENDS] = {
+    let mut bounds = [FIRST_S; ENDS];
+    let mut at = 1;
+    while at < ENDS {
+        bounds[at] = bounds[at - 1] * GROWTH;
+        at += 1;
+    }
+    bounds
+};
+
+/// An eighth of a power of two is narrower than any bucket: at most one bucket ends in it.
+const STEP_SHIFT: u32 = f64::MANTISSA_DIGITS - 1 - 3;
+const FIRST_STEP: u64 = FIRST_S.to_bits() >> STEP_SHIFT;
+const STEPS: usize = ((BOUNDS_END.to_bits() >> STEP_SHIFT) - FIRST_STEP) as usize + 2;
+const BOUNDS_END: f64 = LAST_S * GROWTH;
+
+/// How many buckets end before each step begins.
+static BEFORE: [u8; STEPS] = {
+    let mut before = [0; STEPS];
+    let mut step = 1;
+    while step < STEPS {
+        let low_s = f64::from_bits((FIRST_STEP + step as u64) << STEP_SHIFT);
+        before[step] = before[step - 1];
+        while (before[step] as usize) < ENDS && BOUNDS[before[step] as usize] < low_s {
+            before[step] += 1;
+        }
+        step += 1;
+    }
+    before
+};
 
 impl Simulation {
     /// What a live observer would know now, over the window of `window_s` behind the last scrape \[s\], or over
@@ -213,8 +248,16 @@ impl Buckets {
     }
 
     fn add(&mut self, latency_s: f64) {
-        self.0[BOUNDS.partition_point(|&upper_s| upper_s < latency_s)] += 1;
+        self.0[bucket(latency_s)] += 1;
     }
+}
+
+/// The first bucket that ends at a latency or above it: looked up, and not searched for.
+#[inline]
+fn bucket(latency_s: f64) -> usize {
+    let step = (latency_s.to_bits() >> STEP_SHIFT).saturating_sub(FIRST_STEP) as usize;
+    let before = usize::from(BEFORE[step.min(STEPS - 1)]);
+    before + usize::from(BOUNDS.get(before).is_some_and(|&upper_s| upper_s < latency_s))
 }
 
 // === a window between two scrapes ===
@@ -297,5 +340,22 @@ impl Window<'_> {
             last_change_age_s: change.last.map(|(at, _)| self.now.since(at) as f64 * 1e-9),
             pods: room,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_latency_is_looked_up_where_a_search_would_find_it() {
+        let near = |x: f64| [x.next_down(), x, x.next_up()];
+        let steps = (0..STEPS as u64).map(|step| f64::from_bits((FIRST_STEP + step) << STEP_SHIFT));
+        let all = BOUNDS.iter().copied().chain(steps).chain([1e-9, 1.0, 1e3, 1e9]).flat_map(near);
+        for latency_s in all.chain([0.0]) {
+            let found = BOUNDS.partition_point(|&upper_s| upper_s < latency_s);
+            assert_eq!(bucket(latency_s), found, "{latency_s}");
+        }
+        assert!(BOUNDS[ENDS - 2] < LAST_S && BOUNDS[ENDS - 1] >= LAST_S && BOUNDS[ENDS - 1] < BOUNDS_END);
     }
 }
