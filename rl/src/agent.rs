@@ -145,22 +145,48 @@ impl<V: Values> Learner<V> {
         best(&self.values, environment, state)
     }
 
+    /// The same off the common way, without another copy of its code there.
+    #[inline(never)]
+    fn best_aside<E: Environment>(&self, environment: &E, state: V::State) -> (usize, f64) {
+        self.best(environment, state)
+    }
+
     /// Epsilon-greedy among the actions that are allowed now.
     #[inline]
     fn choose<E: Environment>(&mut self, environment: &E, state: V::State) -> usize {
+        let best = self.best(environment, state).0;
+        self.choose_by(best, environment, state)
+    }
+
+    /// The same where the [`best`](Self::best) action is known.
+    #[inline]
+    fn choose_by<E: Environment>(&mut self, best: usize, environment: &E, state: V::State) -> usize {
         if self.chance.happens(self.explore) {
-            return any(&mut self.chance, self.values.actions(), |action| environment.allows(action));
+            return match environment.masked() {
+                false => self.chance.below(self.values.actions()),
+                true => self.any(environment, |_, _| true),
+            };
         }
-        let (action, best) = self.best(environment, state);
         match self.settings.ties {
-            Ties::First => action,
-            Ties::Random => {
-                let values = &self.values;
-                any(&mut self.chance, values.actions(), |action| {
-                    environment.allows(action) && values.value(state, action) == best
-                })
-            }
+            Ties::First => best,
+            Ties::Random => self.any_of_best(environment, state),
         }
+    }
+
+    // Apart, so that the way of those who do not need it keeps its registers.
+    #[inline(never)]
+    fn any_of_best<E: Environment>(&mut self, environment: &E, state: V::State) -> usize {
+        let best = self.best_aside(environment, state).1;
+        self.any(environment, |values, action| values.value(state, action) == best)
+    }
+
+    /// Any of the actions that are allowed now and `right`, by one draw. There is one.
+    #[inline(never)]
+    fn any<E: Environment>(&mut self, environment: &E, right: impl Fn(&V, usize) -> bool) -> usize {
+        let allows = |action| !environment.masked() || environment.allows(action);
+        let all = (0..self.values.actions()).filter(|&action| allows(action) && right(&self.values, action));
+        let drawn = self.chance.below(all.clone().count());
+        all.clone().nth(drawn).unwrap_or(0)
     }
 
     /// The value of `state` for who chooses so: exploration and all.
@@ -188,15 +214,4 @@ fn best<V: Values, E: Environment>(values: &V, environment: &E, state: V::State)
         false => values.best(state),
         true => values.best_of(state, |action| environment.allows(action)),
     }
-}
-
-/// Any of the actions that are `right`, by one draw. There is one.
-#[inline]
-fn any(chance: &mut Chance, actions: usize, right: impl Fn(usize) -> bool) -> usize {
-    let count = (0..actions).filter(|&action| right(action)).count();
-    let drawn = chance.below(count);
-    if count == actions {
-        return drawn;
-    }
-    (0..actions).filter(|&action| right(action)).nth(drawn).unwrap_or(0)
 }

@@ -186,6 +186,7 @@ impl FittedCurves {
     ///
     /// # Panics
     /// If there is no such level.
+    #[inline]
     pub fn rewards(&self, level: usize) -> &[f64] {
         &self.rewards[level * self.actions..][..self.actions]
     }

@@ -205,10 +205,11 @@ impl Environment for Played {
     fn step(&mut self, action: usize) -> Step<usize> {
         assert!(action < self.mdp.actions, "there are {} actions", self.mdp.actions);
         // What is sure costs no chance.
-        let Cell { reward, next, terminated, sure } = self.mdp.cells[self.state * self.mdp.actions + action];
-        if !sure {
-            return self.draw(action);
+        let mut cell = self.mdp.cells[self.state * self.mdp.actions + action];
+        if !cell.sure {
+            cell = self.draw(action);
         }
+        let Cell { reward, next, terminated, .. } = cell;
         self.state = next as usize;
         Step { observation: self.state, reward, terminated, truncated: false }
     }
@@ -216,7 +217,7 @@ impl Environment for Played {
 
 impl Played {
     #[inline(never)]
-    fn draw(&mut self, action: usize) -> Step<usize> {
+    fn draw(&mut self, action: usize) -> Cell {
         let outcomes = self.mdp.outcomes(self.state, action);
         let at = match outcomes.len() {
             0 => panic!("action {action} may not be taken in state {}", self.state),
@@ -228,8 +229,7 @@ impl Played {
         if outcome.reward_sd > 0.0 {
             reward += outcome.reward_sd * self.chance.normal();
         }
-        self.state = outcome.next;
-        Step { observation: outcome.next, reward, terminated: outcome.terminated, truncated: false }
+        Cell { reward, next: outcome.next as u32, terminated: outcome.terminated, sure: true }
     }
 }
 

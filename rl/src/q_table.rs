@@ -63,6 +63,11 @@ impl Values for QTable {
         each(state * self.actions + action);
     }
 
+    #[inline]
+    fn shares(&self, one: usize, other: usize) -> bool {
+        one == other
+    }
+
     fn weights(&self) -> &[f64] {
         &self.values
     }
@@ -83,29 +88,30 @@ impl Values for QTable {
 
     #[inline]
     fn learn(&mut self, state: usize, action: usize, target: f64, step_size: f64) {
-        let value = &mut self.values[state * self.actions..][..self.actions][action];
+        debug_assert!(action < self.actions);
+        let value = &mut self.values[state * self.actions + action];
         *value += step_size * (target - *value);
     }
 
-    #[inline]
+    #[inline(always)]
     fn best(&self, state: usize) -> (usize, f64) {
-        let row = self.row(state);
         // Of so many actions as most have, the compiler writes the comparisons out.
-        match row.len() {
-            2 => first_of::<2>(row),
-            3 => first_of::<3>(row),
-            4 => first_of::<4>(row),
-            5 => first_of::<5>(row),
-            6 => first_of::<6>(row),
-            7 => first_of::<7>(row),
-            _ => row.iter().copied().enumerate().fold((0, f64::NEG_INFINITY), better),
+        match self.actions {
+            2 => first_of::<2>(&self.values, state),
+            3 => first_of::<3>(&self.values, state),
+            4 => first_of::<4>(&self.values, state),
+            5 => first_of::<5>(&self.values, state),
+            6 => first_of::<6>(&self.values, state),
+            7 => first_of::<7>(&self.values, state),
+            _ => self.row(state).iter().copied().enumerate().fold((0, f64::NEG_INFINITY), better),
         }
     }
 }
 
 /// The first of the greatest.
 #[inline(always)]
-fn first_of<const N: usize>(row: &[f64]) -> (usize, f64) {
+fn first_of<const N: usize>(values: &[f64], state: usize) -> (usize, f64) {
+    let row = &values.as_chunks::<N>().0[state];
     (1..N).fold((0, row[0]), |best, action| better(best, (action, row[action])))
 }
 

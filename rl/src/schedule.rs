@@ -32,6 +32,7 @@ pub enum Schedule {
 
 impl Schedule {
     /// The value before episode `n`, counted from 0.
+    #[inline]
     pub fn at(&self, n: u64) -> f64 {
         match *self {
             Schedule::Constant(value) => value,

@@ -47,6 +47,12 @@ pub trait Values: Clone + Serialize + DeserializeOwned {
         self.add(state, action, step_size * error);
     }
 
+    /// Whether what is learnt in one state may change the values of the other.
+    #[inline]
+    fn shares(&self, _one: Self::State, _other: Self::State) -> bool {
+        true
+    }
+
     /// The best action and its value; ties go to the first.
     #[inline]
     fn best(&self, state: Self::State) -> (usize, f64) {

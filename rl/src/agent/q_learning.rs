@@ -36,18 +36,23 @@ impl<V: Values, E: Environment<Observation = V::Observation>> Agent<E> for QLear
         let QLearning(learner) = self;
         let mut episode = Episode::default();
         let mut state = learner.begin(environment);
+        let mut best = learner.best(environment, state);
         loop {
-            let action = learner.choose(environment, state);
+            let action = learner.choose_by(best.0, environment, state);
             let step = environment.step(action);
             let next = learner.values.state(&step.observation);
-            let future = match step.terminated {
-                true => 0.0,
-                false => learner.best(environment, next).1,
-            };
+            let mut future = 0.0;
+            if !step.terminated {
+                best = learner.best(environment, next);
+                future = best.1;
+            }
             learner.learn(state, action, step.reward + learner.discount() * future);
             episode.add(step.reward);
             if step.over() {
                 return episode;
+            }
+            if learner.values.shares(state, next) {
+                best = learner.best_aside(environment, next);
             }
             state = next;
         }
