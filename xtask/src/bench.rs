@@ -60,7 +60,6 @@ const DQN_STEPS: f64 = 10_000.0;
 /// Jobs of a burst.
 const JOBS: f64 = 100.0;
 
-const SECONDS: Unit = Unit::Time("s", 1.0);
 const MILLISECONDS: Unit = Unit::Time("ms", 1e3);
 const MICROSECONDS: Unit = Unit::Time("us", 1e6);
 /// Of a share.
@@ -363,6 +362,8 @@ fn significant(value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const SECONDS: Unit = Unit::Time("s", 1.0);
 
     #[test]
     fn rows_carry_units_limits_and_targets() {
