@@ -5,6 +5,7 @@ mod controller;
 mod garbage;
 mod greedy;
 mod hpa;
+mod mlp;
 
 use splitscale_policy::{Bin, Policy, PolicyKind, Region};
 use splitscale_spec::{
