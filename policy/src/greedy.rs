@@ -116,10 +116,7 @@ impl Network {
     /// A range that is none; not one input of the network for each.
     pub fn validate(&self) -> Result<(), Invalid> {
         for (at, input) in self.inputs.iter().enumerate() {
-            if !(input.low.is_finite() && input.high.is_finite() && input.low < input.high) {
-                let problem = format!("from {} to {} is no range", input.low, input.high);
-                return Err(Invalid::new(format!("inputs[{at}]"), problem));
-            }
+            input.validate().map_err(|problem| Invalid::new(format!("inputs[{at}]"), problem))?;
         }
         if self.inputs.len() != self.mlp.sizes()[0] {
             let problem = format!("{}, and the network takes {}", self.inputs.len(), self.mlp.sizes()[0]);
@@ -136,10 +133,23 @@ impl Network {
 }
 
 impl Input {
+    /// Checks the range.
+    ///
+    /// # Errors
+    /// In words, where it is none.
+    pub fn validate(&self) -> Result<(), String> {
+        let Input { low, high, .. } = *self;
+        match low.is_finite() && high.is_finite() && low < high {
+            true => Ok(()),
+            false => Err(format!("from {low} to {high} is no range")),
+        }
+    }
+
     /// The input that a vector gives.
     #[inline]
     pub fn of(&self, vector: &[f64]) -> f32 {
-        (2.0 * (vector[self.component] - self.low) / (self.high - self.low) - 1.0) as f32
+        // So that from -1 to 1 is, to the bit, as it is.
+        ((2.0 * vector[self.component] - (self.low + self.high)) / (self.high - self.low)) as f32
     }
 }
 

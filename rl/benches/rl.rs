@@ -219,5 +219,42 @@ fn scaling(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, original, cliff, scaling);
+/// A deep Q-network on Cart Pole as Stable-Baselines3's is measured: 64 x 64, batches of 32, an update every four steps.
+fn dqn(criterion: &mut Criterion) {
+    #[cfg(not(feature = "torch"))]
+    let _ = criterion;
+    #[cfg(feature = "torch")]
+    {
+        use splitscale_rl::{Dqn, DqnSettings, TimeLimit, classic::CartPole};
+        const STEPS: u64 = 10_000;
+        let settings = DqnSettings {
+            hidden: vec![64, 64],
+            dueling: false,
+            n: 1,
+            batch: 32,
+            train_every: 4,
+            updates: 1,
+            warm_up: 100,
+            target_every: 250,
+            target_rate: 1.0,
+            ..DqnSettings::default()
+        };
+        let mut world = TimeLimit::new(CartPole::default(), 500);
+        let fresh = Dqn::new(&world, &settings, 1).expect("the settings are fine");
+        let mut group = criterion.benchmark_group("dqn");
+        group.throughput(Throughput::Elements(STEPS)).sample_size(10);
+        group.bench_function("cart_pole", |bencher| {
+            let step = |(mut agent, mut steps): (Dqn<4>, u64)| {
+                while steps < STEPS {
+                    steps += agent.episode(&mut world).steps;
+                }
+                agent
+            };
+            bencher.iter_batched(|| (fresh.clone(), 0), step, criterion::BatchSize::LargeInput);
+        });
+        group.finish();
+    }
+}
+
+criterion_group!(benches, original, cliff, scaling, dqn);
 criterion_main!(benches);

@@ -1,6 +1,7 @@
 //! Agents that learn action values, one algorithm a file, and what they share.
 
 mod double_q;
+pub(crate) mod dqn;
 mod dyna_q;
 mod expected_sarsa;
 mod monte_carlo;
@@ -24,13 +25,13 @@ use splitscale_spec::Invalid;
 use crate::chance::{AGENT, Chance, probability};
 use crate::environment::Environment;
 use crate::schedule::Schedule;
-use crate::values::Values;
+use crate::values::{Greedy, Values};
 use crate::wrappers::Episode;
 
 /// Who learns by playing. `clone` is a snapshot, and so is what serde writes.
 pub trait Agent<E: Environment>: Clone {
-    /// Values that it goes by.
-    type Values: Values<Observation = E::Observation>;
+    /// What it goes by.
+    type Values: Greedy<Observation = E::Observation>;
 
     /// Plays one episode to its end and learns from it.
     fn episode(&mut self, environment: &mut E) -> Episode;

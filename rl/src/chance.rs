@@ -14,6 +14,8 @@ pub(crate) const SEEDS: u64 = 2;
 pub(crate) const TRIAL: u64 = 3;
 /// Stream of resampling.
 pub(crate) const BOOTSTRAP: u64 = 4;
+/// Stream of the episodes that judge a greedy policy.
+pub(crate) const EVALUATION: u64 = 5;
 /// Streams from here on: of the rounds of a comparison, one each.
 pub(crate) const ROUNDS: u64 = 1 << 32;
 

@@ -102,6 +102,18 @@ pub struct AxisConfig {
     pub intervals: u32,
 }
 
+/// One component of an observation as an input of a network. See [`Input`](splitscale_policy::Input).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InputConfig {
+    /// Which.
+    pub component: Component,
+    /// What becomes -1.
+    pub low: f64,
+    /// What becomes 1.
+    pub high: f64,
+}
+
 /// A component of an observation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
@@ -190,6 +202,10 @@ impl TrainConfig {
         };
         self.settings.validate().map_err(within("settings"))?;
         self.length.validate().map_err(within("length"))?;
+        if let Algorithm::Dqn(dqn) = &self.algorithm {
+            // How many components there are, whoever begins knows.
+            dqn.validate(usize::MAX).map_err(within("algorithm.dqn"))?;
+        }
         let bandit = matches!(self.algorithm, Algorithm::Bandit(_));
         if bandit && matches!(self.environment, EnvironmentConfig::Classic(_)) {
             let problem = "a bandit takes one-step problems; these are none";

@@ -4,6 +4,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use splitscale_spec::Invalid;
 
+use crate::agent::dqn::{DqnSettings, QNetwork};
 use crate::agent::{
     Agent, DoubleQ, DynaQ, ExpectedSarsa, MonteCarlo, NStepSarsa, QLearning, Sarsa, SarsaLambda, Settings,
 };
@@ -11,10 +12,10 @@ use crate::bandit::Bandit;
 use crate::environment::Environment;
 use crate::q_table::QTable;
 use crate::train::{Best, Diverged, LearningPoint, Length, Run};
-use crate::values::Values;
+use crate::values::{Greedy, Values};
 
 /// An algorithm that learns action values.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Algorithm {
     /// [`QLearning`].
@@ -42,6 +43,8 @@ pub enum Algorithm {
     },
     /// [`MonteCarlo`].
     MonteCarlo,
+    /// A deep Q-network, see [`DqnSettings`]; it takes vectors.
+    Dqn(DqnSettings),
     /// Means of one-step rewards, see [`play`](crate::play); the episodes are the budget of pulls.
     Bandit(Bandit),
 }
@@ -78,7 +81,7 @@ impl<E, A, V> Learning<E, V> for Run<A, V>
 where
     E: Environment,
     A: Agent<E, Values = V> + Serialize,
-    V: Values<Observation = E::Observation>,
+    V: Greedy<Observation = E::Observation>,
 {
     fn go_on(
         &mut self,
@@ -109,7 +112,7 @@ where
 #[derive(Debug, Clone, Copy)]
 pub struct Beginning<'a> {
     /// Who learns.
-    pub algorithm: Algorithm,
+    pub algorithm: &'a Algorithm,
     /// How.
     pub settings: &'a Settings,
     /// How long.
@@ -139,7 +142,7 @@ pub fn begin_tabular<E>(values: QTable, of: Beginning<'_>) -> Result<Box<dyn Lea
 where
     E: Environment<Observation = usize> + 'static,
 {
-    match of.algorithm {
+    match *of.algorithm {
         Algorithm::DynaQ { planning } => boxed(DynaQ::new(values, planning, of.settings, of.seed)?, of),
         _ => begin(values, of),
     }
@@ -155,7 +158,7 @@ where
     V: Values<Observation = E::Observation> + 'static,
 {
     let (settings, seed) = (of.settings, of.seed);
-    match of.algorithm {
+    match *of.algorithm {
         Algorithm::QLearning => boxed(QLearning::new(values, settings, seed)?, of),
         Algorithm::Sarsa => boxed(Sarsa::new(values, settings, seed)?, of),
         Algorithm::ExpectedSarsa => boxed(ExpectedSarsa::new(values, settings, seed)?, of),
@@ -167,6 +170,10 @@ where
             let problem = "dyna_q remembers numbered states; take another where states are vectors";
             Err(Invalid::new("algorithm", problem).into())
         }
+        Algorithm::Dqn(_) => {
+            let problem = "dqn learns a network over vectors; take another where states are numbers";
+            Err(Invalid::new("algorithm", problem).into())
+        }
         Algorithm::Bandit(_) => {
             let problem =
                 "a bandit takes one-step problems with numbered states, and learns no values beyond them";
@@ -175,11 +182,35 @@ where
     }
 }
 
+/// A deep Q-network, over an environment's vectors.
+///
+/// # Errors
+/// See [`BeginError`]; without the feature `torch`, always.
+pub fn begin_deep<const N: usize, E>(
+    environment: &E,
+    of: Beginning<'_>,
+) -> Result<Box<dyn Learning<E, QNetwork<N>>>, BeginError>
+where
+    E: Environment<Observation = [f64; N]> + 'static,
+{
+    let Algorithm::Dqn(settings) = of.algorithm else {
+        return Err(Invalid::new("algorithm", "none that learns a network; take dqn").into());
+    };
+    #[cfg(feature = "torch")]
+    return boxed(crate::Dqn::<N>::new(environment, settings, of.seed)?, of);
+    #[cfg(not(feature = "torch"))]
+    {
+        settings.validate(N)?;
+        let problem = "dqn learns by libtorch, and this was built without; `cargo xtask setup`, then build with --features torch";
+        Err(Invalid::new("algorithm", problem).into())
+    }
+}
+
 fn boxed<E, A, V>(agent: A, of: Beginning<'_>) -> Result<Box<dyn Learning<E, V>>, BeginError>
 where
     E: Environment + 'static,
     A: Agent<E, Values = V> + Serialize + DeserializeOwned + 'static,
-    V: Values<Observation = E::Observation> + 'static,
+    V: Greedy<Observation = E::Observation> + 'static,
 {
     let fresh = Run::new(agent, of.length, of.seed)?;
     let run = match of.checkpoint {
@@ -203,6 +234,7 @@ impl Algorithm {
             Algorithm::SarsaLambda { lambda } => format!("sarsa({lambda})"),
             Algorithm::DynaQ { planning } => format!("dyna-q, {planning} planning steps"),
             Algorithm::MonteCarlo => "monte carlo".into(),
+            Algorithm::Dqn(settings) => settings.name(),
             Algorithm::Bandit(Bandit::EpsilonGreedy { epsilon }) => format!("epsilon-greedy({epsilon})"),
             Algorithm::Bandit(Bandit::Ucb { width }) => format!("ucb({width})"),
             Algorithm::Bandit(Bandit::Thompson) => "thompson".into(),

@@ -42,6 +42,9 @@ mod train;
 mod values;
 mod wrappers;
 
+#[cfg(feature = "torch")]
+pub use agent::dqn::Dqn;
+pub use agent::dqn::{DqnSettings, QNetwork};
 pub use agent::{
     Agent, DoubleQ, DynaQ, ExpectedSarsa, MonteCarlo, NStepSarsa, QLearning, Sarsa, SarsaLambda, Settings,
     Ties,
@@ -50,11 +53,11 @@ pub use bandit::{Bandit, Found, play};
 pub use batch::{Autoreset, Batch};
 pub use chance::Chance;
 pub use check::{Unfit, check_env};
-pub use config::{AxisConfig, Classic, Component, EnvironmentConfig, TilesConfig, TrainConfig};
+pub use config::{AxisConfig, Classic, Component, EnvironmentConfig, InputConfig, TilesConfig, TrainConfig};
 pub use environment::{Environment, Step};
 pub use export::{Origin, to_greedy, to_policy};
 pub use fitted_curves::{FittedCurves, Noise, RewardConfig};
-pub use learning::{Algorithm, BeginError, Beginning, Learning, begin, begin_tabular};
+pub use learning::{Algorithm, BeginError, Beginning, Learning, begin, begin_deep, begin_tabular};
 pub use mdp::{Mdp, Outcome, Played};
 pub use optimum::{LevelOptimum, Optimum, RunnerUp};
 pub use problem::ScalingProblem;
@@ -64,6 +67,6 @@ pub use schedule::Schedule;
 pub use space::{Observe, Space};
 pub use tiles::TiledValues;
 pub use time_table::{ExpCurve, TimeTable};
-pub use train::{Best, Diverged, LearningPoint, Length, Run};
-pub use values::Values;
+pub use train::{Best, Diverged, LearningPoint, Length, Run, evaluate};
+pub use values::{Greedy, Values};
 pub use wrappers::{Episode, Statistics, TimeLimit};

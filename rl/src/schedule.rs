@@ -4,8 +4,9 @@ use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use splitscale_spec::Invalid;
 
-/// How a step size or an exploration goes, by the number n of episodes before this one. Written down it is a plain
-/// number, `{ linear = { from, to, episodes } }` or `{ power = { from, exponent } }`.
+/// How a step size or an exploration goes, by the number n of episodes before this one; of a deep
+/// agent, by the number of steps. Written down it is a plain number, `{ linear = { from, to, episodes } }`, where `steps` may be
+/// written for episodes, or `{ power = { from, exponent } }`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Schedule {
@@ -87,6 +88,7 @@ struct Written;
 struct Linear {
     from: f64,
     to: f64,
+    #[serde(alias = "steps")]
     episodes: u64,
 }
 

@@ -1,7 +1,22 @@
-//! Action values: what agents learn.
+//! What agents learn: something to act by, most often action values that are linear in features.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+/// Values beyond this have left every reward behind.
+const FAR: f64 = 1e100;
+
+/// What was learnt, as far as a run needs it: one acts by it, and sees when it has diverged.
+pub trait Greedy: Clone + Serialize + DeserializeOwned {
+    /// What the environment shows.
+    type Observation;
+
+    /// The best of the actions that are allowed; ties go to the first.
+    fn act(&self, observation: &Self::Observation, allows: impl Fn(usize) -> bool) -> usize;
+
+    /// A weight that is no number any more, or so great that none is behind it; absent where all is well.
+    fn far(&self) -> Option<f64>;
+}
 
 /// Values that are linear in binary features: a table has one feature a state, a tile coding a few that are active at
 /// once. `q(s, a)` is the sum of the weights that are active in s for a.
@@ -70,5 +85,17 @@ pub trait Values: Clone + Serialize + DeserializeOwned {
             }
         }
         best
+    }
+}
+
+impl<V: Values> Greedy for V {
+    type Observation = V::Observation;
+
+    fn act(&self, observation: &V::Observation, allows: impl Fn(usize) -> bool) -> usize {
+        self.best_of(self.state(observation), allows).0
+    }
+
+    fn far(&self) -> Option<f64> {
+        self.weights().iter().copied().find(|weight| weight.is_nan() || weight.abs() >= FAR)
     }
 }

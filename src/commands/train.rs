@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::Serialize;
-use splitscale_policy::{ActionValues, FEATURES, Tiles, document_hash, feature_names};
+use splitscale_policy::{ActionValues, Policy, Tiles, document_hash, feature_names};
 use splitscale_rl::dynamic_programming::{Question, evaluate_for, finite_horizon, value_iteration};
 use splitscale_rl::{
-    Algorithm, Classic, Environment, EnvironmentConfig, FittedCurves, Optimum, Origin, QTable, Scaling,
-    ScalingProblem, TiledValues, TimeTable, TrainConfig, begin, begin_tabular, check_env, play, to_greedy,
-    to_policy,
+    Algorithm, Beginning, Classic, Environment, EnvironmentConfig, FittedCurves, Optimum, Origin, QNetwork,
+    QTable, Scaling, ScalingProblem, TiledValues, TimeTable, TrainConfig, begin, begin_deep, begin_tabular,
+    check_env, play, to_greedy, to_policy,
 };
 use splitscale_spec::Calibration;
 use tokio_util::sync::CancellationToken;
@@ -166,54 +166,80 @@ fn on_classic((args, stop): Told<'_>, config: &TrainConfig, classic: Classic) ->
         return finish(args, config, &hash, (&learnt, (whole.discount == 1.0).then_some(best)));
     }
     if let Some(world) = classic.mountain_car() {
-        return on_vectors((args, stop), config, &hash, (&world, &[])).map(drop);
+        return on_vectors((args, stop), config, &hash, (&world, &[], None));
     }
     let world = classic.cart_pole().context("a problem without an environment")?;
-    on_vectors((args, stop), config, &hash, (&world, &[])).map(drop)
+    on_vectors((args, stop), config, &hash, (&world, &[], None))
 }
 
 fn on_scaling(told: Told<'_>, config: &TrainConfig, hash: &str, world: &Scaling) -> Result<()> {
+    let names = feature_names();
+    on_vectors(told, config, hash, (world, &names, Some(&|values, from| to_greedy(world, values, from))))
+}
+
+/// What learnt values are as a document.
+type Export<'a> = &'a dyn Fn(ActionValues, &Origin) -> Policy;
+
+/// Tile coding or a deep network, where states are vectors whose components have these names or none.
+fn on_vectors<const N: usize, E>(
+    told: Told<'_>,
+    config: &TrainConfig,
+    hash: &str,
+    (world, names, export): (&E, &[String], Option<Export<'_>>),
+) -> Result<()>
+where
+    E: Environment<Observation = [f64; N]> + Sync + 'static,
+{
     let (args, _) = told;
-    let learnt = on_vectors(told, config, hash, (world, &feature_names()))?;
-    let write = |file: &str, seed: u64, values: &TiledValues<FEATURES>| {
+    fit(args, world)?;
+    let name = args.file.display();
+    if let Algorithm::Dqn(settings) = &config.algorithm {
+        let problem = "tiles: dqn learns on vectors as they are; leave the table away";
+        ensure!(config.tiles.is_none(), "{name}: {problem}");
+        let numbered = settings.numbered(names, N).with_context(|| format!("{name}: algorithm.dqn"))?;
+        let algorithm = &Algorithm::Dqn(numbered);
+        let work = Work::begin(told, config, hash)?;
+        let learnt = work.all(world, |of| begin_deep(world, Beginning { algorithm, ..of }), |_| None)?;
+        finish(args, config, hash, (&learnt, None))?;
+        return policies(args, config, hash, (&learnt, export, &|network: &QNetwork<N>| network.values()));
+    }
+    let tiles = config
+        .tiles
+        .as_ref()
+        .with_context(|| format!("{name}: tiles: missing; these states are vectors, say how they are cut"))?;
+    let values = tiles
+        .axes(names, N)
+        .and_then(|axes| Tiles::filled(axes, tiles.tilings, world.actions(), config.settings.initial_q));
+    let values = TiledValues::<N>(values.with_context(|| format!("{name}: tiles"))?);
+    let work = Work::begin(told, config, hash)?;
+    let learnt = work.all(world, |of| begin(values.clone(), of), |_| None)?;
+    finish(args, config, hash, (&learnt, None))?;
+    let of = |values: &TiledValues<N>| ActionValues::Tiles(values.0.clone());
+    policies(args, config, hash, (&learnt, export, &of))
+}
+
+/// Last and best of every seed, and the best of all, where what was learnt is a policy for a pipeline.
+fn policies<V>(
+    args: &Train,
+    config: &TrainConfig,
+    hash: &str,
+    (learnt, export, of): (&[Learnt<V>], Option<Export<'_>>, &dyn Fn(&V) -> ActionValues),
+) -> Result<()> {
+    let Some(export) = export else { return Ok(()) };
+    let write = |file: &str, seed: u64, values: &V| {
         let from = Origin { algorithm: config.algorithm.name(), seed, settings: hash };
-        let policy = to_greedy(world, ActionValues::Tiles(values.0.clone()), &from);
-        files::write_json(&args.out.join(file), &policy)
+        files::write_json(&args.out.join(file), &export(of(values), &from))
     };
-    for seed in &learnt {
-        for (which, values) in [("last", seed.last.as_ref()), ("best", seed.best.as_ref())] {
+    for seed in learnt {
+        for (which, values) in [("last", &seed.last), ("best", &seed.best)] {
             let Some(values) = values else { continue };
             write(&format!("policies/seed-{}-{which}.json", seed.seed), seed.seed, values)?;
         }
     }
-    let best = report::best(&learnt)?;
+    let best = report::best(learnt)?;
     write("policy.json", best.seed, best.best.as_ref().context("no seed learnt anything")?)?;
     println!("{}, from seed {}", args.out.join("policy.json").display(), best.seed);
     Ok(())
-}
-
-/// Tile coding, where states are vectors.
-fn on_vectors<const N: usize, E>(
-    (args, stop): Told<'_>,
-    config: &TrainConfig,
-    hash: &str,
-    (world, names): (&E, &[String]),
-) -> Result<Vec<Learnt<TiledValues<N>>>>
-where
-    E: Environment<Observation = [f64; N]> + Sync + 'static,
-{
-    fit(args, world)?;
-    let tiles = config.tiles.as_ref().with_context(|| {
-        format!("{}: tiles: missing; these states are vectors, say how they are cut", args.file.display())
-    })?;
-    let values = tiles
-        .axes(names, N)
-        .and_then(|axes| Tiles::filled(axes, tiles.tilings, world.actions(), config.settings.initial_q));
-    let values = TiledValues::<N>(values.with_context(|| format!("{}: tiles", args.file.display()))?);
-    let work = Work::begin((args, stop), config, hash)?;
-    let learnt = work.all(world, |of| begin(values.clone(), of), |_| None)?;
-    finish(args, config, hash, (&learnt, None))?;
-    Ok(learnt)
 }
 
 /// A training that leaves no policy for a pipeline.

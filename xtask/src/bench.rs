@@ -125,6 +125,7 @@ const ROWS: [Row; 21] = [
     },
     Row {
         work: DQN_STEPS,
+        target: Some(Target::Absolute(22e3)),
         ..row("rl", "DQN Cart Pole, 64x64, batch 32, 1 in 4", Unit::Rate("steps/s"), "dqn/cart_pole")
     },
     Row {

@@ -24,7 +24,8 @@ fn q_learning_agrees_with_value_iteration_everywhere() {
     let exact = value_iteration(&cliff, Question::of(0.9), 1e-14).unwrap();
     // The world is deterministic, so a step size of 1 is right, and random play comes everywhere.
     let agent = QLearning::new(QTable::filled(48, 4, 0.0), &settings(1.0, 1.0, 0.9), 1).unwrap();
-    let mut run = Run::new(agent, Length { episodes: 1_000, record_every: 1_000 }, 1).unwrap();
+    let mut run =
+        Run::new(agent, Length { episodes: 1_000, record_every: 1_000, ..Length::default() }, 1).unwrap();
     run.finish(&mut Played::new(cliff), |_| None).unwrap();
     let q = Agent::<Played>::values(&run.agent);
     // The cliff and the goal are never acted in.
@@ -50,7 +51,7 @@ where
     };
     let mut run = Run::new(
         agent(QTable::filled(16, 4, 0.0), &settings, 3),
-        Length { episodes: 20_000, record_every: 20_000 },
+        Length { episodes: 20_000, record_every: 20_000, ..Length::default() },
         3,
     )
     .unwrap();
@@ -93,7 +94,8 @@ fn sarsa_of_one_step_and_of_lambda_zero_and_n_of_one_are_the_same() {
 fn masks_are_kept_by_every_agent() {
     // In A eight of the ten actions do not exist.
     fn keeps<A: Agent<Played, Values = QTable>>(agent: A) {
-        let mut run = Run::new(agent, Length { episodes: 500, record_every: 500 }, 2).unwrap();
+        let mut run =
+            Run::new(agent, Length { episodes: 500, record_every: 500, ..Length::default() }, 2).unwrap();
         run.finish(&mut Played::new(maximisation_bias(10)), |_| None).unwrap();
         assert!(run.agent.values().row(0)[2..].iter().all(|&value| value == 5.0), "they were never taken");
     }
@@ -117,7 +119,9 @@ fn dyna_finds_its_way_through_the_maze_from_what_it_remembers() {
         .map(|seed| {
             let agent = DynaQ::new(QTable::filled(54, 4, 0.0), 50, &settings, seed).unwrap();
             let mut world = Played::new(dyna_maze());
-            let mut run = Run::new(agent, Length { episodes: 100, record_every: 100 }, seed).unwrap();
+            let mut run =
+                Run::new(agent, Length { episodes: 100, record_every: 100, ..Length::default() }, seed)
+                    .unwrap();
             run.finish(&mut world, |_| None).unwrap();
             follow(&mut world, Agent::<Played>::values(&run.agent), 100).0
         })

@@ -4,6 +4,7 @@ mod agents;
 mod bandit;
 mod batch;
 mod check;
+mod dqn;
 mod evaluate;
 mod exact;
 mod exogenous;

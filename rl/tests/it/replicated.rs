@@ -32,7 +32,9 @@ fn cliff<A: Agent<Played, Values = QTable>>(
     let (mut mean, mut ways) = (0.0, Vec::new());
     for seed in 0..seeds {
         let mut world = Played::new(cliff_walking());
-        let mut run = Run::new(agent(seed), Length { episodes, record_every: last }, seed).unwrap();
+        let mut run =
+            Run::new(agent(seed), Length { episodes, record_every: last, ..Length::default() }, seed)
+                .unwrap();
         run.finish(&mut world, |_| None).unwrap();
         mean += run.curve.last().unwrap().mean_return / seeds as f64;
         ways.push(follow(&mut world, run.agent.values(), 100).0);
@@ -67,7 +69,9 @@ fn example_6_6_the_cliff() {
 fn walked<A: Agent<Played, Values = QTable>>(agent: impl Fn(u64) -> A) -> f64 {
     let runs = 4_000;
     let of = |seed| {
-        let mut run = Run::new(agent(seed), Length { episodes: 100, record_every: 100 }, seed).unwrap();
+        let mut run =
+            Run::new(agent(seed), Length { episodes: 100, record_every: 100, ..Length::default() }, seed)
+                .unwrap();
         run.finish(&mut Played::new(random_walk(5, 0.0)), |_| None).unwrap();
         let q = run.agent.values();
         ((0..5).map(|s| (q.row(s)[0] - (s as f64 + 1.0) / 6.0).powi(2)).sum::<f64>() / 5.0).sqrt()
@@ -97,7 +101,8 @@ fn figure_7_2_n_steps_on_the_random_walk() {
     let runs = 4_000;
     for seed in 0..runs {
         let agent = NStepSarsa::new(QTable::filled(19, 1, 0.0), 4, &settings(0.4, 0.0, 1.0), seed).unwrap();
-        let mut run = Run::new(agent, Length { episodes: 10, record_every: 1 }, seed).unwrap();
+        let mut run =
+            Run::new(agent, Length { episodes: 10, record_every: 1, ..Length::default() }, seed).unwrap();
         let mut walk = Played::new(random_walk(19, -1.0));
         run.finish(&mut walk, |q| {
             let off = (0..19).map(|s| (q.row(s)[0] - (s as f64 - 9.0) / 10.0).powi(2)).sum::<f64>();
@@ -183,7 +188,8 @@ fn mountain_car_is_climbed_within_110_steps() {
     for seed in 0..runs {
         let values = TiledValues::<2>(Tiles::filled(axes(), 8, 3, 0.0).unwrap());
         let agent = SarsaLambda::new(values, 0.95, &settings, seed).unwrap();
-        let mut run = Run::new(agent, Length { episodes: 500, record_every: 100 }, seed).unwrap();
+        let mut run =
+            Run::new(agent, Length { episodes: 500, record_every: 100, ..Length::default() }, seed).unwrap();
         run.finish(&mut TimeLimit::new(MountainCar::default(), 10_000), |_| None).unwrap();
         late += -run.curve[4].mean_return / runs as f64;
     }
@@ -202,7 +208,9 @@ fn taxi_and_the_lake_are_learnt_to_the_optimum() {
     let mut best = 0;
     for seed in 0..30 {
         let agent = QLearning::new(QTable::filled(16, 4, 0.0), &frozen, seed).unwrap();
-        let mut run = Run::new(agent, Length { episodes: 100_000, record_every: 100_000 }, seed).unwrap();
+        let mut run =
+            Run::new(agent, Length { episodes: 100_000, record_every: 100_000, ..Length::default() }, seed)
+                .unwrap();
         run.finish(&mut TimeLimit::new(Played::new(lake.clone()), 100), |_| None).unwrap();
         let policy = Agent::<TimeLimit<Played>>::values(&run.agent).greedy();
         let reached = evaluate_for(&lake, &policy, Question::of(1.0), 100).unwrap()[0];
@@ -217,7 +225,9 @@ fn taxi_and_the_lake_are_learnt_to_the_optimum() {
     for seed in 0..30 {
         let settings = Settings { discount: 0.99, ..settings(0.1, 0.1, 0.99) };
         let agent = QLearning::new(QTable::filled(500, 6, 0.0), &settings, seed).unwrap();
-        let mut run = Run::new(agent, Length { episodes: 5_000, record_every: 5_000 }, seed).unwrap();
+        let mut run =
+            Run::new(agent, Length { episodes: 5_000, record_every: 5_000, ..Length::default() }, seed)
+                .unwrap();
         run.finish(&mut TimeLimit::new(Played::new(world.clone()), 200), |_| None).unwrap();
         let policy = Agent::<TimeLimit<Played>>::values(&run.agent).greedy();
         let values = evaluate_for(&world, &policy, Question::of(1.0), 200).unwrap();

@@ -52,7 +52,8 @@ impl Environment for OneStep {
 }
 
 fn value_after<A: Agent<OneStep, Values = QTable>>(agent: A, terminated: bool) -> f64 {
-    let mut run = Run::new(agent, Length { episodes: 2_000, record_every: 100 }, 0).unwrap();
+    let mut run =
+        Run::new(agent, Length { episodes: 2_000, record_every: 100, ..Length::default() }, 0).unwrap();
     run.finish(&mut OneStep::new(terminated, 1.0), |_| None).unwrap();
     run.agent.values().row(0)[0]
 }
@@ -92,7 +93,7 @@ fn the_discount_does_not_enter_a_terminated_target() {
 #[test]
 fn the_learning_curve_covers_every_episode() {
     let curves = demo();
-    let length = Length { episodes: 1_050, record_every: 100 };
+    let length = Length { episodes: 1_050, record_every: 100, ..Length::default() };
     let run = learn(&curves, &Settings::default(), length, 5);
     let episodes: Vec<u64> = run.curve.iter().map(|point| point.episode).collect();
     assert_eq!(episodes, [100, 200, 300, 400, 500, 600, 700, 800, 900, 1_000, 1_050]);
@@ -145,7 +146,7 @@ where
     A: Agent<Played> + serde::Serialize + serde::de::DeserializeOwned + PartialEq + std::fmt::Debug,
     A::Values: PartialEq + std::fmt::Debug,
 {
-    let length = Length { episodes: 60, record_every: 10 };
+    let length = Length { episodes: 60, record_every: 10, ..Length::default() };
     let mut cliff = Played::new(cliff_walking());
     let mut whole = Run::<A, A::Values>::new(agent, length, 4).unwrap();
     let mut half = whole.clone();
@@ -187,7 +188,8 @@ fn divergence_is_told_and_ends_the_run() {
     let mut settings = Settings { discount: 1.0, step_size: Schedule::Constant(1.0), ..Settings::default() };
     let grow = |settings: &Settings, reward| {
         let agent = QLearning::new(QTable::filled(1, 1, 0.0), settings, 0).unwrap();
-        let mut run = Run::new(agent, Length { episodes: 400, record_every: 10 }, 7).unwrap();
+        let mut run =
+            Run::new(agent, Length { episodes: 400, record_every: 10, ..Length::default() }, 7).unwrap();
         run.finish(&mut OneStep::new(false, reward), |_| None).unwrap_err().to_string()
     };
     let said = grow(&settings, 6e98);

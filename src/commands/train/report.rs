@@ -22,6 +22,7 @@ pub struct SeedRow {
     steps: u64,
     mean_return: f64,
     regret: Option<f64>,
+    greedy_return: Option<f64>,
 }
 
 /// A row of `learning.csv`: over the seeds, interquartile means, and from five seeds on 95 % bootstrap intervals.
@@ -46,9 +47,11 @@ pub struct Seed {
     steps: u64,
     last_return: Option<f64>,
     last_regret: Option<f64>,
+    last_greedy_return: Option<f64>,
     best_episode: u64,
     best_return: Option<f64>,
     best_regret: Option<f64>,
+    best_greedy_return: Option<f64>,
     diverged: Option<String>,
 }
 
@@ -63,19 +66,21 @@ impl Seed {
             steps: last.map_or(0, |point| point.steps),
             last_return: last.map(|point| point.mean_return),
             last_regret: last.and_then(|point| point.regret),
+            last_greedy_return: last.and_then(|point| point.greedy_return),
             best_episode: learnt.best_episode,
             best_return: best.map(|point| point.mean_return),
             best_regret: best.and_then(|point| point.regret),
+            best_greedy_return: best.and_then(|point| point.greedy_return),
             diverged: learnt.diverged.clone(),
         }
     }
 }
 
-/// The seed with the least regret at its best; where there is none, with the greatest return. The first of equals.
+/// The seed with the highest score at its best. The first of equals.
 pub fn best<V>(learnt: &[Learnt<V>]) -> Result<&Learnt<V>> {
     let score = |learnt: &Learnt<V>| {
         let at = learnt.curve.iter().find(|point| point.episode == learnt.best_episode);
-        at.map(|point| point.regret.map_or(point.mean_return, |regret| -regret))
+        at.map(LearningPoint::score)
     };
     let mut found: Option<(&Learnt<V>, f64)> = None;
     for learnt in learnt.iter().filter(|learnt| learnt.diverged.is_none()) {
@@ -99,6 +104,7 @@ pub fn rows<V>(learnt: &Learnt<V>) -> impl Iterator<Item = SeedRow> {
         steps: point.steps,
         mean_return: point.mean_return,
         regret: point.regret,
+        greedy_return: point.greedy_return,
     })
 }
 
@@ -187,6 +193,12 @@ pub fn summary<V>(config: &TrainConfig, learnt: &[Learnt<V>], optimum_return: Op
     }
     let optimum = optimum_return.map_or(String::new(), |best| format!(" (the exact optimum's: {best:.4})"));
     println!("  mean return {}{optimum}", Over::of(returns).told(1.0));
+    let greedy = last(|point| point.greedy_return);
+    if !greedy.is_empty() {
+        let best = whole.iter().filter_map(|learnt| Seed::of(learnt).best_greedy_return).collect();
+        let (greedy, best) = (Over::of(greedy).told(1.0), Over::of(best).told(1.0));
+        println!("  greedy return over {} episodes {greedy}, at the best {best}", config.length.evaluate);
+    }
     let lost = learnt.len() - whole.len();
     if lost > 0 {
         println!("  {lost} of {} seeds diverged; training.json says how", learnt.len());

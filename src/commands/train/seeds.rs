@@ -182,7 +182,7 @@ impl<'a> Work<'a> {
         let path = self.path(seed);
         let checkpoint = self.begun.get(&seed);
         let of = Beginning {
-            algorithm: self.config.algorithm,
+            algorithm: &self.config.algorithm,
             settings: &self.config.settings,
             length: self.config.length,
             seed,
@@ -246,7 +246,13 @@ impl Learnt<QTable> {
         let (mean_return, regret) = (total / pulls as f64, Some(regret));
         Learnt {
             seed,
-            curve: vec![LearningPoint { episode: pulls, steps: pulls, mean_return, regret }],
+            curve: vec![LearningPoint {
+                episode: pulls,
+                steps: pulls,
+                mean_return,
+                regret,
+                greedy_return: None,
+            }],
             last: Some(means.clone()),
             best: Some(means),
             best_episode: pulls,
