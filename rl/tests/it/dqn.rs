@@ -128,10 +128,10 @@ mod with {
             let ours = network.mlp().forward(&rows[3 * at..][..3], &mut room);
             let size = ours[0].abs().max(ours[1].abs()).max(1.0);
             assert!(
-                (0..2).all(|action| (ours[action] - libtorch[action]).abs() < 2e-6 * size),
+                (0..2).all(|action| (ours[action] - libtorch[action]).abs() < 1e-5 * size),
                 "{ours:?} {libtorch:?}"
             );
-            if (libtorch[0] - libtorch[1]).abs() > 4e-6 * size {
+            if (libtorch[0] - libtorch[1]).abs() > 2e-5 * size {
                 let action = usize::from(libtorch[1] > libtorch[0]);
                 assert_eq!(network.act(observation, |_| true), action);
                 assert_eq!(network.act(observation, |action| action == 0), 0);
@@ -237,6 +237,10 @@ mod with {
             n: 2,
             discount: 0.5,
             learning_rate: Schedule::Constant(0.01),
+            warm_up: 100,
+            train_every: 1,
+            updates: 1,
+            target_every: 1,
             target_rate: 0.1,
             ..DqnSettings::default()
         };
@@ -262,10 +266,11 @@ mod with {
 
     #[test]
     fn divergence_is_told_and_ends_the_run() {
-        for (reward, words) in [(f64::NAN, "returns add up to NaN"), (1e36, "there is a value of ")] {
+        for (reward, words) in [(f64::NAN, "returns add up to NaN"), (1.0, "there is a value of ")] {
             let mut world = Narrow { step: 0, reward, chance: Chance::new(0, 0) };
-            let settings = DqnSettings { learning_rate: Schedule::Constant(1.0), warm_up: 10, ..small() };
-            let settings = DqnSettings { inputs: vec![], target_rate: 1.0, discount: 1.0, ..settings };
+            // Beyond f32, once it has begun.
+            let inputs = vec![Input { component: 0, low: 0.0, high: 1e-39 }];
+            let settings = DqnSettings { inputs, ..small() };
             let agent = Dqn::<1>::new(&world, &settings, 1).unwrap();
             let length = Length { episodes: 500, record_every: 10, ..Length::default() };
             let said =
