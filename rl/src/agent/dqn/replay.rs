@@ -75,7 +75,10 @@ impl Replay {
         let (width, mask) = (self.states.len() / kept, self.allowed.len() / kept);
         batch.rows.clear();
         batch.rows.resize(2 * size * width, 0.0);
-        (batch.actions.clear(), batch.returns.clear(), batch.weights.clear(), batch.allowed.clear());
+        batch.actions.clear();
+        batch.returns.clear();
+        batch.weights.clear();
+        batch.allowed.clear();
         let (states, after) = batch.rows.split_at_mut(size * width);
         for row in 0..size {
             let at = chance.below(kept);
