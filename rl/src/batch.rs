@@ -49,10 +49,14 @@ impl<E: Environment> Batch<E> {
 
     /// Begins an episode everywhere.
     pub fn reset(&mut self, seed: Option<u64>) -> &[Step<E::Observation>] {
+        self.reset_each(|index| seed.map(|seed| Self::seed_of(seed, index)))
+    }
+
+    /// Begins an episode everywhere, under seeds of one's choice.
+    pub fn reset_each(&mut self, seed: impl Fn(usize) -> Option<u64>) -> &[Step<E::Observation>] {
         self.steps.clear();
         for (index, environment) in self.environments.iter_mut().enumerate() {
-            let observation = environment.reset(seed.map(|seed| Self::seed_of(seed, index)));
-            self.steps.push(began(observation));
+            self.steps.push(began(environment.reset(seed(index))));
         }
         self.last.fill(None);
         self.first.fill(true);
@@ -60,10 +64,18 @@ impl<E: Environment> Batch<E> {
     }
 
     /// Begins an episode in one of them.
-    pub fn begin(&mut self, index: usize) -> &Step<E::Observation> {
-        self.steps[index] = began(self.environments[index].begin());
+    ///
+    /// # Panics
+    /// Before [`Batch::reset`]; if there is no such environment.
+    pub fn begin(&mut self, index: usize, seed: Option<u64>) -> &Step<E::Observation> {
+        self.steps[index] = began(self.environments[index].reset(seed));
         self.first[index] = true;
         &self.steps[index]
+    }
+
+    /// What the environments show now; empty before [`Batch::reset`].
+    pub fn steps(&self) -> &[Step<E::Observation>] {
+        &self.steps
     }
 
     /// One step everywhere.

@@ -84,7 +84,7 @@ fn the_mode_says_what_happens_after_an_end() {
     for _ in 0..cut {
         off.step(&[0]);
     }
-    assert_eq!(*off.begin(0), begun);
+    assert_eq!(*off.begin(0, None), begun);
     assert_eq!(off.step(&[0])[0], up(24, -1.0));
 }
 
