@@ -12,7 +12,7 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
     ("sim", &["spec"], &["tch", "tokio", "clap", "reqwest", "axum"]),
     ("sim/peers", &["spec", "sim"], &["tch", "tokio", "clap"]),
     ("rl", &["spec", "policy", "sim"], &["tokio", "clap", "reqwest", "axum"]),
-    ("rl/python", &["spec", "policy", "sim", "rl"], &["tch", "tokio", "clap"]),
+    ("rl/python", &["spec", "policy", "rl"], &["tch", "tokio", "clap"]),
     ("calibration", &["spec"], &["tch", "tokio", "clap"]),
     ("serving", &["spec", "turbo"], &["clap"]),
     ("serving/fuzz", &["spec", "serving"], &["tch", "clap"]),

@@ -5,14 +5,14 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::{libtorch, python};
+use crate::{libtorch, python, wheel};
 
 /// The client that the tests listen with, and what it connects by.
 const SOCKET_IO: &str = "python-socketio[client]==5.18.1";
 
 /// Sums of libtest's result lines.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Counts {
+pub(crate) struct Counts {
     passed: u64,
     failed: u64,
     skipped: u64,
@@ -54,7 +54,11 @@ pub(crate) fn test(libtorch: &Path) -> Result<(), String> {
     let with = run_tests(all.args(whole).args(["--features", "torch"]))?;
     let without =
         run_tests(cargo(None).args(whole).args(["--lib", "--bins", "--tests", "without_libtorch"]))?;
-    report(&[with, without])
+    let mut runs = vec![with, without];
+    if let Some(package) = package()? {
+        runs.push(package.test()?);
+    }
+    report(&runs)
 }
 
 /// Every test in release, the long ones (`#[ignore]`) too.
@@ -65,7 +69,22 @@ pub(crate) fn nightly(libtorch: &Path) -> Result<(), String> {
     let ours = run_tests(all.args(whole).args(["--", "--include-ignored"]))?;
     // The peers are no default member: they would change features that ours are compiled with.
     let peers = run_tests(cargo(None).args(["test", "--release", "--package", "splitscale-sim-peers"]))?;
-    report(&[ours, peers])
+    let mut runs = vec![ours, peers];
+    if let Some(package) = package()? {
+        runs.extend([package.test()?, package.train()?]);
+    }
+    report(&runs)
+}
+
+/// The Python package, where a Python can build it; elsewhere its tests are skipped.
+fn package() -> Result<Option<wheel::Package>, String> {
+    match wheel::builder() {
+        Ok(python) => wheel::build(python).map(Some),
+        Err(why) => {
+            eprintln!("the tests of the Python package will be skipped: {why}");
+            Ok(None)
+        }
+    }
 }
 
 /// Lets the tests find a Python with python-socketio's client, kept in the user's cache; without a network
@@ -103,7 +122,7 @@ pub(crate) fn succeed(command: &mut Command, what: &str) -> Result<(), String> {
 }
 
 /// Runs tests, shows what they print, and sums the results. The flag: whether cargo was content.
-fn run_tests(command: &mut Command) -> Result<(Counts, bool), String> {
+pub(crate) fn run_tests(command: &mut Command) -> Result<(Counts, bool), String> {
     let cannot = |error: std::io::Error| format!("cannot run cargo: {error}");
     let mut child = command.stdout(Stdio::piped()).spawn().map_err(cannot)?;
     let mut counts = Counts::default();
@@ -118,7 +137,7 @@ fn run_tests(command: &mut Command) -> Result<(Counts, bool), String> {
 }
 
 /// Prints the counts, last and alone on their line; an error unless everything passed.
-fn report(runs: &[(Counts, bool)]) -> Result<(), String> {
+pub(crate) fn report(runs: &[(Counts, bool)]) -> Result<(), String> {
     let sum = |of: fn(&Counts) -> u64| runs.iter().map(|(counts, _)| of(counts)).sum::<u64>();
     let (passed, failed, skipped) = (sum(|c| c.passed), sum(|c| c.failed), sum(|c| c.skipped));
     let broken = runs.iter().any(|(counts, content)| !content && counts.failed == 0);

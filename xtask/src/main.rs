@@ -6,6 +6,7 @@ mod fuzz;
 mod libtorch;
 mod peers;
 mod python;
+mod wheel;
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -18,6 +19,7 @@ usage: cargo xtask COMMAND
   demo [ARGS]    setup, build, then `splitscale demo ARGS`
   test           setup, then every test; ends with the counts
   nightly        setup, then every test in release, the long ones too; then `fuzz`
+  python         the Python package: a wheel into target/python/wheels, and a Python that has it; --test runs its tests
   fuzz           every fuzz target for a minute, seeds first
   fuzz NAME ARGS one of them; ARGS are libFuzzer's: files to try again, or flags (-max_total_time=600)
   bench AREA     an area's benchmarks into target/bench/AREA.json (sim, rl, serving, calibration)
@@ -68,6 +70,8 @@ fn run(words: &[&str]) -> Result<(), Failure> {
             cargo::nightly(&libtorch::provide()?)?;
             fuzz::all()?;
         }
+        ["python"] => wheel::python(false)?,
+        ["python", "--test"] => wheel::python(true)?,
         ["fuzz"] => fuzz::all()?,
         ["fuzz", name, args @ ..] => fuzz::one(name, args)?,
         ["bench", area] => bench::run(area)?,

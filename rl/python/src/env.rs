@@ -1,5 +1,7 @@
 //! One environment.
 
+use std::path::PathBuf;
+
 use numpy::{IntoPyArray, PyArray1};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -42,11 +44,11 @@ impl Env {
         Ok(Env::new(World::Curves(Box::new(problem::curves(calibration, reward, noise)?)), false))
     }
 
-    /// A problem of scaling (TOML), or that which is compiled in. Files that it names are looked for in `folder`. `flat`:
-    /// actions are numbers.
+    /// A problem of scaling (TOML or JSON), or that which is compiled in; `settings` (JSON) stand in place of what its table
+    /// `problem` says. Files that it names lie in `folder`. `flat`: actions are numbers.
     #[staticmethod]
-    fn scaling(problem: Option<&str>, folder: std::path::PathBuf, flat: bool) -> PyResult<Self> {
-        Ok(Env::new(World::Scaling(Box::new(problem::scaling(problem, &folder)?)), flat))
+    fn scaling(problem: Option<&str>, settings: &str, folder: PathBuf, flat: bool) -> PyResult<Self> {
+        Ok(Env::new(World::Scaling(Box::new(problem::scaling(problem, settings, &folder)?)), flat))
     }
 
     #[getter]

@@ -1,14 +1,28 @@
 //! Environments out of documents.
 
+use std::error::Error;
+use std::fs;
 use std::path::Path;
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use splitscale_rl::{ExpCurve, FittedCurves, Noise, RewardConfig, Scaling, TimeTable};
-use splitscale_spec::Invalid;
+use serde::Deserialize;
+use splitscale_rl::{ExpCurve, FittedCurves, Noise, RewardConfig, Scaling, ScalingProblem, TimeTable};
+use toml::{Table, Value};
 
 /// The original work's curves.
 const PUBLISHED: &str = include_str!("../../tests/fixtures/published_curves.csv");
+
+/// The problem that is compiled in, and its experiment.
+const DEFAULT: &str = include_str!("default/problem.toml");
+const EXPERIMENT: &str = include_str!("default/tide.toml");
+
+/// What is wrong with a document.
+type Wrong = Box<dyn Error>;
+
+fn told(wrong: Wrong) -> PyErr {
+    PyValueError::new_err(wrong.to_string())
+}
 
 /// The problem on a calibration's curves, or on the published ones over 2 to 8 pods.
 pub(crate) fn curves(
@@ -16,21 +30,51 @@ pub(crate) fn curves(
     (alpha, k_time, k_pods): (f64, f64, f64),
     noise: Option<f64>,
 ) -> PyResult<FittedCurves> {
+    curves_of(calibration, RewardConfig { alpha, k_time, k_pods }, noise).map_err(told)
+}
+
+fn curves_of(
+    calibration: Option<&str>,
+    reward: RewardConfig,
+    noise: Option<f64>,
+) -> Result<FittedCurves, Wrong> {
     let times = match calibration {
-        Some(text) => {
-            let document = serde_json::from_str(text)
-                .map_err(|error| PyValueError::new_err(format!("calibration: {error}")))?;
-            TimeTable::from_calibration(&document)
-        }
-        None => TimeTable::from_curves(&published(), 2..=8),
+        Some(text) => TimeTable::from_calibration(&serde_json::from_str(text)?)?,
+        None => TimeTable::from_curves(&published(), 2..=8)?,
     };
     let noise = match noise {
         None => Noise::None,
         Some(cv) if cv < 0.0 => Noise::Measured,
         Some(cv) => Noise::Cv(cv),
     };
-    let reward = RewardConfig { alpha, k_time, k_pods };
-    times.and_then(|times| FittedCurves::new(times, reward, noise)).map_err(wrong)
+    Ok(FittedCurves::new(times, reward, noise)?)
+}
+
+/// A problem of scaling, or the one that is compiled in. `settings` (JSON) stand in place of what its table `problem` says.
+/// Experiments lie in `folder`.
+pub(crate) fn scaling(problem: Option<&str>, settings: &str, folder: &Path) -> PyResult<Scaling> {
+    scaling_of(problem, settings, folder).map_err(told)
+}
+
+fn scaling_of(problem: Option<&str>, settings: &str, folder: &Path) -> Result<Scaling, Wrong> {
+    let text = problem.unwrap_or(DEFAULT);
+    // A dict comes as JSON; no TOML begins so.
+    let mut document: Table = match text.trim_start().starts_with('{') {
+        true => serde_json::from_str(text)?,
+        false => text.parse()?,
+    };
+    let settings: Table = serde_json::from_str(settings)?;
+    if let Some(Value::Table(asked)) = document.get_mut("problem") {
+        asked.extend(settings);
+    }
+    let (scaling, _hash) = ScalingProblem::deserialize(document)?.build(&mut |name: &str| match problem {
+        None => Ok(EXPERIMENT.to_owned()),
+        Some(_) => {
+            let path = folder.join(name);
+            fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()).into())
+        }
+    })?;
+    Ok(scaling)
 }
 
 fn published() -> Vec<ExpCurve> {
@@ -41,53 +85,4 @@ fn published() -> Vec<ExpCurve> {
         ExpCurve { slots: next() as u32, a: next(), b: next(), c: next() }
     };
     rows.map(curve).collect()
-}
-
-fn wrong(invalid: Invalid) -> PyErr {
-    PyValueError::new_err(invalid.to_string())
-}
-
-pub(crate) fn scaling(problem: Option<&str>, folder: &Path) -> PyResult<Scaling> {
-    use splitscale_sim::*;
-    let both = |pods| splitscale_spec::Replicas { a: pods, b: pods };
-    let stage = || StageSetup {
-        start_up: splitscale_spec::ServiceLaw::Deterministic { value_s: 3.0 },
-        ..StageSetup::new(4, splitscale_spec::ServiceLaw::Exponential { mean_s: 0.2 })
-    };
-    let setup = Setup {
-        a: stage(),
-        link: LinkSetup {
-            slots: 8,
-            slots_change: None,
-            transfer: Transfer::Bytes { bandwidth: Bandwidth::PerSlotMbitS(100.0), rtt_s: 0.0 },
-            payload: Some(Payload::Bytes(1_000_000)),
-            queue_limit: None,
-            release_after_transfer: false,
-            hold_a: false,
-        },
-        b: stage(),
-        overhead: Default::default(),
-        arrivals: Arrivals::Poisson { rate_per_s: 10.0, requests: MAX_REQUESTS },
-        deadline_s: None,
-        slo_s: None,
-        one_node: false,
-        horizon_s: Some(1.0),
-        warm_up_s: 0.0,
-        scrape: None,
-        records: false,
-    };
-    let config = splitscale_rl::ScalingConfig {
-        pods_min: both(1),
-        pods_max: both(8),
-        decide_every_s: 5.0,
-        decisions: 40,
-        scrape_every_s: 1.0,
-        window_s: 5.0,
-        slo_s: 1.5,
-        cost: splitscale_spec::CostConfig { miss_weight: 2.0, churn_weight: 1.0 },
-        actions: if problem.is_some() { splitscale_rl::ActionKind::Step } else { Default::default() },
-        reward: Default::default(),
-    };
-    let _ = folder;
-    Ok(Scaling::new(config, vec![("s".into(), setup)]).unwrap())
 }

@@ -13,6 +13,7 @@ mod fitted_curves;
 mod problem;
 mod published;
 mod referee;
+mod python;
 mod regret;
 mod replicated;
 mod run;

@@ -121,10 +121,14 @@ class ScalingEnv(RustEnv[npt.NDArray[np.float64]]):
     Args:
         problem: A problem: a TOML file, its text, or a dict. Left out: one that is compiled in.
         flatten_actions: Actions are ``Discrete``, the part of A counting slowest: for agents that take nothing else.
+        settings: Fields of the problem's table ``problem`` that are to differ: ``actions="step"``, ``decide_every_s=2.0`` [s],
+            ``decisions=100``, ``slo_s=1.0`` [s], ``cost={"miss_weight": 2.0, "churn_weight": 0.0}``, ...
     """
 
-    def __init__(self, problem: Document | None = None, *, flatten_actions: bool = False) -> None:
-        super().__init__(scaling(problem, flatten_actions))
+    def __init__(
+        self, problem: Document | None = None, *, flatten_actions: bool = False, **settings: Any
+    ) -> None:
+        super().__init__(scaling(problem, flatten_actions, settings))
 
 
 def fitted_curves(
@@ -141,10 +145,10 @@ def fitted_curves(
     return _native.Env.fitted_curves(text, reward, noise)
 
 
-def scaling(problem: Document | None, flatten_actions: bool) -> _native.Env:
+def scaling(problem: Document | None, flatten_actions: bool, settings: Mapping[str, Any]) -> _native.Env:
     """Scaling in Rust."""
     text, folder = (None, Path()) if problem is None else _text(problem, ".toml")
-    return _native.Env.scaling(text, folder, flatten_actions)
+    return _native.Env.scaling(text, _text(settings, "")[0], folder, flatten_actions)
 
 
 def space_of(described: _native.Described) -> spaces.Space[Any]:

@@ -139,6 +139,7 @@ class ScalingVectorEnv(RustVectorEnv[Floats]):
         *,
         flatten_actions: bool = False,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
+        **settings: Any,
     ) -> None:
-        super().__init__(scaling(problem, flatten_actions), num_envs, autoreset_mode)
+        super().__init__(scaling(problem, flatten_actions, settings), num_envs, autoreset_mode)
 
