@@ -67,13 +67,16 @@ fn scaling_of(problem: Option<&str>, settings: &str, folder: &Path) -> Result<Sc
     if let Some(Value::Table(asked)) = document.get_mut("problem") {
         asked.extend(settings);
     }
-    let (scaling, _hash) = ScalingProblem::deserialize(document)?.build(&mut |name: &str| match problem {
-        None => Ok(EXPERIMENT.to_owned()),
-        Some(_) => {
-            let path = folder.join(name);
-            fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()).into())
+    let mut text_of = |name: &str| -> Result<String, Wrong> {
+        let path = folder.join(name);
+        match problem {
+            None => Ok(EXPERIMENT.to_owned()),
+            Some(_) => {
+                fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()).into())
+            }
         }
-    })?;
+    };
+    let (scaling, _hash) = ScalingProblem::deserialize(document)?.build(&mut text_of)?;
     Ok(scaling)
 }
 

@@ -6,7 +6,9 @@ from pathlib import Path
 
 suite = unittest.defaultTestLoader.discover(str(Path(__file__).parent), pattern=sys.argv[1])
 result = unittest.TextTestRunner(stream=sys.stdout, verbosity=2).run(suite)
-failed = len(result.failures) + len(result.errors) + len(result.unexpectedSuccesses)
+told = [test for test, _ in result.failures + result.errors] + result.unexpectedSuccesses
+# Of a test that fails in several of its subtests each is told.
+failed = len({getattr(test, "test_case", test) for test in told})
 skipped = len(result.skipped)
 # A module that cannot be imported counts as a test of its own.
 word = "ok" if failed == 0 else "FAILED"

@@ -211,7 +211,7 @@ PROBLEM = {
     "cost": {"miss_weight": 2.0, "churn_weight": 1.0},
 }
 CALIBRATION = {
-    "schema": 1,
+    "schema": 2,
     "surface": None,
     "laws": None,
     "provenance": {"table": "table.csv", "hash": "0", "rows": 6, "dropped": []},
