@@ -175,12 +175,15 @@ class Documents(unittest.TestCase):
             (lambda: splitscale.FittedCurvesEnv(noise="much"), "noise: 'much'"),
             (lambda: splitscale.FittedCurvesEnv("{}"), "missing field"),
             (lambda: splitscale.ScalingEnv(decisions=0), "decisions: zero"),
-            (lambda: splitscale.ScalingEnv(decides=3), "unknown field `decides`"),
+            (lambda: splitscale.ScalingEnv({"experiments": [], "problem": PROBLEM | {"x": 1}}), "unknown field `x`"),
+            (lambda: splitscale.ScalingEnv(reward="much"), "unknown variant `much`"),
             (lambda: splitscale.ScalingEnv("experiments = []\n"), "missing field `problem`"),
             (lambda: splitscale.ScalingEnv({"experiments": ["nowhere.toml"], "problem": PROBLEM}), "nowhere.toml"),
         ]:
             with self.assertRaisesRegex(ValueError, words):
                 make()
+        with self.assertRaisesRegex(TypeError, "keyword argument 'decides'"):
+            splitscale.ScalingEnv(decides=3)
 
     def test_actions_and_order_are_checked(self):
         env = splitscale.ScalingEnv()

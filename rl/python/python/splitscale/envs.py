@@ -147,6 +147,9 @@ def fitted_curves(
 
 def scaling(problem: Document | None, flatten_actions: bool, settings: Mapping[str, Any]) -> _native.Env:
     """Scaling in Rust."""
+    for name in settings.keys() - _SETTINGS:
+        # As Python says it: who tries whether there is a render_mode expects a TypeError.
+        raise TypeError(f"Scaling got an unexpected keyword argument {name!r}; there are {sorted(_SETTINGS)}")
     text, folder = (None, Path()) if problem is None else _text(problem, ".toml")
     return _native.Env.scaling(text, _text(settings, "")[0], folder, flatten_actions)
 
@@ -180,3 +183,9 @@ def _text(document: Document, suffix: str) -> tuple[str, Path]:
         return document, Path()
     path = Path(document)
     return path.read_text(encoding="utf-8"), path.parent
+
+
+_SETTINGS = {
+    *("actions", "cost", "decide_every_s", "decisions", "pods_max"),
+    *("pods_min", "reward", "scrape_every_s", "slo_s", "window_s"),
+}
