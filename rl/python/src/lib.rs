@@ -10,6 +10,7 @@
 mod action;
 mod env;
 mod envs;
+mod policy;
 mod problem;
 mod world;
 
@@ -20,6 +21,8 @@ mod native {
     use crate::env::Env;
     #[pymodule_export]
     use crate::envs::Envs;
+    #[pymodule_export]
+    use crate::policy::{decide, export};
 
     use pyo3::pyfunction;
 

@@ -13,6 +13,7 @@ from gymnasium.envs.registration import register
 
 from splitscale._native import feature_names
 from splitscale.envs import FittedCurvesEnv, ScalingEnv, Snapshot
+from splitscale.policy import decide, export_policy, from_sb3
 from splitscale.vector import FittedCurvesVectorEnv, ScalingVectorEnv, vector_seed
 
 __all__ = [
@@ -21,7 +22,10 @@ __all__ = [
     "ScalingEnv",
     "ScalingVectorEnv",
     "Snapshot",
+    "decide",
+    "export_policy",
     "feature_names",
+    "from_sb3",
     "vector_seed",
 ]
 

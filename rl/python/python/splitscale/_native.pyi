@@ -11,6 +11,15 @@ Described = tuple[str, int] | tuple[str, list[int]] | tuple[str, list[float], li
 def feature_names() -> list[str]:
     """Names of the features of an observation of Scaling, in their order; ``no_x`` is 1 where ``x`` is missing."""
 
+def export(
+    env: Env,
+    sizes: list[int],
+    parameters: list[float],
+    ranges: list[tuple[float, float]],
+    origin: tuple[str, int, str],
+) -> str: ...
+def decide(document: str, observation: list[float]) -> tuple[int, int]: ...
+
 class Env:
     @staticmethod
     def fitted_curves(
