@@ -58,7 +58,7 @@ class RustVectorEnv(gymnasium.vector.VectorEnv[Obs, Any, Any], Generic[Obs]):
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
 
-    def reset(  # type: ignore[override]
+    def reset(
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Obs, dict[str, Any]]:
         """Begins an episode everywhere, or where ``options["reset_mask"]``, bool of shape (num_envs,), says so.
