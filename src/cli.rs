@@ -379,10 +379,13 @@ pub struct Evaluate {
     /// Who everybody is compared with: `hpa tuned`, `hpa default`, `static tuned`, `static best here`, or a policy's name
     #[arg(long, default_value = "hpa tuned", value_name = "NAME")]
     pub against: String,
+    /// Episodes of each scenario in which is found what was possible: some seconds each; 0 for none
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub referee: u32,
     /// Threads; no number depends on them
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub threads: Option<u32>,
-    /// Folder for judgement.csv, episodes.csv and evaluation.json
+    /// Folder for judgement.csv, episodes.csv, regret.csv, states.csv, evaluation.json and baselines/
     #[arg(long, default_value = "out/evaluate", value_name = "DIR")]
     pub out: PathBuf,
 }

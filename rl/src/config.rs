@@ -10,6 +10,7 @@ use crate::fitted_curves::{Noise, RewardConfig};
 use crate::learning::Algorithm;
 use crate::mdp::{Mdp, Played};
 use crate::problem::ScalingProblem;
+use crate::referee::DiscretisedConfig;
 use crate::train::Length;
 use crate::wrappers::TimeLimit;
 
@@ -37,6 +38,9 @@ pub struct TrainConfig {
     /// How vectors are cut into tiles; needed where states are vectors.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tiles: Option<TilesConfig>,
+    /// How `scaling` is cut into a table that can be solved, for who judges policies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table: Option<DiscretisedConfig>,
 }
 
 /// What is learnt on.
@@ -185,6 +189,7 @@ impl TrainConfig {
             settings: Settings::default(),
             length: Length::default(),
             tiles: None,
+            table: None,
         }
     }
 

@@ -56,11 +56,7 @@ impl<'a> Contender<'a> {
     pub fn controller(name: impl Into<String>, controller: Controller) -> Self {
         Contender::new(name, move || {
             let mut controller = controller.clone();
-            Box::new(move |scaling| {
-                let now_s = scaling.simulation().now().as_secs_f64();
-                let decision = controller.decide(now_s, scaling.observation());
-                decision.capped.unwrap_or_else(|| scaling.desired())
-            })
+            Box::new(move |scaling| scaling.ask(&mut controller))
         })
     }
 
@@ -99,6 +95,32 @@ impl Workers<'_> {
     pub fn new(threads: usize) -> Self {
         Workers { threads, go_on: &|| true }
     }
+
+    /// Does pieces of work 0 to `count` and gives them in that order; each thread with what `begin` makes for it. Absent where
+    /// they were told not to go on.
+    pub(crate) fn each<T, W>(self, count: usize, begin: impl Fn() -> W + Sync) -> Option<Vec<T>>
+    where
+        T: Send,
+        W: FnMut(usize) -> T,
+    {
+        let threads = self.threads.clamp(1, count.max(1));
+        // Every n-th for each, as neighbours take about the same time.
+        let share = |first: usize| {
+            let mut work = begin();
+            let done = (first..count).step_by(threads).map(|index| (self.go_on)().then(|| work(index)));
+            done.collect::<Option<Vec<T>>>()
+        };
+        let shares: Vec<Option<Vec<T>>> = thread::scope(|scope| {
+            let share = &share;
+            let started: Vec<_> = (0..threads).map(|first| scope.spawn(move || share(first))).collect();
+            // Who panics does so for whoever asked for it.
+            let joined = started.into_iter().map(|share| share.join());
+            joined.map(|share| share.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+        });
+        let mut shares =
+            shares.into_iter().map(|share| share.map(Vec::into_iter)).collect::<Option<Vec<_>>>()?;
+        Some((0..count).filter_map(|index| shares[index % threads].next()).collect())
+    }
 }
 
 /// Plays every scenario under every seed with every contender; in that order, contenders first. The bytes are the same
@@ -109,36 +131,25 @@ pub fn play(
     seeds: &[u64],
     workers: Workers<'_>,
 ) -> Option<Vec<(Case, Bill)>> {
-    let (scenarios, threads) = (scaling.scenarios(), workers.threads.max(1));
+    let scenarios = scaling.scenarios();
     let episodes = contenders.len() * scenarios.len() * seeds.len();
     let case = |index: usize| {
         let (seed, rest) = (index % seeds.len(), index / seeds.len());
         (rest / scenarios.len(), rest % scenarios.len(), seeds[seed])
     };
-    // Every n-th for each, as neighbours take about the same time.
-    let share = |first: usize| {
+    let bills = workers.each(episodes, || {
         let mut scaling = scaling.clone();
-        let played = (first..episodes).step_by(threads).map(|index| {
-            (workers.go_on)().then(|| {
-                let (contender, scenario, seed) = case(index);
-                scaling.begin_in(scenario, seed);
-                scaling.episode((contenders[contender].enter)())
-            })
-        });
-        played.collect::<Option<Vec<Bill>>>()
-    };
-    let shares: Option<Vec<Vec<Bill>>> = thread::scope(|scope| {
-        let started: Vec<_> = (0..threads).map(|first| scope.spawn(move || share(first))).collect();
-        // A player that panics does so for whoever asked for it.
-        let joined = started.into_iter().map(|share| share.join());
-        joined.map(|share| share.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
-    });
-    let shares = shares?;
+        move |index| {
+            let (contender, scenario, seed) = case(index);
+            scaling.begin_in(scenario, seed);
+            scaling.episode((contenders[contender].enter)())
+        }
+    })?;
     let row = |index: usize| {
         let (contender, scenario, seed) = case(index);
         let policy = contenders[contender].name.clone();
         let scenario = scenarios[scenario].name.clone();
-        (Case { policy, scenario, seed }, shares[index % threads][index / threads])
+        (Case { policy, scenario, seed }, bills[index])
     };
     Some((0..episodes).map(row).collect())
 }

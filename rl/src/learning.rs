@@ -200,6 +200,7 @@ where
     return boxed(crate::Dqn::<N>::new(environment, settings, of.seed)?, of);
     #[cfg(not(feature = "torch"))]
     {
+        let _ = environment;
         settings.validate(N)?;
         let problem = "dqn learns by libtorch, and this was built without; `cargo xtask setup`, then build with --features torch";
         Err(Invalid::new("algorithm", problem).into())

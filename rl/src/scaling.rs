@@ -234,6 +234,12 @@ impl Scaling {
         self.look()
     }
 
+    /// What a controller would have now; what it leaves open stays as it is.
+    pub fn ask(&self, controller: &mut Controller) -> Replicas {
+        let decision = controller.decide(self.simulation.now().as_secs_f64(), &self.observation);
+        decision.capped.unwrap_or_else(|| self.desired())
+    }
+
     /// What would be seen now.
     pub fn observation(&self) -> &Observation {
         &self.observation
@@ -367,9 +373,7 @@ pub struct Controlled {
 impl Controlled {
     /// One decision: what the controller leaves open stays as it is.
     pub fn step(&mut self) -> Step<[f64; FEATURES]> {
-        let now_s = self.scaling.simulation.now().as_secs_f64();
-        let decision = self.controller.decide(now_s, &self.scaling.observation);
-        let pods = decision.capped.unwrap_or_else(|| self.scaling.desired());
+        let pods = self.scaling.ask(&mut self.controller);
         self.scaling.decide(pods)
     }
 }

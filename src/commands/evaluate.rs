@@ -1,7 +1,9 @@
-//! `splitscale evaluate`: policies side by side under the same requests, beside constant pods and the HPA at their best.
+//! `splitscale evaluate`: policies side by side under the same requests, beside constant pods and the HPA at their best, and
+//! how far each is from what was possible.
+
+mod regret;
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -12,6 +14,7 @@ use splitscale_rl::Scaling;
 use splitscale_rl::evaluate::{
     Contender, HpaGrid, Judging, Quantity, Row, Workers, Yardstick, best_hpa, best_static, judge, play, seeds,
 };
+use splitscale_rl::referee::{Discretised, Errors};
 use splitscale_rl::scaling::Bill;
 
 use crate::cli::Evaluate;
@@ -38,6 +41,8 @@ struct Evaluation<'a> {
     scenarios: Vec<&'a str>,
     /// J* of each scenario.
     yardsticks: &'a [Yardstick],
+    /// How good a model the table of regret by states is.
+    table: Option<Errors>,
     /// Name and hash of each policy; the baselines are written out in `baselines/`.
     policies: Vec<(String, String)>,
 }
@@ -67,9 +72,9 @@ pub fn run(args: &Evaluate) -> Result<()> {
 }
 
 fn evaluate(args: &Evaluate, go_on: &(dyn Fn() -> bool + Sync)) -> Result<()> {
-    let (world, problem) = super::train::scaling(&args.file)?;
+    let (world, problem, table) = super::train::scaling(&args.file)?;
     let (of_tuning, tuned_on) = match &args.tuned_on {
-        Some(file) => super::train::scaling(file)?,
+        Some(file) => super::train::scaling(file).map(|(world, hash, _)| (world, hash))?,
         None => (world.clone(), problem.clone()),
     };
     ensure!(
@@ -119,6 +124,12 @@ fn evaluate(args: &Evaluate, go_on: &(dyn Fn() -> bool + Sync)) -> Result<()> {
     let judging = Judging { seed: args.seed, ..Judging::against(&args.against) };
     let (rows, yardsticks) = judge(&played, &judging).context("--against")?;
     files::write_csv(&args.out.join("judgement.csv"), &rows)?;
+    let table = table.map(|table| Discretised::of(&world, &table)).transpose();
+    let table = table.with_context(|| format!("{}: table", args.file.display()))?;
+    let seeds = &judged[..judged.len().min(args.referee as usize)];
+    let regrets = regret::judge(&world, (table.as_ref(), seeds), &policies, workers)?;
+    let Some(regrets) = regrets else { return Err(stopped()) };
+    regret::write(&args.out, &regrets)?;
     let evaluation = Evaluation {
         schema: 1,
         splitscale: measurement::version(),
@@ -128,15 +139,18 @@ fn evaluate(args: &Evaluate, go_on: &(dyn Fn() -> bool + Sync)) -> Result<()> {
         seeds: args.seeds,
         scenarios: world.scenarios().iter().map(|scenario| scenario.name.as_str()).collect(),
         yardsticks: &yardsticks,
+        table: table.as_ref().map(Discretised::errors),
         policies: policies.iter().map(|(name, policy)| (name.clone(), document_hash(policy))).collect(),
     };
     files::write_json(&args.out.join("evaluation.json"), &evaluation)?;
     tell(args, &world, &rows);
+    regret::tell(&regrets);
+    println!("{}", args.out.display());
     Ok(())
 }
 
 fn stopped() -> anyhow::Error {
-    Interrupted("nothing was judged yet; what it was tuned to is in baselines/".into()).into()
+    Interrupted("what was finished is in the folder of --out".into()).into()
 }
 
 /// The policies by their names; the file's where two have the same.
@@ -235,6 +249,4 @@ fn tell(args: &Evaluate, world: &Scaling, rows: &[Row]) {
             100.0 * better.map_or(f64::NAN, |row| row.value),
         );
     }
-    let files: Vec<PathBuf> = ["judgement.csv", "episodes.csv"].map(|name| args.out.join(name)).into();
-    println!("{}, {}", Path::display(&files[0]), Path::display(&files[1]));
 }

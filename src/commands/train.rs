@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::Serialize;
 use splitscale_policy::{ActionValues, Policy, Tiles, document_hash, feature_names};
 use splitscale_rl::dynamic_programming::{Question, evaluate_for, finite_horizon, value_iteration};
+use splitscale_rl::referee::DiscretisedConfig;
 use splitscale_rl::{
     Algorithm, Beginning, Classic, Environment, EnvironmentConfig, FittedCurves, Optimum, Origin, QNetwork,
     QTable, Scaling, ScalingProblem, TiledValues, TimeTable, TrainConfig, begin, begin_deep, begin_tabular,
@@ -88,11 +89,14 @@ fn read(path: &Path) -> Result<(TrainConfig, PathBuf)> {
     Ok((files::read_toml(path)?, folder))
 }
 
-/// The problem that a training is on, and a hash of all that it is made of.
-pub fn scaling(file: &Path) -> Result<(Scaling, String)> {
+/// The problem that a training is on, a hash of all that it is made of, and how it is cut into a table.
+pub fn scaling(file: &Path) -> Result<(Scaling, String, Option<DiscretisedConfig>)> {
     let (config, folder) = read(file)?;
     match &config.environment {
-        EnvironmentConfig::Scaling(problem) => build(problem, file, &folder),
+        EnvironmentConfig::Scaling(problem) => {
+            let (world, hash) = build(problem, file, &folder)?;
+            Ok((world, hash, config.table))
+        }
         _ => bail!("{}: environment: not scaling, which alone can be played by policies", file.display()),
     }
 }

@@ -313,7 +313,7 @@ fn bounds_come_first_and_last() {
     assert_eq!(once(&config, stage((0..9).map(unsampled).collect())), 6);
     let zero = once(&config, StagePods { desired: 0, ..all(0, 0.0) });
     assert_eq!(zero, 0, "zero pods are a pause");
-    let bounded = HpaConfig::default().within(&pipeline(2, 8));
+    let bounded = HpaConfig::default().within((&pipeline(2, 8)).into());
     assert_eq!((bounded.a.pods_min, bounded.b.pods_max), (Some(2), Some(8)));
     assert_eq!(once(&bounded, all(4, 800.0)), 8);
 }

@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 use splitscale_spec::{Invalid, Replicas};
 
+use crate::evaluate::Workers;
 use crate::referee::discretised::Discretised;
 use crate::referee::search::{Found, SearchConfig};
 use crate::scaling::{Bill, Scaling};
@@ -90,19 +91,29 @@ pub struct StateRegret {
 }
 
 impl Referee {
-    /// Finds what is possible in every scenario under each of the seeds.
+    /// Finds what is possible in every scenario under each of the seeds. Absent where the workers were told not to go on.
     ///
     /// # Errors
     /// As [`Found::search`].
-    pub fn new(scaling: &Scaling, seeds: &[u64], search: SearchConfig) -> Result<Self, Invalid> {
-        let mut episodes = Vec::new();
-        for (scenario, named) in scaling.scenarios().iter().enumerate() {
-            for &seed in seeds {
+    pub fn new(
+        scaling: &Scaling,
+        seeds: &[u64],
+        search: SearchConfig,
+        workers: Workers<'_>,
+    ) -> Result<Option<Self>, Invalid> {
+        let cases: Vec<(usize, u64)> =
+            (0..scaling.scenarios().len()).flat_map(|n| seeds.iter().map(move |&seed| (n, seed))).collect();
+        let found = workers.each(cases.len(), || {
+            |at: usize| {
+                let (scenario, seed) = cases[at];
                 let found = Found::search(scaling, (scenario, seed), search, &[])?;
-                episodes.push(Episode { scenario, name: named.name.clone(), seed, found });
+                let name = scaling.scenarios()[scenario].name.clone();
+                Ok(Episode { scenario, name, seed, found })
             }
-        }
-        Ok(Referee { scaling: scaling.clone(), episodes })
+        });
+        let Some(found) = found else { return Ok(None) };
+        let episodes = found.into_iter().collect::<Result<_, Invalid>>()?;
+        Ok(Some(Referee { scaling: scaling.clone(), episodes }))
     }
 
     /// The episodes.

@@ -1,6 +1,7 @@
 //! Bound, search, and the discretised problem.
 
 use splitscale_policy::ActionKind;
+use splitscale_rl::evaluate::Workers;
 use splitscale_rl::referee::{Bound, Cut, Discretised, DiscretisedConfig, Found, Referee, SearchConfig};
 use splitscale_rl::scaling::{Bill, RewardKind, Scaling, ScalingConfig};
 use splitscale_rl::{Chance, RewardConfig};
@@ -284,7 +285,8 @@ fn a_policy_is_judged_in_total_and_by_state() {
     let setups = [1, 2].map(|at| (all.scenarios()[at].name.clone(), all.scenarios()[at].setup().clone()));
     let world = Scaling::new(all.config().clone(), setups.into()).unwrap();
     let known = Discretised::of(&world, &table(8)).unwrap();
-    let referee = Referee::new(&world, &[1, 2], SearchConfig { beam: 2, steps: 1_500 }).unwrap();
+    let referee = Referee::new(&world, &[1, 2], SearchConfig { beam: 2, steps: 1_500 }, Workers::new(2));
+    let referee = referee.unwrap().unwrap();
     let idle = referee.judge(Some(&known), |now| now.desired());
     let solved = referee.judge(Some(&known), |now| known.decide(now));
     for regret in [&idle, &solved] {
