@@ -52,6 +52,10 @@ fn each_environment_of_a_batch_goes_its_own_way_and_the_same_way_again() {
         assert_eq!(batch.step(&[1, 0, 1, 0])[2], alone.step(1));
     }
     assert_eq!(batch.reset(Some(5)), first);
+    assert_eq!(batch.reset_each(|index| Some(seeds[index])), first);
+    batch.step(&[1, 0, 1, 0]);
+    assert_eq!(*batch.begin(2, Some(seeds[2])), first[2]);
+    assert_ne!(batch.steps()[1], first[1]);
 }
 
 #[test]
