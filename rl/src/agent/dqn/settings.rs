@@ -14,8 +14,8 @@ const BATCH_MAX: usize = 65_536;
 const LAYERS_MAX: usize = 8;
 const WIDTH_MAX: usize = 4_096;
 
-/// Settings of a [`Dqn`](crate::agent::dqn). Written as TOML every field may be left out; what stands there then holds up Cart
-/// Pole. Schedules go by steps.
+/// Settings of a deep Q-network. Written as TOML every field may be left out; what stands there then holds up Cart Pole. Schedules
+/// go by steps.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DqnSettings {
