@@ -296,6 +296,7 @@ mod with {
     fn it_learns_to_hold_up_the_pole_a_while() {
         let settings = DqnSettings {
             exploration: Schedule::Linear { from: 1.0, to: 0.05, episodes: 2_000 },
+            learning_rate: Schedule::Linear { from: 2.3e-3, to: 0.0, episodes: 50_000 },
             ..DqnSettings::default()
         };
         let length = Length { episodes: 1_000, record_every: 10, steps: Some(8_000), evaluate: 5 };

@@ -63,7 +63,7 @@ impl Default for DqnSettings {
             n: 3,
             discount: 0.99,
             exploration: Schedule::Linear { from: 1.0, to: 0.04, episodes: 8_000 },
-            learning_rate: Schedule::Linear { from: 2.3e-3, to: 0.0, episodes: 50_000 },
+            learning_rate: Schedule::Linear { from: 1e-3, to: 0.0, episodes: 50_000 },
             replay: 50_000,
             warm_up: 1_000,
             batch: 64,
