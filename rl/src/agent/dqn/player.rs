@@ -99,7 +99,8 @@ impl<const N: usize> Dqn<N> {
         let Rooms { path, seen: after, .. } = &mut self.room;
         let discount = self.settings.discount;
         while path.len() == self.settings.n || (over && !path.is_empty()) {
-            let sum = path.iter().rev().fold(0.0, |sum, taken| taken.reward + discount * sum) as f32;
+            let sum = path.iter().rev().fold(0.0, |sum, taken| taken.reward + discount * sum);
+            let sum = (self.settings.reward_scale * sum) as f32;
             let weight = match terminated {
                 true => 0.0,
                 false => libm::pow(discount, path.len() as f64) as f32,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use splitscale_policy::Input;
-use splitscale_spec::Invalid;
+use splitscale_spec::{Invalid, positive};
 
 use crate::config::{Component, InputConfig};
 use crate::schedule::Schedule;
@@ -31,6 +31,9 @@ pub struct DqnSettings {
     pub n: usize,
     /// Worth of a reward one step later, in [0, 1].
     pub discount: f64,
+    /// Factor of the rewards as the network learns them, above 0: it brings returns to the size of 1 to 10, where a step
+    /// size of Adam gets somewhere and the loss is quadratic.
+    pub reward_scale: f64,
     /// Probability of a random action, in [0, 1].
     pub exploration: Schedule,
     /// Step size of Adam, in [0, 1].
@@ -62,6 +65,7 @@ impl Default for DqnSettings {
             double: true,
             n: 3,
             discount: 0.99,
+            reward_scale: 1.0,
             exploration: Schedule::Linear { from: 1.0, to: 0.04, episodes: 8_000 },
             learning_rate: Schedule::Linear { from: 1e-3, to: 0.0, episodes: 50_000 },
             replay: 50_000,
@@ -103,6 +107,7 @@ impl DqnSettings {
         if !(0.0..=1.0).contains(&self.discount) {
             return Err(Invalid::new("discount", format!("{} is not in [0, 1]", self.discount)));
         }
+        positive("reward_scale", self.reward_scale)?;
         if !(self.target_rate > 0.0 && self.target_rate <= 1.0) {
             return Err(Invalid::new("target_rate", format!("{} is not in (0, 1]", self.target_rate)));
         }
