@@ -186,8 +186,7 @@ impl<V: Values> Learner<V> {
     fn any<E: Environment>(&mut self, environment: &E, right: impl Fn(&V, usize) -> bool) -> usize {
         let allows = |action| !environment.masked() || environment.allows(action);
         let all = (0..self.values.actions()).filter(|&action| allows(action) && right(&self.values, action));
-        let drawn = self.chance.below(all.clone().count());
-        all.clone().nth(drawn).unwrap_or(0)
+        drawn(&mut self.chance, all)
     }
 
     /// The value of `state` for who chooses so: exploration and all.
@@ -215,4 +214,10 @@ fn best<V: Values, E: Environment>(values: &V, environment: &E, state: V::State)
         false => values.best(state),
         true => values.best_of(state, |action| environment.allows(action)),
     }
+}
+
+/// Any of these, by one draw. There is one.
+fn drawn(chance: &mut Chance, mut of: impl Iterator<Item = usize> + Clone) -> usize {
+    let at = chance.below(of.clone().count());
+    of.nth(at).unwrap_or(0)
 }

@@ -209,7 +209,7 @@ impl TrainConfig {
         self.length.validate().map_err(within("length"))?;
         if let Algorithm::Dqn(dqn) = &self.algorithm {
             // How many components there are, whoever begins knows.
-            dqn.validate(usize::MAX).map_err(within("algorithm.dqn"))?;
+            dqn.validate().map_err(within("algorithm.dqn"))?;
         }
         let bandit = matches!(self.algorithm, Algorithm::Bandit(_));
         if bandit && matches!(self.environment, EnvironmentConfig::Classic(_)) {

@@ -201,7 +201,8 @@ where
     #[cfg(not(feature = "torch"))]
     {
         let _ = environment;
-        settings.validate(N)?;
+        settings.validate()?;
+        settings.inputs(&[], N)?;
         let problem = "dqn learns by libtorch, and this was built without; `cargo xtask setup`, then build with --features torch";
         Err(Invalid::new("algorithm", problem).into())
     }

@@ -24,10 +24,18 @@ fn settings_are_read_with_defaults_and_checked() {
         inputs: vec![InputConfig { component: Component::Number(component), low, high }],
         ..DqnSettings::default()
     };
-    let said = input(4, 0.0, 1.0).validate(4).unwrap_err().to_string();
+    let said = input(4, 0.0, 1.0).inputs(&[], 4).unwrap_err().to_string();
     assert_eq!(said, "inputs[0]: 4, and an observation has 0 to 3");
-    let said = input(3, 1.0, 1.0).validate(4).unwrap_err().to_string();
+    let said = input(3, 1.0, 1.0).inputs(&[], 4).unwrap_err().to_string();
     assert_eq!(said, "inputs[0]: from 1 to 1 is no range");
+    // Names stand for numbers where there are names.
+    let named = DqnSettings {
+        inputs: vec![InputConfig { component: Component::Name("b".into()), low: 0.0, high: 1.0 }],
+        ..DqnSettings::default()
+    };
+    let numbered = named.numbered(&["a".into(), "b".into()], 2).unwrap();
+    assert_eq!(numbered.inputs(&[], 2).unwrap()[0].component, 1);
+    assert!(named.inputs(&[], 2).unwrap_err().to_string().contains("numbers alone"));
 }
 
 #[cfg(not(feature = "torch"))]

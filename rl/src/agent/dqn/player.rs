@@ -12,7 +12,7 @@ use super::parameters::Parameters;
 use super::replay::{Batch, Replay, Transition};
 use super::settings::DqnSettings;
 use super::update::Updater;
-use crate::agent::{Agent, any};
+use crate::agent::{Agent, drawn};
 use crate::chance::{AGENT, Chance, probability};
 use crate::environment::Environment;
 use crate::wrappers::Episode;
@@ -59,7 +59,7 @@ impl<const N: usize> Dqn<N> {
     where
         E: Environment<Observation = [f64; N]>,
     {
-        settings.validate(N)?;
+        settings.validate()?;
         let mut chance = Chance::new(seed, AGENT);
         let actions = environment.actions();
         let heads = Heads { dueling: settings.dueling, actions };
@@ -89,7 +89,7 @@ impl<const N: usize> Dqn<N> {
     fn choose<E: Environment>(&mut self, environment: &E) -> usize {
         let allows = |action| !environment.masked() || environment.allows(action);
         if self.chance.happens(probability(self.settings.exploration.at(self.steps))) {
-            return any(&mut self.chance, self.actions, allows);
+            return drawn(&mut self.chance, (0..self.actions).filter(|&action| allows(action)));
         }
         greatest(self.learnt.mlp().forward(&self.room.seen, &mut self.room.mlp), allows)
     }

@@ -80,12 +80,11 @@ impl Default for DqnSettings {
 }
 
 impl DqnSettings {
-    /// Checks every field, for observations of so many components.
+    /// Checks what does not need the environment; [`inputs`](DqnSettings::inputs) does.
     ///
     /// # Errors
     /// The first field that is out of range.
-    pub fn validate(&self, components: usize) -> Result<(), Invalid> {
-        self.inputs(&[], components)?;
+    pub fn validate(&self) -> Result<(), Invalid> {
         let widths = self.hidden.iter().all(|width| (1..=WIDTH_MAX).contains(width));
         if !widths || self.hidden.len() > LAYERS_MAX {
             let most = format!("{LAYERS_MAX} layers of 1 to {WIDTH_MAX} at most");
