@@ -111,7 +111,9 @@ impl Controller {
             PolicyKind::Static(pods) => rule::constant(*pods),
             PolicyKind::SlotsTable(bins) => rule::table(bins, slots.unwrap_or(0))?,
             PolicyKind::Greedy(greedy) => self.greedy(greedy, now_s, observation, desired)?,
-            PolicyKind::Hpa(hpa) => hpa.decide(&mut self.memory, now_s, observation)?,
+            PolicyKind::Hpa(hpa) => {
+                hpa.decide(&mut self.memory, now_s, &self.freshness.believed(now_s, observation))?
+            }
         };
         why.push(reason);
         let capped = self.bounds.clamp(raw);

@@ -49,7 +49,10 @@ impl HpaConfig {
         if left_s > 0.0 {
             return Err(format!("next sync in {left_s:.1} s"));
         }
-        memory.last_sync_s = Some(now_s);
+        // By whole periods from the one that was due, so that a clock that ticks a little late does not lose every other sync.
+        memory.last_sync_s = Some(memory.last_sync_s.map_or(now_s, |last_s| {
+            last_s + self.sync_period_s * ((now_s - last_s) / self.sync_period_s).floor()
+        }));
         let to_a = self.sync(Stage::A, a, &mut memory.a, (now_s, observation));
         let to_b = self.sync(Stage::B, b, &mut memory.b, (now_s, observation));
         let words = |stage: &str, to: &Result<(u32, String), String>| match to {

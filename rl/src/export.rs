@@ -106,7 +106,7 @@ pub fn to_greedy(scaling: &Scaling, values: ActionValues, from: &Origin) -> Poli
         training: Some(Training {
             algorithm: from.algorithm.clone(),
             seed: from.seed,
-            hash: document_hash(&from.settings),
+            hash: from.settings.to_string(),
             regret: None,
             optimum: None,
         }),

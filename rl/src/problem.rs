@@ -43,6 +43,10 @@ impl ScalingProblem {
                     let problem = "whoever plays changes the pods; leave it away";
                     return Err(SimError::from(Invalid::new(format!("{file}: pods_change"), problem)).into());
                 }
+                if setups.iter().any(|(known, _)| *known == name) {
+                    let problem = format!("`{name}` is there twice; give the experiments different names");
+                    return Err(SimError::from(Invalid::new(format!("{file}: name"), problem)).into());
+                }
                 setups.push((name, point.setup));
             }
             hashes.push(plan.hash);

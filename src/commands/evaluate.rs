@@ -10,20 +10,23 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::Serialize;
 use splitscale_policy::hpa::{HpaMetric, HpaStage};
 use splitscale_policy::{Freshness, HpaConfig, Policy, PolicyKind, document_hash, start};
-use splitscale_rl::Scaling;
 use splitscale_rl::evaluate::{
     Contender, HpaGrid, Judging, Quantity, Row, Workers, Yardstick, best_hpa, best_static, judge, play, seeds,
 };
 use splitscale_rl::referee::{Discretised, Errors};
 use splitscale_rl::scaling::Bill;
+use splitscale_rl::{Scaling, ScalingConfig};
 
 use crate::cli::Evaluate;
+use crate::files::{self, Log};
 use crate::interrupt::{self, Interrupted};
-use crate::{files, measurement, progress};
+use crate::{measurement, progress};
 
 /// Streams of seeds: what is tuned never meets what is judged.
 const JUDGED: u32 = 0;
 const TUNED: u32 = 1;
+/// Names of those that everybody is judged beside.
+const BASELINES: [&str; 4] = ["hpa tuned", "hpa default", "static tuned", "static best here"];
 /// Episodes a scenario that constant pods and HPAs are tuned on.
 const TUNING_SEEDS: usize = 5;
 
@@ -43,6 +46,10 @@ struct Evaluation<'a> {
     yardsticks: &'a [Yardstick],
     /// How good a model the table of regret by states is.
     table: Option<Errors>,
+    /// Who differences are taken from.
+    against: &'a str,
+    /// Episodes a scenario in which was found what was possible.
+    referee: u32,
     /// Name and hash of each policy; the baselines are written out in `baselines/`.
     policies: Vec<(String, String)>,
 }
@@ -78,14 +85,30 @@ fn evaluate(args: &Evaluate, go_on: &(dyn Fn() -> bool + Sync)) -> Result<()> {
         None => (world.clone(), problem.clone()),
     };
     ensure!(
-        of_tuning.config().bounds() == world.config().bounds(),
-        "{} and the file it is tuned on have other bounds on the pods; give both the same problem",
+        ScalingConfig { decisions: world.config().decisions, ..of_tuning.config().clone() }
+            == *world.config(),
+        "{} and the file it is tuned on ask for different things; give both the same [environment.scaling.problem]",
         args.file.display()
     );
     let threads = args.threads.map_or_else(|| available_parallelism().map_or(1, usize::from), |n| n as usize);
     let workers = Workers { threads, go_on };
     let mut policies = read(args)?;
+    if !BASELINES.contains(&args.against.as_str()) && !policies.iter().any(|(name, _)| *name == args.against)
+    {
+        let known = policies.iter().map(|(name, _)| name.as_str()).chain(BASELINES);
+        bail!(
+            "--against {}: nobody is called so; there are {}",
+            args.against,
+            known.collect::<Vec<_>>().join(", ")
+        );
+    }
     files::empty_folder(&args.out)?;
+    let seeds_of_referee = seeds(args.seed, JUDGED, args.seeds.min(args.referee) as usize);
+    let table = table.filter(|_| args.referee > 0);
+    let turning = progress::spinner("solving the table");
+    let table = table.map(|table| Discretised::of(&world, &table)).transpose();
+    let table = table.with_context(|| format!("{}: table", args.file.display()))?;
+    turning.finish_and_clear();
 
     let turning = progress::spinner("tuning constant pods and the HPA");
     let tuning = seeds(args.seed, TUNED, TUNING_SEEDS);
@@ -99,37 +122,34 @@ fn evaluate(args: &Evaluate, go_on: &(dyn Fn() -> bool + Sync)) -> Result<()> {
     let Some((constant, here, hpa)) = tuned() else { return Err(stopped()) };
     turning.finish_and_clear();
     let default = HpaStage { metrics: vec![HpaMetric::CpuPercent(80)], ..HpaStage::default() };
-    for (name, kind) in [
-        ("hpa tuned", PolicyKind::Hpa(hpa)),
-        ("hpa default", PolicyKind::Hpa(HpaConfig::of_both(default))),
-        ("static tuned", PolicyKind::Static(constant)),
-        ("static best here", PolicyKind::Static(here)),
-    ] {
+    let kinds = [
+        PolicyKind::Hpa(hpa),
+        PolicyKind::Hpa(HpaConfig::of_both(default)),
+        PolicyKind::Static(constant),
+        PolicyKind::Static(here),
+    ];
+    for (name, kind) in BASELINES.into_iter().zip(kinds) {
         let policy = Policy { schema: Policy::SCHEMA, name: name.into(), kind, region: None, training: None };
         files::write_json(&args.out.join(format!("baselines/{}.json", name.replace(' ', "-"))), &policy)?;
         policies.push((name.into(), policy));
     }
 
+    let freshness = freshness(&world);
     let bar = progress::bar("playing", policies.len() as u64, "policies");
+    let mut log = Log::create(&args.out.join("episodes.csv"))?;
     let mut played = Vec::new();
     for (name, policy) in &policies {
-        let controller = start(policy, world.config().bounds(), Freshness::default())?;
+        let controller = start(policy, world.config().bounds(), freshness)?;
         let contender = [Contender::controller(name, controller)];
         let Some(episodes) = play(&world, &contender, &judged, workers) else { return Err(stopped()) };
+        log.csv(episodes.iter().map(Episode::of))?;
         played.extend(episodes);
         bar.inc(1);
     }
     bar.finish_and_clear();
-    files::write_csv(&args.out.join("episodes.csv"), played.iter().map(Episode::of))?;
     let judging = Judging { seed: args.seed, ..Judging::against(&args.against) };
     let (rows, yardsticks) = judge(&played, &judging).context("--against")?;
     files::write_csv(&args.out.join("judgement.csv"), &rows)?;
-    let table = table.map(|table| Discretised::of(&world, &table)).transpose();
-    let table = table.with_context(|| format!("{}: table", args.file.display()))?;
-    let seeds = &judged[..judged.len().min(args.referee as usize)];
-    let regrets = regret::judge(&world, (table.as_ref(), seeds), &policies, workers)?;
-    let Some(regrets) = regrets else { return Err(stopped()) };
-    regret::write(&args.out, &regrets)?;
     let evaluation = Evaluation {
         schema: 1,
         splitscale: measurement::version(),
@@ -140,17 +160,31 @@ fn evaluate(args: &Evaluate, go_on: &(dyn Fn() -> bool + Sync)) -> Result<()> {
         scenarios: world.scenarios().iter().map(|scenario| scenario.name.as_str()).collect(),
         yardsticks: &yardsticks,
         table: table.as_ref().map(Discretised::errors),
+        against: &args.against,
+        referee: args.referee,
         policies: policies.iter().map(|(name, policy)| (name.clone(), document_hash(policy))).collect(),
     };
     files::write_json(&args.out.join("evaluation.json"), &evaluation)?;
     tell(args, &world, &rows);
-    regret::tell(&regrets);
+    // Last, as it takes longest: what was judged stands.
+    let regrets = regret::judge(&world, (table.as_ref(), &seeds_of_referee), &policies, workers)?;
+    let Some(regrets) = regrets else { return Err(stopped()) };
+    if !regrets.is_empty() {
+        regret::write(&args.out, &regrets)?;
+        regret::tell(&regrets);
+    }
     println!("{}", args.out.display());
     Ok(())
 }
 
+/// Signals are believed for as long as one is due, and by default at least.
+pub fn freshness(world: &Scaling) -> Freshness {
+    let due_s = world.config().scrape_every_s + world.config().decide_every_s;
+    Freshness { max_age_s: Freshness::default().max_age_s.max(due_s) }
+}
+
 fn stopped() -> anyhow::Error {
-    Interrupted("what was finished is in the folder of --out".into()).into()
+    Interrupted("what was played is in episodes.csv, what was tuned in baselines/".into()).into()
 }
 
 /// The policies by their names; the file's where two have the same.
@@ -161,7 +195,7 @@ fn read(args: &Evaluate) -> Result<Vec<(String, Policy)>> {
         policy.validate().with_context(|| format!("{} cannot be used", path.display()))?;
         named.push((policy.name.clone(), policy));
     }
-    let mut seen = BTreeSet::new();
+    let mut seen: BTreeSet<String> = BASELINES.map(String::from).into();
     for ((name, _), path) in named.iter_mut().zip(&args.policies) {
         if !seen.insert(name.clone()) {
             *name = format!("{name} ({})", path.display());

@@ -3,9 +3,11 @@
 use proptest::num::f64::ANY;
 use proptest::option;
 use proptest::prelude::*;
-use splitscale_policy::{Freshness, Policy, PolicyKind, start};
+use splitscale_policy::hpa::{HpaMetric, HpaStage};
+use splitscale_policy::{Freshness, HpaConfig, Policy, PolicyKind, start};
 use splitscale_spec::{LinkEstimate, Observation, QueueLevel, Replicas, Signal, StagePods};
 
+use crate::greedy::{network, tiled};
 use crate::{pipeline, table};
 
 /// Ages: anything a float can be, and often something plausible, so that decisions are reached too.
@@ -81,7 +83,21 @@ fn policy() -> impl Strategy<Value = Policy> {
         region: None,
         ..table()
     });
-    prop_oneof![2 => Just(table()), 1 => Just(Policy { region: None, ..table() }), 1 => fixed]
+    let hpa = |metric| {
+        let stage = HpaStage { metrics: vec![metric], ..HpaStage::default() };
+        Policy { kind: PolicyKind::Hpa(HpaConfig::of_both(stage)), region: None, ..table() }
+    };
+    let anywhere = |policy| Policy { region: None, ..policy };
+    prop_oneof![
+        2 => Just(table()),
+        1 => Just(anywhere(table())),
+        1 => fixed,
+        1 => Just(tiled()),
+        1 => Just(anywhere(tiled())),
+        1 => Just(anywhere(network())),
+        1 => Just(hpa(HpaMetric::CpuPercent(80))),
+        1 => Just(hpa(HpaMetric::QueuePerPod(2.0))),
+    ]
 }
 
 proptest! {

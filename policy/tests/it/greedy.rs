@@ -14,7 +14,7 @@ fn actions(kind: ActionKind) -> Actions {
 
 /// Six actions, a 2..4 by b 1..2, over the proxy's queue from 0 to 10 in two halves: below, the last is best, above the
 /// first.
-fn tiled() -> Policy {
+pub(crate) fn tiled() -> Policy {
     let axes = vec![Axis { component: 0, low: 0.0, high: 10.0, intervals: 2 }];
     let mut tiles = Tiles::filled(axes, 1, 6, 0.0).unwrap();
     tiles.weights_mut()[5] = 1.0;
@@ -23,7 +23,7 @@ fn tiled() -> Policy {
 }
 
 /// Nine actions; what is worth most is the step of A by the sign of the queue minus 5, B by nothing.
-fn network() -> Policy {
+pub(crate) fn network() -> Policy {
     let mut parameters = vec![0.0; 2 * 9 + 9];
     // A down, B as it is (action 1): queue. A up, B as it is (action 7): minus queue. The second input counts for nothing.
     (parameters[1], parameters[7]) = (1.0, -1.0);

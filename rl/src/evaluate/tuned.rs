@@ -1,5 +1,5 @@
 //! The strongest of its kind, so that nobody wins over a rule that was set badly (RLScale-Bench, arXiv 2605.26418:
-//! baselines are calibrated, with the same scenarios, seeds and count of episodes as the learners).
+//! baselines are calibrated). They get the learners' scenarios, and seeds of their own.
 
 use serde::{Deserialize, Serialize};
 use splitscale_policy::HpaConfig;

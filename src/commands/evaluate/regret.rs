@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use serde::Serialize;
-use splitscale_policy::{Freshness, Policy, start};
+use splitscale_policy::{Policy, start};
 use splitscale_rl::Scaling;
 use splitscale_rl::evaluate::Workers;
 use splitscale_rl::referee::{Discretised, Referee, Regret, SearchConfig};
@@ -32,8 +32,8 @@ struct StateRow<'a> {
     policy: &'a str,
     state: &'a str,
     visits: u64,
-    lost: f64,
-    value: f64,
+    lost: Option<f64>,
+    value: Option<f64>,
 }
 
 /// Of each policy by its name; none without episodes, absent where it was told to stop.
@@ -47,11 +47,12 @@ pub fn judge<'a>(
         return Ok(Some(Vec::new()));
     }
     let turning = crate::progress::spinner("looking for what was possible");
-    let referee = Referee::new(world, seeds, SEARCH, workers).context("--referee")?;
+    let referee =
+        Referee::new(world, seeds, SEARCH, workers).context("--referee; leave it away with --referee 0")?;
     turning.finish_and_clear();
     let Some(referee) = referee else { return Ok(None) };
     let of = |(name, policy): &'a (String, Policy)| {
-        let fresh = start(policy, world.config().bounds(), Freshness::default())?;
+        let fresh = start(policy, world.config().bounds(), super::freshness(world))?;
         let mut controller = fresh.clone();
         let regret = referee.judge(table, |scaling| {
             if scaling.decided() == 0 {
@@ -79,13 +80,22 @@ pub fn write(out: &Path, regrets: &[(&str, Regret)]) -> Result<()> {
     });
     files::write_csv(&out.join("regret.csv"), episodes)?;
     let states = regrets.iter().flat_map(|(policy, regret)| {
-        regret.states.iter().map(move |state| StateRow {
+        let states = regret.states.iter().map(move |state| StateRow {
             policy,
             state: &state.state,
             visits: state.visits,
-            lost: state.lost,
-            value: state.value,
-        })
+            lost: Some(state.lost),
+            value: Some(state.value),
+        });
+        // Jumps that the table's actions do not know, and states that its episodes never saw.
+        let unknown = (regret.unknown > 0 && !regret.states.is_empty()).then_some(StateRow {
+            policy,
+            state: "unknown to the table",
+            visits: regret.unknown,
+            lost: None,
+            value: None,
+        });
+        states.chain(unknown)
     });
     files::write_csv(&out.join("states.csv"), states)
 }
@@ -106,7 +116,11 @@ pub fn tell(regrets: &[(&str, Regret)]) {
         println!("  {name:wide$} {}", told.collect::<Vec<_>>().join("  "));
         if let Some(most) = regret.states.first() {
             let total = most.lost * most.visits as f64;
-            println!("  {:wide$} loses most in {}: {total:.1} in {} visits", "", most.state, most.visits);
+            let unknown = regret.unknown;
+            println!(
+                "  {:wide$} loses most in {}: {total:.1} in {} visits ({unknown} decisions unknown to the table)",
+                "", most.state, most.visits
+            );
         }
     }
 }
