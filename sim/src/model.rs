@@ -140,6 +140,16 @@ impl Model {
         })))
     }
 
+    /// Most transfer slots there are at any time, as far as nobody sets others.
+    pub fn most_slots(&self) -> u32 {
+        let changed = match &self.0.slots {
+            None => None,
+            Some(SlotsPlan::Steps { steps, .. }) => steps.iter().map(|step| step.1).max(),
+            Some(SlotsPlan::Markov(states)) => states.iter().map(|state| state.value as u32).max(),
+        };
+        changed.unwrap_or(0).max(self.setup().link.slots)
+    }
+
     /// What it was made of.
     pub fn setup(&self) -> &Setup {
         &self.0.setup

@@ -27,7 +27,7 @@
 //! balancer chooses, and where a service can outlast an interval, a stage is asked for its pods and changes alone.
 
 use serde::{Deserialize, Serialize};
-use splitscale_sim::{Demand, Kind, Model, SimTime, Simulation, StageSetup};
+use splitscale_sim::{Demand, Kind, Model, Setup, SimTime, Simulation, StageSetup};
 use splitscale_spec::{Balancer, Invalid};
 
 use crate::referee::fluid::{Fluid, Terms, Values, least_s};
@@ -134,6 +134,7 @@ pub(super) fn stations(
     let (a, transfer, b) = (of(|d| d.service_a_ns), of(|d| d.transfer_ns), of(|d| d.service_b_ns));
     let held = !setup.link.release_after_transfer;
     let in_slot: Vec<f64> = transfer.iter().zip(&b).map(|(t, b)| t + if held { *b } else { 0.0 }).collect();
+    let of_bill = from_ns(scaling, setup);
     let visits = |station: usize| -> Vec<Visit> {
         let visit = |i: usize| {
             let sent = demands[i].sent.as_nanos() as f64;
@@ -141,7 +142,7 @@ pub(super) fn stations(
             let before = [0.0, a[i], a[i] + transfer[i]][station];
             let after = a[i] + transfer[i] + b[i] + demands[i].overhead_ns as f64 - before;
             // A promise that ended before may have been broken before the bill begins.
-            let counts = due >= interval_ns && due < end_ns;
+            let counts = sent > of_bill && due >= interval_ns && due < end_ns;
             let demand_ns = [a[i], in_slot[i], b[i]][station];
             Visit { from_ns: sent + before, demand_ns, begin_ns: due - after, counts }
         };
@@ -149,7 +150,8 @@ pub(super) fn stations(
     };
     let (most_a, most_b) = (config.pods_max.a as usize, config.pods_max.b as usize);
     let slots = slots(model, seed);
-    let most_slots = slots.iter().map(|step| step.1).max().unwrap_or(1);
+    // The simulation that tells them ends with the load: a slower one may meet more.
+    let most_slots = model.most_slots() as usize;
     let [orderly_a, orderly_b] = orderly(scaling, model, [&a, &b]);
     let mut order = Order::new(demands.len());
     let nothing = || guess.then(|| Slack::nothing(demands.len()));
@@ -173,6 +175,16 @@ pub(super) fn stations(
     let station_a = Station::new(&left(0, &missed), slack_a.as_ref(), most_a);
     let station_b = Station::new(&left(2, &missed), slack_b.as_ref(), most_b);
     Ok(([station_a, station_b], missed.iter().filter(|&&missed| missed).count() as u64))
+}
+
+/// After when a request must be sent for its miss to be on the bill: where it may end before its promise does, after the first
+/// interval \[ns\].
+fn from_ns(scaling: &Scaling, setup: &Setup) -> f64 {
+    let lost = setup.deadline_s.is_some_and(|deadline_s| deadline_s <= scaling.config().slo_s);
+    let refused =
+        [setup.a.queue_limit, setup.link.queue_limit, setup.b.queue_limit].iter().any(Option::is_some);
+    let failed = setup.a.failure.is_some() || setup.b.failure.is_some();
+    if lost || refused || failed { scaling.interval_ns() as f64 } else { -1.0 }
 }
 
 /// Whether the requests come through A, and through all to B's end, each in its turn.

@@ -130,8 +130,12 @@ impl Fluid {
         let done = |at: f64| (at.min(more_ns) - from_ns) * before + (at - more_ns).max(0.0) * after;
         // An instant between two intervals is the first one's; time zero is the first interval's too.
         let over = |at: f64| if interval == 0 { at < 0.0 } else { at <= from_ns };
+        // Where pods may be ready at once, what is asked at the instant of a decision is asked after it.
+        let at_once = self.wait == 0 && self.rest_ns == 0.0;
+        let asked_before = |at: f64| if at_once { at < from_ns } else { over(at) };
+        let asked_here = |at: f64| if at_once { at < until_ns } else { at <= until_ns };
         let arrivals = &station.arrivals[station.arrivals.partition_point(|a| over(a.0))..];
-        let tests = &station.tests[station.tests.partition_point(|test| over(test.at_ns))..];
+        let tests = &station.tests[station.tests.partition_point(|test| asked_before(test.at_ns))..];
         let (mut arrivals, mut tests) = (arrivals.iter().peekable(), tests.iter().peekable());
         let (mut work, mut misses, mut gone) = (work.to_vec(), vec![0_u32; work.len()], 0.0);
         loop {
@@ -147,7 +151,7 @@ impl Fluid {
             if more.is_some() {
                 continue;
             }
-            let Some(test) = tests.next_if(|test| test.at_ns <= until_ns) else { break };
+            let Some(test) = tests.next_if(|test| asked_here(test.at_ns)) else { break };
             let pods = if at < more_ns { ready.0 } else { ready.1 };
             // One that may have begun before the decision may have had a pod that was given up then.
             let limit = test.limit_ns(if test.from_ns <= from_ns { pods } else { pods - 1 });
