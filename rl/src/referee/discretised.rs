@@ -18,7 +18,7 @@ use crate::chance::{Chance, TRIAL};
 use crate::dynamic_programming::{Question, Solution, evaluate, evaluate_for, value_iteration};
 use crate::environment::Environment;
 use crate::mdp::{Mdp, Outcome};
-use crate::scaling::Scaling;
+use crate::scaling::{RewardKind, Scaling};
 
 /// A feature, cut into bins.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -58,12 +58,13 @@ pub struct Errors {
     pub optimum_se: f64,
     /// By how much the optimum flatters itself: less what the policy of one half is worth in the other.
     pub optimism: f64,
-    /// J of an episode under the policy, as the table foretells it.
+    /// J of an episode under the policy, as the table foretells it; without what is overdue at its end, which no table of
+    /// intervals has.
     pub foretold: f64,
-    /// J that the policy comes to in the simulator, the mean of episodes that the table has not seen.
+    /// The same as the policy comes to it in the simulator, the mean of episodes that the table has not seen.
     pub earned: f64,
-    /// Standard error of that.
-    pub earned_se: f64,
+    /// Standard error of that; absent below two episodes.
+    pub earned_se: Option<f64>,
     /// Samples that led to a state nobody could go on from, counted as staying.
     pub stayed: u64,
 }
@@ -96,7 +97,7 @@ impl Discretised {
     /// Estimates and solves it.
     ///
     /// # Errors
-    /// A feature that there is none of, edges that do not rise, no episodes or snapshots, episodes of one decision, a
+    /// A reward that is not the cost, a feature that there is none of, edges that do not rise, no episodes or snapshots, episodes of one decision, a
     /// discount outside of [0, 1).
     pub fn of(scaling: &Scaling, config: &DiscretisedConfig) -> Result<Self, Invalid> {
         let cuts = config.validate(scaling)?;
@@ -126,7 +127,7 @@ impl Discretised {
             optimism: own - crossed,
             foretold: -mdp.from_start(&foretold),
             earned: 0.0,
-            earned_se: 0.0,
+            earned_se: None,
             stayed,
         };
         let mut made = Discretised { cuts: found.cuts, keys: found.keys, mdp, solution, errors };
@@ -199,11 +200,13 @@ impl Discretised {
     fn try_out(&mut self, scaling: &Scaling, config: &DiscretisedConfig) {
         let mut world = scaling.clone();
         let scenarios = scaling.scenarios().len();
+        let weight = scaling.config().cost.miss_weight;
         let costs: Vec<f64> = (0..config.episodes)
             .map(|episode| {
                 let seed = config.seed.wrapping_add(u64::from(config.episodes + episode));
                 world.begin_in(episode as usize % scenarios, seed);
-                world.episode(|now| self.decide(now)).cost
+                let cost = world.episode(|now| self.decide(now)).cost;
+                cost - weight * world.simulation().overdue() as f64
             })
             .collect();
         (self.errors.earned, self.errors.earned_se) = mean_and_se(costs.iter().copied());
@@ -215,6 +218,9 @@ impl DiscretisedConfig {
     fn validate(&self, scaling: &Scaling) -> Result<Vec<(usize, Vec<f64>)>, Invalid> {
         at_least_one("episodes", self.episodes)?;
         at_least_one("snapshots", self.snapshots)?;
+        if scaling.config().reward != RewardKind::Cost {
+            return Err(Invalid::new("reward", "not the cost; a table counts what cost says, take cost"));
+        }
         if scaling.config().decisions < 2 {
             return Err(Invalid::new("decisions", "1; a table takes episodes of at least 2"));
         }
@@ -354,15 +360,16 @@ fn reward_se(samples: &[Vec<Samples>]) -> (f64, u64) {
         match rewards.len() {
             0 => {}
             1 => alone += 1,
-            _ => errors.push(mean_and_se(rewards.iter().map(|sample| sample.0)).1),
+            _ => errors.extend(mean_and_se(rewards.iter().map(|sample| sample.0)).1),
         }
     }
     (errors.iter().sum::<f64>() / errors.len().max(1) as f64, alone)
 }
 
-fn mean_and_se(values: impl Iterator<Item = f64> + Clone) -> (f64, f64) {
+/// The standard error is absent below two values.
+pub(super) fn mean_and_se(values: impl Iterator<Item = f64> + Clone) -> (f64, Option<f64>) {
     let count = values.clone().count() as f64;
     let mean = values.clone().sum::<f64>() / count;
     let squares: f64 = values.map(|value| (value - mean) * (value - mean)).sum();
-    (mean, libm::sqrt(squares / (count - 1.0).max(1.0) / count))
+    (mean, (count > 1.0).then(|| libm::sqrt(squares / (count - 1.0) / count)))
 }

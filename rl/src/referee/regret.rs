@@ -3,12 +3,15 @@
 //! ```text
 //! regret = (J - J*) / |J*|      J* of the same episode, named: the bound, the best found, the best static allocation
 //! ```
+//!
+//! J* is the same for every policy. A policy that beats what the search found, or the static allocations, has a regret below
+//! zero against that; against the bound none has.
 
 use serde::{Deserialize, Serialize};
 use splitscale_spec::{Invalid, Replicas};
 
 use crate::evaluate::Workers;
-use crate::referee::discretised::Discretised;
+use crate::referee::discretised::{Discretised, mean_and_se};
 use crate::referee::search::{Found, SearchConfig};
 use crate::scaling::{Bill, Scaling};
 
@@ -56,7 +59,7 @@ pub struct EpisodeRegret {
     pub bill: Bill,
     /// J that nothing goes below.
     pub bound: f64,
-    /// J of the best found, the policy's own among them.
+    /// J of the best that the search found; a policy may cost less.
     pub best_found: f64,
     /// J of the best static allocation of this episode.
     pub best_static: f64,
@@ -72,8 +75,8 @@ pub struct Yardstick {
     pub episodes: u64,
     /// Mean over the episodes of (J - J*) / |J*|.
     pub regret: f64,
-    /// Standard error of that.
-    pub se: f64,
+    /// Standard error of that; absent below two episodes.
+    pub se: Option<f64>,
 }
 
 /// What a policy loses in one state.
@@ -94,13 +97,16 @@ impl Referee {
     /// Finds what is possible in every scenario under each of the seeds. Absent where the workers were told not to go on.
     ///
     /// # Errors
-    /// As [`Found::search`].
+    /// As [`Found::search`]; no seeds.
     pub fn new(
         scaling: &Scaling,
         seeds: &[u64],
         search: SearchConfig,
         workers: Workers<'_>,
     ) -> Result<Option<Self>, Invalid> {
+        if seeds.is_empty() {
+            return Err(Invalid::new("seeds", "empty; a regret takes at least one episode"));
+        }
         let cases: Vec<(usize, u64)> =
             (0..scaling.scenarios().len()).flat_map(|n| seeds.iter().map(move |&seed| (n, seed))).collect();
         let found = workers.each(cases.len(), || {
@@ -149,7 +155,7 @@ impl Referee {
                 seed: *seed,
                 bill,
                 bound: found.bound.cost,
-                best_found: found.bill.cost.min(bill.cost),
+                best_found: found.bill.cost,
                 best_static: found.static_bill.cost,
             });
         }
@@ -168,10 +174,7 @@ impl Yardstick {
             .iter()
             .map(|episode| (episode.bill.cost - best(episode)) / best(episode).abs())
             .collect();
-        let count = regrets.len() as f64;
-        let regret = regrets.iter().sum::<f64>() / count;
-        let squares: f64 = regrets.iter().map(|one| (one - regret) * (one - regret)).sum();
-        let se = libm::sqrt(squares / (count - 1.0).max(1.0) / count);
+        let (regret, se) = mean_and_se(regrets.iter().copied());
         Yardstick { name: name.into(), episodes: regrets.len() as u64, regret, se }
     }
 }

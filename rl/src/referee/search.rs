@@ -27,7 +27,8 @@ use crate::scaling::{Bill, Scaling};
 pub struct SearchConfig {
     /// States kept after each decision.
     pub beam: u32,
-    /// Simulated intervals that may be spent, beside those of every static allocation and every given sequence.
+    /// Simulated intervals that may be spent, beside those of every static allocation, every given sequence
+    /// and, once a beam, its best sequence. A beam goes to the end with one state where they are spent.
     pub steps: u64,
 }
 
@@ -38,13 +39,14 @@ pub struct Found {
     pub pods: Vec<Replicas>,
     /// What they cost.
     pub bill: Bill,
-    /// The best allocation that stays, or is gone to step by step where that is all that may be done.
+    /// The best allocation that stays. Where actions are steps, pods go to it by one of each stage a decision: what that costs
+    /// on the way is part of its bill.
     pub best_static: Replicas,
     /// What that costs.
     pub static_bill: Bill,
     /// What nothing goes below.
     pub bound: Bound,
-    /// Simulated intervals that were spent.
+    /// Simulated intervals, those of every static allocation, every given sequence and every beam's best among them.
     pub steps: u64,
 }
 
@@ -64,7 +66,10 @@ struct Search {
     totals: Totals,
     /// Mean time of a request with A and with B \[s\].
     mean_s: [f64; 2],
+    /// Of the steps that may be spent.
     left: u64,
+    /// Intervals simulated so far.
+    simulated: u64,
 }
 
 /// A state that decisions led to.
@@ -111,7 +116,7 @@ impl Found {
         let setup = scaling.scenarios()[scenario].model.setup();
         let mean_s = [setup.a.service.mean_s(), setup.b.service.mean_s()];
         let totals = begin.simulation().totals();
-        let mut search = Search { begin, totals, mean_s, left: config.steps };
+        let mut search = Search { begin, totals, mean_s, left: config.steps, simulated: 0 };
         let (best_static, fixed) = search.best_static();
         let static_bill = search.bill(&fixed);
         let mut starts = vec![fixed];
@@ -128,13 +133,13 @@ impl Found {
         starts.iter_mut().for_each(|line| search.improve(line));
         starts.sort_by(|x, y| x.cost.total_cmp(&y.cost));
         let best = starts.swap_remove(0);
-        let (bill, steps) = (search.bill(&best), config.steps - search.left);
+        let (bill, steps) = (search.bill(&best), search.simulated);
         Ok(Found { pods: best.pods, bill, best_static, static_bill, bound, steps })
     }
 }
 
 impl Search {
-    fn best_static(&self) -> (Replicas, Line) {
+    fn best_static(&mut self) -> (Replicas, Line) {
         let (min, max) = (self.begin.config().pods_min, self.begin.config().pods_max);
         let all = (min.a..=max.a).flat_map(|a| (min.b..=max.b).map(move |b| Replicas { a, b }));
         let played = all.map(|target| {
@@ -142,13 +147,17 @@ impl Search {
             let bill = scaling.episode(|now| toward(now, target));
             (target, bill.cost)
         });
-        let least = played.reduce(|best, next| if next.1 < best.1 { next } else { best });
+        let mut count = 0;
+        let least = played
+            .inspect(|_| count += u64::from(self.begin.config().decisions))
+            .reduce(|best, next| if next.1 < best.1 { next } else { best });
         let target = least.map_or(min, |(target, _)| target);
+        self.simulated += count;
         (target, self.play(|now, _| toward(now, target)))
     }
 
     /// Plays an episode and keeps its states.
-    fn play(&self, mut choose: impl FnMut(&Scaling, usize) -> Replicas) -> Line {
+    fn play(&mut self, mut choose: impl FnMut(&Scaling, usize) -> Replicas) -> Line {
         let mut line = Line { pods: Vec::new(), states: vec![self.begin.clone()], cost: 0.0 };
         let mut now = self.begin.clone();
         for decision in 0..now.config().decisions as usize {
@@ -156,6 +165,7 @@ impl Search {
             now.decide(line.pods[decision]);
             line.states.push(now.clone());
         }
+        self.simulated += line.pods.len() as u64;
         line.cost = now.bill(&self.totals).cost;
         line
     }
@@ -180,7 +190,7 @@ impl Search {
                     break;
                 }
                 next.extend(choices.into_iter().map(|pods| self.expand(guess, node, pods)));
-                self.left = self.left.saturating_sub(price);
+                self.spend(price);
             }
             next.sort_by(|x, y| x.rank.total_cmp(&y.rank));
             nodes.clear();
@@ -206,6 +216,11 @@ impl Search {
         let work_s = [a * self.mean_s[0], b * self.mean_s[1]];
         let rank = state.bill(&self.totals).cost + guess.rest(state.decided(), pods, work_s);
         Node { state, pods, line, rank }
+    }
+
+    fn spend(&mut self, intervals: u64) {
+        self.left = self.left.saturating_sub(intervals);
+        self.simulated += intervals;
     }
 
     /// Changes stretches, long ones first, until none helps or the steps are spent.
@@ -240,7 +255,7 @@ impl Search {
         let mut now = best.states[from].clone();
         for (decision, &next) in pods.iter().enumerate().skip(from) {
             now.decide(next);
-            self.left = self.left.saturating_sub(1);
+            self.spend(1);
             let old = &best.states[decision + 1];
             let spent = |state: &Scaling| state.bill(&self.totals).cost;
             if decision + 1 > until && spent(&now) >= spent(old) && under_way(&now) >= under_way(old) {

@@ -112,7 +112,10 @@ pub fn tell(regrets: &[(&str, Regret)]) {
     let wide = regrets.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     for (name, regret) in regrets {
         let told = regret.yardsticks.iter();
-        let told = told.map(|of| format!("{:>6.1} % +- {:<4.1}", 100.0 * of.regret, 100.0 * of.se));
+        let told = told.map(|of| {
+            let se = of.se.map_or_else(|| "-".into(), |se| format!("{:.1}", 100.0 * se));
+            format!("{:>6.1} % +- {se:<4}", 100.0 * of.regret)
+        });
         println!("  {name:wide$} {}", told.collect::<Vec<_>>().join("  "));
         if let Some(most) = regret.states.first() {
             let total = most.lost * most.visits as f64;
