@@ -74,17 +74,20 @@ pub trait Values: Clone + Serialize + DeserializeOwned {
         self.best_of(state, |_| true)
     }
 
-    /// The best of the actions that are allowed.
+    /// The best of the actions that are allowed and its value; the first allowed one, with minus infinity, where none has a
+    /// value above that.
     #[inline]
     fn best_of(&self, state: Self::State, allows: impl Fn(usize) -> bool) -> (usize, f64) {
-        let mut best = (0, f64::NEG_INFINITY);
+        let mut best: Option<(usize, f64)> = None;
         for action in (0..self.actions()).filter(|&action| allows(action)) {
             let value = self.value(state, action);
-            if value > best.1 {
-                best = (action, value);
+            if value > best.map_or(f64::NEG_INFINITY, |(_, most)| most) {
+                best = Some((action, value));
+            } else if best.is_none() {
+                best = Some((action, f64::NEG_INFINITY));
             }
         }
-        best
+        best.unwrap_or((0, f64::NEG_INFINITY))
     }
 }
 

@@ -63,13 +63,15 @@ impl<const N: usize> Greedy for QNetwork<N> {
     }
 }
 
-/// The first of the greatest values among the actions that are allowed.
+/// The first of the greatest values among the actions that are allowed; the first allowed one where none is a number.
 pub(super) fn greatest(values: &[f32], allows: impl Fn(usize) -> bool) -> usize {
-    let mut best = (0, f32::NEG_INFINITY);
+    let mut best: Option<(usize, f32)> = None;
     for (action, &value) in values.iter().enumerate() {
-        if value > best.1 && allows(action) {
-            best = (action, value);
+        // What is no number is greater than nothing.
+        let value = if value.is_nan() { f32::NEG_INFINITY } else { value };
+        if best.is_none_or(|(_, most)| value > most) && allows(action) {
+            best = Some((action, value));
         }
     }
-    best.0
+    best.map_or(0, |(action, _)| action)
 }

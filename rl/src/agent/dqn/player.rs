@@ -110,8 +110,11 @@ impl<const N: usize> Dqn<N> {
         }
     }
 
-    /// A round of updates; what was learnt is exported to be acted by.
+    /// A round of updates; what was learnt is exported to be acted by. Of nothing nothing is learnt.
     fn learn(&mut self) {
+        if self.replay.is_empty() {
+            return;
+        }
         let heads = Heads { dueling: self.settings.dueling, actions: self.actions };
         let learning_rate = self.settings.learning_rate.at(self.steps);
         for _ in 0..self.settings.updates {
@@ -208,6 +211,15 @@ mod tests {
             let (terminated, truncated) = (over && self.terminated, over && !self.terminated);
             Step { observation: [self.step.into()], reward, terminated, truncated }
         }
+    }
+
+    #[test]
+    fn no_round_comes_before_the_first_transition() {
+        let mut environment = Four { step: 0, terminated: true, chance: Chance::new(0, 0) };
+        let settings = DqnSettings { n: 10, warm_up: 1, train_every: 1, batch: 4, ..DqnSettings::default() };
+        let mut agent = Dqn::<1>::new(&environment, &settings, 1).unwrap();
+        agent.episode(&mut environment);
+        assert!(!agent.replay.is_empty() && agent.learnt.far().is_none());
     }
 
     /// What is remembered of one episode: return, weight, state after, in the order of the states.

@@ -69,7 +69,15 @@ impl Replay {
         self.next = (at + 1) % self.capacity;
     }
 
+    /// Whether nothing is remembered yet.
+    pub(super) fn is_empty(&self) -> bool {
+        self.actions.is_empty()
+    }
+
     /// Fills a batch of `size`, each of any that is remembered, one draw a row.
+    ///
+    /// # Panics
+    /// If nothing is.
     pub(super) fn draw(&self, size: usize, chance: &mut Chance, batch: &mut Batch) {
         let kept = self.actions.len();
         let (width, mask) = (self.states.len() / kept, self.allowed.len() / kept);
