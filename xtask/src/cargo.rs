@@ -55,9 +55,7 @@ pub(crate) fn test(libtorch: &Path) -> Result<(), String> {
     let without =
         run_tests(cargo(None).args(whole).args(["--lib", "--bins", "--tests", "without_libtorch"]))?;
     let mut runs = vec![with, without];
-    if let Some(package) = package()? {
-        runs.push(package.test()?);
-    }
+    runs.extend(of_package(&[wheel::Package::test]));
     report(&runs)
 }
 
@@ -70,20 +68,27 @@ pub(crate) fn nightly(libtorch: &Path) -> Result<(), String> {
     // The peers are no default member: they would change features that ours are compiled with.
     let peers = run_tests(cargo(None).args(["test", "--release", "--package", "splitscale-sim-peers"]))?;
     let mut runs = vec![ours, peers];
-    if let Some(package) = package()? {
-        runs.extend([package.test()?, package.train()?]);
-    }
+    runs.extend(of_package(&[wheel::Package::test, wheel::Package::train]));
     report(&runs)
 }
 
-/// The Python package, where a Python can build it; elsewhere its tests are skipped.
-fn package() -> Result<Option<wheel::Package>, String> {
-    match wheel::builder() {
-        Ok(python) => wheel::build(python).map(Some),
+/// Runs tests of the Python package. Where no Python can build it each is one skipped; what fails is a run that failed, for the
+/// counts of all others are still to be told.
+fn of_package(tests: &[fn(&wheel::Package) -> Result<(Counts, bool), String>]) -> Vec<(Counts, bool)> {
+    let python = match wheel::builder() {
+        Ok(python) => python,
         Err(why) => {
             eprintln!("the tests of the Python package will be skipped: {why}");
-            Ok(None)
+            return tests.iter().map(|_| (Counts { skipped: 1, ..Counts::default() }, true)).collect();
         }
+    };
+    let failed = |why| {
+        eprintln!("{why}");
+        (Counts { failed: 1, ..Counts::default() }, false)
+    };
+    match wheel::build(python) {
+        Ok(package) => tests.iter().map(|test| test(&package).unwrap_or_else(failed)).collect(),
+        Err(why) => vec![failed(why)],
     }
 }
 
