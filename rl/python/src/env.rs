@@ -17,6 +17,8 @@ use crate::world::{Seen, World};
 pub(crate) struct Env {
     pub(crate) world: World,
     pub(crate) actions: Actions,
+    /// Of the problem and all that it was made of.
+    pub(crate) hash: String,
     /// Whether a step may come: there was a reset, and the episode is not over.
     open: bool,
 }
@@ -25,8 +27,8 @@ pub(crate) struct Env {
 type Stepped<'py> = (Bound<'py, PyAny>, f64, bool, bool);
 
 impl Env {
-    fn new(world: World, flat: bool) -> Self {
-        Env { actions: Actions::new(world.action_space(), flat), world, open: false }
+    fn new(world: World, hash: String, flat: bool) -> Self {
+        Env { actions: Actions::new(world.action_space(), flat), world, hash, open: false }
     }
 }
 
@@ -41,14 +43,16 @@ impl Env {
         reward: (f64, f64, f64),
         noise: Option<f64>,
     ) -> PyResult<Self> {
-        Ok(Env::new(World::Curves(Box::new(problem::curves(calibration, reward, noise)?)), false))
+        let (curves, hash) = problem::curves(calibration, reward, noise)?;
+        Ok(Env::new(World::Curves(Box::new(curves)), hash, false))
     }
 
     /// A problem of scaling (TOML or JSON), or that which is compiled in; `settings` (JSON) stand in place of what its table
     /// `problem` says. Files that it names lie in `folder`. `flat`: actions are numbers.
     #[staticmethod]
     fn scaling(problem: Option<&str>, settings: &str, folder: PathBuf, flat: bool) -> PyResult<Self> {
-        Ok(Env::new(World::Scaling(Box::new(problem::scaling(problem, settings, &folder)?)), flat))
+        let (scaling, hash) = problem::scaling(problem, settings, &folder)?;
+        Ok(Env::new(World::Scaling(Box::new(scaling)), hash, flat))
     }
 
     #[getter]
@@ -99,14 +103,10 @@ impl Env {
         self.clone()
     }
 
-    /// Becomes a copy of another of its kind.
+    /// Becomes a copy of another of the same problem.
     fn assign(&mut self, other: PyRef<'_, Env>) -> PyResult<()> {
-        if other.actions.space() != self.actions.space()
-            || other.world.observation_space() != self.world.observation_space()
-        {
-            return Err(PyValueError::new_err(
-                "the snapshot is of another problem: its spaces are not this one's",
-            ));
+        if other.hash != self.hash || other.actions.space() != self.actions.space() {
+            return Err(PyValueError::new_err("the snapshot is of another problem; take one of this"));
         }
         *self = other.clone();
         Ok(())

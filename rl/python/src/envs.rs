@@ -16,6 +16,7 @@ use crate::world::{Seen, World};
 pub(crate) struct Envs {
     batch: Batch<World>,
     actions: Actions,
+    hash: String,
     mode: Autoreset,
 }
 
@@ -41,7 +42,7 @@ impl Envs {
             return Err(PyValueError::new_err("num_envs: zero; it takes at least 1"));
         }
         let batch = Batch::new(&env.world, count, mode);
-        Ok(Envs { batch, actions: env.actions.clone(), mode })
+        Ok(Envs { batch, actions: env.actions.clone(), hash: env.hash.clone(), mode })
     }
 
     /// The seed that `reset(seed)` gives an environment.
@@ -138,14 +139,15 @@ impl Envs {
         self.clone()
     }
 
-    /// Becomes a copy of another of its kind.
+    /// Becomes a copy of others of the same problem, as many.
     fn assign(&mut self, other: PyRef<'_, Envs>) -> PyResult<()> {
-        let size =
-            |envs: &Envs| (envs.batch.environments().len(), envs.batch.environments()[0].observation_space());
-        if size(&other) != size(self) || other.actions.space() != self.actions.space() {
-            return Err(PyValueError::new_err(
-                "the snapshot is of another problem: its spaces are not this one's",
-            ));
+        if other.hash != self.hash || other.actions.space() != self.actions.space() {
+            return Err(PyValueError::new_err("the snapshot is of another problem; take one of this"));
+        }
+        let (theirs, ours) = (other.batch.environments().len(), self.batch.environments().len());
+        if theirs != ours {
+            let problem = format!("the snapshot is of {theirs} environments, and these are {ours}");
+            return Err(PyValueError::new_err(problem));
         }
         *self = other.clone();
         Ok(())

@@ -59,6 +59,10 @@ pub(crate) fn decide(document: &str, observation: [f64; FEATURES]) -> PyResult<(
             let bin = bins.iter().find(|bin| (bin.slots_min..=bin.slots_max).contains(&slots));
             bin.ok_or_else(|| PyValueError::new_err(format!("no bin holds {slots} slots")))?.pods
         }
+        PolicyKind::Hpa(_) => {
+            let problem = "policy document: an HPA remembers what it saw; only a controller asks it";
+            return Err(PyValueError::new_err(problem));
+        }
         PolicyKind::Greedy(greedy) => {
             let desired = Replicas { a: feature("desired_a"), b: feature("desired_b") };
             greedy.actions.pods(greedy.best(&observation, desired), desired)

@@ -7,6 +7,7 @@ use std::path::Path;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use serde::Deserialize;
+use splitscale_policy::document_hash;
 use splitscale_rl::{ExpCurve, FittedCurves, Noise, RewardConfig, Scaling, ScalingProblem, TimeTable};
 use toml::{Table, Value};
 
@@ -24,12 +25,12 @@ fn told(wrong: Wrong) -> PyErr {
     PyValueError::new_err(wrong.to_string())
 }
 
-/// The problem on a calibration's curves, or on the published ones over 2 to 8 pods.
+/// The problem on a calibration's curves, or on the published ones over 2 to 8 pods, and a hash of it.
 pub(crate) fn curves(
     calibration: Option<&str>,
     (alpha, k_time, k_pods): (f64, f64, f64),
     noise: Option<f64>,
-) -> PyResult<FittedCurves> {
+) -> PyResult<(FittedCurves, String)> {
     curves_of(calibration, RewardConfig { alpha, k_time, k_pods }, noise).map_err(told)
 }
 
@@ -37,7 +38,7 @@ fn curves_of(
     calibration: Option<&str>,
     reward: RewardConfig,
     noise: Option<f64>,
-) -> Result<FittedCurves, Wrong> {
+) -> Result<(FittedCurves, String), Wrong> {
     let times = match calibration {
         Some(text) => TimeTable::from_calibration(&serde_json::from_str(text)?)?,
         None => TimeTable::from_curves(&published(), 2..=8)?,
@@ -47,16 +48,17 @@ fn curves_of(
         Some(cv) if cv < 0.0 => Noise::Measured,
         Some(cv) => Noise::Cv(cv),
     };
-    Ok(FittedCurves::new(times, reward, noise)?)
+    let hash = document_hash(&(calibration, reward, noise));
+    Ok((FittedCurves::new(times, reward, noise)?, hash))
 }
 
-/// A problem of scaling, or the one that is compiled in. `settings` (JSON) stand in place of what its table `problem` says.
+/// A problem of scaling, or the one that is compiled in, and a hash of all that it was made of. `settings` (JSON) stand in place of what its table `problem` says.
 /// Experiments lie in `folder`.
-pub(crate) fn scaling(problem: Option<&str>, settings: &str, folder: &Path) -> PyResult<Scaling> {
+pub(crate) fn scaling(problem: Option<&str>, settings: &str, folder: &Path) -> PyResult<(Scaling, String)> {
     scaling_of(problem, settings, folder).map_err(told)
 }
 
-fn scaling_of(problem: Option<&str>, settings: &str, folder: &Path) -> Result<Scaling, Wrong> {
+fn scaling_of(problem: Option<&str>, settings: &str, folder: &Path) -> Result<(Scaling, String), Wrong> {
     let text = problem.unwrap_or(DEFAULT);
     // A dict comes as JSON; no TOML begins so.
     let mut document: Table = match text.trim_start().starts_with('{') {
@@ -76,8 +78,7 @@ fn scaling_of(problem: Option<&str>, settings: &str, folder: &Path) -> Result<Sc
             }
         }
     };
-    let (scaling, _hash) = ScalingProblem::deserialize(document)?.build(&mut text_of)?;
-    Ok(scaling)
+    ScalingProblem::deserialize(document)?.build(&mut text_of)
 }
 
 fn published() -> Vec<ExpCurve> {

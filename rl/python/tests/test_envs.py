@@ -127,6 +127,13 @@ class Snapshots(unittest.TestCase):
     def test_one_of_another_problem_is_refused(self):
         with self.assertRaisesRegex(ValueError, "another problem"):
             splitscale.ScalingEnv().restore(splitscale.ScalingEnv(flatten_actions=True).snapshot())
+        # Equal spaces are not enough.
+        for one, other in [
+            (splitscale.ScalingEnv(), splitscale.ScalingEnv(slo_s=1.0)),
+            (splitscale.FittedCurvesEnv(), splitscale.FittedCurvesEnv(alpha=0.5)),
+        ]:
+            with self.assertRaisesRegex(ValueError, "another problem"):
+                one.restore(other.snapshot())
 
 
 class Documents(unittest.TestCase):
@@ -182,6 +189,12 @@ class Documents(unittest.TestCase):
         ]:
             with self.assertRaisesRegex(ValueError, words):
                 make()
+        with tempfile.TemporaryDirectory() as folder:
+            for make, suffix in [(splitscale.FittedCurvesEnv, ".json"), (splitscale.ScalingEnv, ".toml")]:
+                file = Path(folder) / f"broken{suffix}"
+                file.write_text("{}" if suffix == ".json" else "experiments = []\n")
+                with self.assertRaisesRegex(ValueError, f"broken{suffix}: .*missing field"):
+                    make(file)
         with self.assertRaisesRegex(TypeError, "keyword argument 'decides'"):
             splitscale.ScalingEnv(decides=3)
 

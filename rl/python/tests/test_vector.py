@@ -104,8 +104,10 @@ class Vectors(unittest.TestCase):
         first = [envs.step(actions) for _ in range(12)]
         envs.restore(moment)
         alike(self, tuple(first), tuple(envs.step(actions) for _ in range(12)))
+        with self.assertRaisesRegex(ValueError, f"of {COUNT + 1} environments, and these are {COUNT}"):
+            envs.restore(splitscale.ScalingVectorEnv(COUNT + 1, decisions=5).snapshot())
         with self.assertRaisesRegex(ValueError, "another problem"):
-            envs.restore(splitscale.ScalingVectorEnv(COUNT + 1).snapshot())
+            envs.restore(splitscale.ScalingVectorEnv(COUNT, decisions=6).snapshot())
 
     def test_results_stay_what_they_were(self):
         envs = splitscale.ScalingVectorEnv(COUNT)

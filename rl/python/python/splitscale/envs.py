@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -141,8 +142,9 @@ def fitted_curves(
         noise = -1.0
     elif noise is not None and noise < 0.0:
         raise ValueError(f"noise: {noise} is not in [0, 0.5]")
-    text = None if calibration is None else _text(calibration, ".json")[0]
-    return _native.Env.fitted_curves(text, reward, noise)
+    text, _, name = (None, Path(), "") if calibration is None else _text(calibration, ".json")
+    with _named(name):
+        return _native.Env.fitted_curves(text, reward, noise)
 
 
 def scaling(problem: Document | None, flatten_actions: bool, settings: Mapping[str, Any]) -> _native.Env:
@@ -150,8 +152,9 @@ def scaling(problem: Document | None, flatten_actions: bool, settings: Mapping[s
     for name in settings.keys() - _SETTINGS:
         # As Python says it: who tries whether there is a render_mode expects a TypeError.
         raise TypeError(f"Scaling got an unexpected keyword argument {name!r}; there are {sorted(_SETTINGS)}")
-    text, folder = (None, Path()) if problem is None else _text(problem, ".toml")
-    return _native.Env.scaling(text, _text(settings, "")[0], folder, flatten_actions)
+    text, folder, name = (None, Path(), "") if problem is None else _text(problem, ".toml")
+    with _named(name):
+        return _native.Env.scaling(text, _text(settings, "")[0], folder, flatten_actions)
 
 
 def space_of(described: _native.Described) -> spaces.Space[Any]:
@@ -175,14 +178,25 @@ def mask_of(joint: npt.NDArray[np.int8], space: spaces.Space[Any]) -> Mask:
     return parts.max(axis=-1), parts.max(axis=-2)
 
 
-def _text(document: Document, suffix: str) -> tuple[str, Path]:
-    """A document's text, and the folder in which the files that it names lie."""
+def _text(document: Document, suffix: str) -> tuple[str, Path, str]:
+    """A document's text, the folder in which the files that it names lie, and the file's name if it is one."""
     if isinstance(document, Mapping):
-        return json.dumps(document, default=lambda value: value.item()), Path()
+        return json.dumps(document, default=lambda value: value.item()), Path(), ""
     if isinstance(document, str) and ("\n" in document or not document.endswith(suffix)):
-        return document, Path()
+        return document, Path(), ""
     path = Path(document)
-    return path.read_text(encoding="utf-8"), path.parent
+    return path.read_text(encoding="utf-8"), path.parent, str(path)
+
+
+@contextmanager
+def _named(file: str) -> Iterator[None]:
+    """Says in which file it is, where something is wrong with a document."""
+    try:
+        yield
+    except ValueError as wrong:
+        if not file:
+            raise
+        raise ValueError(f"{file}: {wrong}") from None
 
 
 _SETTINGS = {

@@ -83,10 +83,11 @@ def from_sb3(model: DQN | PPO, env: ScalingEnv | None = None) -> str:
     from torch import nn
 
     if env is None:
-        held = model.get_env()
-        if held is None:
-            raise ValueError("env: the model holds none; name the one it was trained on")
-        env = held.unwrapped.envs[0].unwrapped
+        # Only what runs in this process has its environments at hand.
+        held = getattr(getattr(model.get_env(), "unwrapped", None), "envs", None)
+        if not held:
+            raise ValueError("env: the model holds none in this process; name the one it was trained on")
+        env = held[0].unwrapped
     policy: Any = model.policy
     modules = [*policy.q_net.q_net] if hasattr(policy, "q_net") else [*policy.mlp_extractor.policy_net, policy.action_net]
     linear, between = modules[::2], modules[1::2]
