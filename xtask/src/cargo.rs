@@ -18,6 +18,9 @@ pub(crate) struct Counts {
     skipped: u64,
 }
 
+/// What a run of tests gave, and whether cargo was content.
+pub(crate) type Run = (Counts, bool);
+
 /// A cargo that finds libtorch.
 pub(crate) fn cargo(libtorch: Option<&Path>) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
@@ -74,7 +77,7 @@ pub(crate) fn nightly(libtorch: &Path) -> Result<(), String> {
 
 /// Runs tests of the Python package. Where no Python can build it each is one skipped; what fails is a run that failed, for the
 /// counts of all others are still to be told.
-fn of_package(tests: &[fn(&wheel::Package) -> Result<(Counts, bool), String>]) -> Vec<(Counts, bool)> {
+fn of_package(tests: &[wheel::Test]) -> Vec<Run> {
     let python = match wheel::builder() {
         Ok(python) => python,
         Err(why) => {
@@ -126,8 +129,8 @@ pub(crate) fn succeed(command: &mut Command, what: &str) -> Result<(), String> {
     }
 }
 
-/// Runs tests, shows what they print, and sums the results. The flag: whether cargo was content.
-pub(crate) fn run_tests(command: &mut Command) -> Result<(Counts, bool), String> {
+/// Runs tests, shows what they print, and sums the results.
+pub(crate) fn run_tests(command: &mut Command) -> Result<Run, String> {
     let cannot = |error: std::io::Error| format!("cannot run cargo: {error}");
     let mut child = command.stdout(Stdio::piped()).spawn().map_err(cannot)?;
     let mut counts = Counts::default();
@@ -142,7 +145,7 @@ pub(crate) fn run_tests(command: &mut Command) -> Result<(Counts, bool), String>
 }
 
 /// Prints the counts, last and alone on their line; an error unless everything passed.
-pub(crate) fn report(runs: &[(Counts, bool)]) -> Result<(), String> {
+pub(crate) fn report(runs: &[Run]) -> Result<(), String> {
     let sum = |of: fn(&Counts) -> u64| runs.iter().map(|(counts, _)| of(counts)).sum::<u64>();
     let (passed, failed, skipped) = (sum(|c| c.passed), sum(|c| c.failed), sum(|c| c.skipped));
     let broken = runs.iter().any(|(counts, content)| !content && counts.failed == 0);

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::cargo::{self, Counts};
+use crate::cargo::{self, Run};
 use crate::python;
 
 /// What the tests of every day need, maturin included.
@@ -17,6 +17,9 @@ pub(crate) struct Package {
     python: PathBuf,
     wheel: PathBuf,
 }
+
+/// Tests of it.
+pub(crate) type Test = fn(&Package) -> Result<Run, String>;
 
 /// A Python that can build the package; absent where there is none: no Python 3, no pip, no network.
 pub(crate) fn builder() -> Result<PathBuf, String> {
@@ -43,13 +46,13 @@ pub(crate) fn build(python: PathBuf) -> Result<Package, String> {
 }
 
 impl Package {
-    /// The tests of every day. The flag: whether Python was content.
-    pub(crate) fn test(&self) -> Result<(Counts, bool), String> {
+    /// The tests of every day.
+    pub(crate) fn test(&self) -> Result<Run, String> {
         run(&self.python, "test_*.py")
     }
 
     /// The long ones, with Stable-Baselines3.
-    pub(crate) fn train(&self) -> Result<(Counts, bool), String> {
+    pub(crate) fn train(&self) -> Result<Run, String> {
         let python = python::environment(&lines(SB3), &folder()?.join("venv-sb3"))?;
         install(&python, &self.wheel)?;
         run(&python, "train_*.py")
@@ -69,7 +72,7 @@ fn install(python: &Path, wheel: &Path) -> Result<(), String> {
     python::output(Command::new(python).args(pip).arg(wheel)).map(drop)
 }
 
-fn run(python: &Path, pattern: &str) -> Result<(Counts, bool), String> {
+fn run(python: &Path, pattern: &str) -> Result<Run, String> {
     let script = room().join("tests/run.py");
     cargo::run_tests(Command::new(python).arg(script).arg(pattern))
 }
