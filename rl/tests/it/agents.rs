@@ -4,7 +4,7 @@ use splitscale_rl::classic::{cliff_walking, dyna_maze, frozen_lake, maximisation
 use splitscale_rl::dynamic_programming::{Question, evaluate_for, value_iteration};
 use splitscale_rl::{
     Agent, DoubleQ, DynaQ, ExpectedSarsa, Length, MonteCarlo, NStepSarsa, Played, QLearning, QTable, Run,
-    Sarsa, SarsaLambda, Schedule, Settings, Ties, TimeLimit,
+    Sarsa, SarsaLambda, Schedule, Settings, Ties, TimeLimit, Values,
 };
 
 use crate::follow;
@@ -129,4 +129,14 @@ fn dyna_finds_its_way_through_the_maze_from_what_it_remembers() {
     // A detour of two that is found first may stay: nothing but exploration leaves it.
     assert!(ways.iter().all(|way| (14..=18).contains(way)), "{ways:?}");
     assert!(ways.iter().filter(|&&way| way == 14).count() >= 5, "{ways:?}");
+}
+
+#[test]
+fn the_best_is_allowed_whatever_the_values_are() {
+    for value in [f64::NAN, f64::NEG_INFINITY] {
+        let mut table = QTable::filled(1, 3, value);
+        assert_eq!(table.best_of(0, |action| action > 0), (1, f64::NEG_INFINITY));
+        table.weights_mut()[2] = -1.0;
+        assert_eq!(table.best_of(0, |action| action > 0), (2, -1.0));
+    }
 }

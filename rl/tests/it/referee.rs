@@ -370,6 +370,18 @@ fn a_table_of_a_problem_without_chance_is_exact() {
 }
 
 #[test]
+fn what_a_table_foretells_is_what_is_earned_where_requests_are_overdue_at_the_end() {
+    let mut endless = setup(2, 8);
+    endless.a.service = ServiceLaw::Deterministic { value_s: 1e4 };
+    endless.arrivals = Arrivals::Burst(1);
+    let config = ScalingConfig { pods_max: BOTH(3), decisions: 4, ..config() };
+    let world = Scaling::new(config, vec![("endless".into(), endless)]).unwrap();
+    let errors = Discretised::of(&world, &table_of(6)).unwrap().errors();
+    assert!((errors.foretold - errors.earned).abs() < 1e-9, "{errors:?}");
+    assert!(errors.earned_se.is_some_and(|se| se < 1e-9), "{errors:?}");
+}
+
+#[test]
 fn a_policy_is_judged_in_total_and_by_state() {
     let all = world(ActionKind::Step, 20);
     let setups = [1, 2].map(|at| (all.scenarios()[at].name.clone(), all.scenarios()[at].setup().clone()));

@@ -75,3 +75,18 @@ pub(super) fn greatest(values: &[f32], allows: impl Fn(usize) -> bool) -> usize 
     }
     best.map_or(0, |(action, _)| action)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::greatest;
+
+    #[test]
+    fn the_greatest_is_allowed_whatever_the_values_are() {
+        let (least, none) = (f32::NEG_INFINITY, f32::NAN);
+        for values in [[1.0, least, least], [1.0, none, none], [none, least, none]] {
+            assert_eq!(greatest(&values, |action| action > 0), 1, "{values:?}");
+        }
+        assert_eq!(greatest(&[5.0, none, -1.0], |action| action > 0), 2);
+        assert_eq!(greatest(&[0.0, 2.0, 2.0], |_| true), 1);
+    }
+}
