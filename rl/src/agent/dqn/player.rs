@@ -171,6 +171,7 @@ mod tests {
     use super::*;
     use crate::environment::Step;
     use crate::space::Space;
+    use crate::values::Greedy;
 
     /// Counts its steps, pays 1, 2, 4, ... and ends after four.
     #[derive(Clone)]
