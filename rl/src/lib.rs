@@ -9,7 +9,7 @@
 //!
 //! [`Environment`] has Gymnasium's meaning; [`check_env`] holds one to it. An [`Agent`] learns [`Values`] (a table, or tiles over
 //! vectors) episode by episode; a [`Run`] is one seed of a training, which may be stopped, written down and gone on with.
-//! [`play`] is for one-step problems. Whoever scales pods, learnt or not, is held against the others in [`evaluate`].
+//! [`play`] is for one-step problems. Whoever scales pods, learnt or not, is held against the others in [`mod@evaluate`].
 //!
 //! The same seed gives the same bytes: chance is ChaCha8, and functions come from the `libm` crate and not from the
 //! platform.
