@@ -47,7 +47,7 @@ pub fn start(
     }
     let mut bounded = policy.clone();
     if let PolicyKind::Hpa(hpa) = &mut bounded.kind {
-        *hpa = std::mem::take(hpa).within(bounds);
+        **hpa = std::mem::take(&mut **hpa).within(bounds);
     }
     Ok(Controller {
         hash: document_hash(policy),

@@ -36,7 +36,7 @@ pub enum PolicyKind {
     /// The action of the greatest learnt value.
     Greedy(Greedy),
     /// Kubernetes' own autoscaler, one for each stage. Its bounds are the pipeline's where it has none.
-    Hpa(HpaConfig),
+    Hpa(Box<HpaConfig>),
 }
 
 /// One row of a table.

@@ -123,8 +123,8 @@ fn evaluate(args: &Evaluate, go_on: &(dyn Fn() -> bool + Sync)) -> Result<()> {
     turning.finish_and_clear();
     let default = HpaStage { metrics: vec![HpaMetric::CpuPercent(80)], ..HpaStage::default() };
     let kinds = [
-        PolicyKind::Hpa(hpa),
-        PolicyKind::Hpa(HpaConfig::of_both(default)),
+        PolicyKind::Hpa(Box::new(hpa)),
+        PolicyKind::Hpa(Box::new(HpaConfig::of_both(default))),
         PolicyKind::Static(constant),
         PolicyKind::Static(here),
     ];

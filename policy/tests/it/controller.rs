@@ -161,7 +161,7 @@ fn an_hpa_is_a_policy_and_holds_between_its_syncs() {
         hpa::{HpaMetric, HpaStage},
     };
     let stage_of = |metrics| HpaStage { metrics, ..HpaStage::default() };
-    let kind = |metrics| PolicyKind::Hpa(HpaConfig::of_both(stage_of(metrics)));
+    let kind = |metrics| PolicyKind::Hpa(Box::new(HpaConfig::of_both(stage_of(metrics))));
     let policy = Policy { kind: kind(vec![HpaMetric::ArrivalsPerPod(0.7)]), region: None, ..table() };
     let mut controller = start(&policy, &pipeline(2, 3), Freshness::default()).unwrap();
     let at = |time_s| Observation { a: stage(2), b: stage(2), time_s, ..one_slot() };

@@ -85,7 +85,7 @@ fn policy() -> impl Strategy<Value = Policy> {
     });
     let hpa = |metric| {
         let stage = HpaStage { metrics: vec![metric], ..HpaStage::default() };
-        Policy { kind: PolicyKind::Hpa(HpaConfig::of_both(stage)), region: None, ..table() }
+        Policy { kind: PolicyKind::Hpa(Box::new(HpaConfig::of_both(stage))), region: None, ..table() }
     };
     let anywhere = |policy| Policy { region: None, ..policy };
     prop_oneof![
