@@ -205,7 +205,7 @@ where
         let work = Work::begin(told, config, hash)?;
         let learnt = work.all(world, |of| begin_deep(world, Beginning { algorithm, ..of }), |_| None)?;
         finish(args, config, hash, (&learnt, None))?;
-        return policies(args, config, hash, (&learnt, export, &|network: &QNetwork<N>| network.values()));
+        return policies(args, config, hash, (&learnt, export), QNetwork::values);
     }
     let tiles = config
         .tiles
@@ -219,7 +219,7 @@ where
     let learnt = work.all(world, |of| begin(values.clone(), of), |_| None)?;
     finish(args, config, hash, (&learnt, None))?;
     let of = |values: &TiledValues<N>| ActionValues::Tiles(values.0.clone());
-    policies(args, config, hash, (&learnt, export, &of))
+    policies(args, config, hash, (&learnt, export), of)
 }
 
 /// Last and best of every seed, and the best of all, where what was learnt is a policy for a pipeline.
@@ -227,7 +227,8 @@ fn policies<V>(
     args: &Train,
     config: &TrainConfig,
     hash: &str,
-    (learnt, export, of): (&[Learnt<V>], Option<Export<'_>>, &dyn Fn(&V) -> ActionValues),
+    (learnt, export): (&[Learnt<V>], Option<Export<'_>>),
+    of: impl Fn(&V) -> ActionValues,
 ) -> Result<()> {
     let Some(export) = export else { return Ok(()) };
     let write = |file: &str, seed: u64, values: &V| {

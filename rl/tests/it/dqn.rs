@@ -277,7 +277,7 @@ mod with {
         for (reward, words) in [(f64::NAN, "returns add up to NaN"), (1.0, "there is a value of ")] {
             let mut world = Narrow { step: 0, reward, chance: Chance::new(0, 0) };
             // Beyond f32, once it has begun.
-            let inputs = vec![Input { component: 0, low: 0.0, high: 1e-39 }];
+            let inputs = vec![InputConfig { component: Component::Number(0), low: 0.0, high: 1e-39 }];
             let settings = DqnSettings { inputs, ..small() };
             let agent = Dqn::<1>::new(&world, &settings, 1).unwrap();
             let length = Length { episodes: 500, record_every: 10, ..Length::default() };
