@@ -16,6 +16,7 @@ title = "a minute of it"
 seed = 1
 replications = 1
 [setup]
+horizon_s = 60.0
 arrivals = { poisson = { rate_per_s = 3.0 } }
 [setup.a]
 pods = 2

@@ -127,7 +127,7 @@ fn vectors_are_cut_into_tiles() {
     let far = text.replace("component = 1", "component = 2");
     fs::write(folder.path().join("car.toml"), far).unwrap();
     let said = refused(folder.path(), "train car.toml --out none", 1);
-    assert!(said.contains("tiles.axes[1].component: 2, and an observation has 0 to 1"), "{said}");
+    assert!(said.contains("tiles: axes[1].component: 2, and an observation has 0 to 1"), "{said}");
 }
 
 #[test]
@@ -141,6 +141,10 @@ fn every_training_that_is_shipped_can_be_read() {
         fs::write(folder.path().join("t.toml"), text).unwrap();
         must(folder.path(), &format!("train t.toml --seeds 1 --episodes 10 --out {name}"));
     }
+    // One that names experiments is read where it is.
+    let scaling = concat!(env!("CARGO_MANIFEST_DIR"), "/rl/trainings/scaling.toml");
+    must(folder.path(), &format!("train {scaling} --seeds 1 --episodes 3 --out scaling"));
+    assert_eq!(json(&folder.path().join("scaling/policy.json"))["schema"], 2);
     table(folder.path());
     must(folder.path(), "calibrate table.csv");
     fs::write(folder.path().join("t.toml"), include_str!("../../rl/trainings/curves.toml")).unwrap();

@@ -113,8 +113,9 @@ pub fn tell(regrets: &[(&str, Regret)]) {
     for (name, regret) in regrets {
         let told = regret.yardsticks.iter();
         let told = told.map(|of| {
-            let se = of.se.map_or_else(|| "-".into(), |se| format!("{:.1}", 100.0 * se));
-            format!("{:>6.1} % +- {se:<4}", 100.0 * of.regret)
+            // One episode has no error that could be told.
+            let se = of.se.map_or_else(String::new, |se| format!("+- {:.1}", 100.0 * se));
+            format!("{:>6.1} % {se:<7}", 100.0 * of.regret)
         });
         println!("  {name:wide$} {}", told.collect::<Vec<_>>().join("  "));
         if let Some(most) = regret.states.first() {
