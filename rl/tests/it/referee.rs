@@ -480,7 +480,7 @@ fn gaps_of_long_episodes() {
 
 #[test]
 #[ignore = "a minute: tables of many samples"]
-fn a_table_of_more_samples_flatters_itself_less() {
+fn a_table_of_more_samples_knows_more() {
     let all = world(ActionKind::Step, 40);
     for at in [0, 1, 3] {
         let setup = all.scenarios()[at].setup().clone();
@@ -492,6 +492,8 @@ fn a_table_of_more_samples_flatters_itself_less() {
             known.errors()
         };
         let (few, many) = (errors(10, 2), errors(40, 16));
-        assert!(many.optimism < few.optimism, "{many:?} {few:?}");
+        let both = few.earned_se.unwrap().hypot(many.earned_se.unwrap());
+        assert!(many.reward_se < few.reward_se && many.earned < few.earned + 4.0 * both, "{many:?} {few:?}");
+        assert!((many.earned / many.foretold - 1.0).abs() < 0.15, "{many:?}");
     }
 }
