@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use splitscale_policy::{
-    ActionKind, ActionValues, Axis, Freshness, PolicyKind, Tiles, feature_names, position, start,
+    ActionKind, ActionValues, Axis, Freshness, Input, Mlp, Network, PolicyKind, Room, Tiles, feature_names,
+    position, start,
 };
 use splitscale_rl::{
     Agent, Environment, Origin, QLearning, Scaling, ScalingProblem, Schedule, Settings, TiledValues, Values,
@@ -184,4 +185,31 @@ fn names_of_components_are_features() {
         let error = tiles.axes(names, 4).unwrap_err().to_string();
         assert!(error.starts_with(words), "{error}");
     }
+}
+
+#[test]
+fn a_network_as_a_document_chooses_as_the_network_does_on_10_000_observations() {
+    let (world, _) = build(EXPERIMENT).unwrap();
+    let mut chance = splitscale_rl::Chance::new(5, 0);
+    let sizes = vec![48, 16, world.actions()];
+    let parameters = (0..Mlp::parameters_of(&sizes)).map(|_| chance.fraction() as f32 - 0.5).collect();
+    let mlp = Mlp::new(sizes, parameters).unwrap();
+    let inputs: Vec<Input> =
+        (0..48).map(|component| Input { component, low: 0.0, high: 1.0 + component as f64 }).collect();
+    let network = Network { inputs: inputs.clone(), mlp: mlp.clone() };
+    let from = Origin { algorithm: "by chance".into(), seed: 5, settings: "" };
+    let policy = to_greedy(&world, ActionValues::Mlp(network), &from);
+    policy.validate().unwrap();
+    let PolicyKind::Greedy(greedy) = policy.kind else { panic!() };
+    let (mut room, mut chosen) = (Room::default(), std::collections::BTreeSet::new());
+    for _ in 0..10_000 {
+        let features: [f64; 48] = std::array::from_fn(|at| chance.fraction() * (1.0 + at as f64));
+        let seen: Vec<f32> = inputs.iter().map(|input| input.of(&features)).collect();
+        let values = mlp.forward(&seen, &mut room);
+        let best = (0..values.len()).reduce(|best, at| if values[at] > values[best] { at } else { best });
+        let action = greedy.best(&features, world.desired());
+        assert_eq!(Some(action), best);
+        chosen.insert(action);
+    }
+    assert!(chosen.len() > 5, "{chosen:?}");
 }
