@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use splitscale_spec::{Invalid, Replicas};
 
+use crate::bounds::Bounds;
+
 /// The actions among which is chosen, numbered from 0: those of B vary fastest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -42,6 +44,12 @@ impl Actions {
         Ok(())
     }
 
+    /// The bounds by themselves.
+    #[inline]
+    pub fn bounds(&self) -> Bounds {
+        Bounds { pods_min: self.pods_min, pods_max: self.pods_max }
+    }
+
     /// Sizes of the two parts of an action.
     #[inline]
     pub fn choices(&self) -> (usize, usize) {
@@ -68,7 +76,7 @@ impl Actions {
         let (a, b) = ((action / of_b) as u32, (action % of_b) as u32);
         match self.kind {
             ActionKind::Absolute => Replicas { a: self.pods_min.a + a, b: self.pods_min.b + b },
-            ActionKind::Step => self.within(Replicas {
+            ActionKind::Step => self.bounds().clamp(Replicas {
                 a: (desired.a + a).saturating_sub(1),
                 b: (desired.b + b).saturating_sub(1),
             }),
@@ -86,14 +94,5 @@ impl Actions {
         self.kind == ActionKind::Absolute
             || (inside(action / 3, desired.a, self.pods_min.a, self.pods_max.a)
                 && inside(action % 3, desired.b, self.pods_min.b, self.pods_max.b))
-    }
-
-    /// The nearest pods within the bounds.
-    #[inline]
-    pub fn within(&self, pods: Replicas) -> Replicas {
-        Replicas {
-            a: pods.a.clamp(self.pods_min.a, self.pods_max.a),
-            b: pods.b.clamp(self.pods_min.b, self.pods_max.b),
-        }
     }
 }

@@ -211,6 +211,10 @@ impl TrainConfig {
             // How many components there are, whoever begins knows.
             dqn.validate().map_err(within("algorithm.dqn"))?;
         }
+        if self.table.is_some() && !matches!(self.environment, EnvironmentConfig::Scaling(_)) {
+            let problem = "it cuts scaling into states; the environment is another, leave the table away";
+            return Err(Invalid::new("table", problem));
+        }
         let bandit = matches!(self.algorithm, Algorithm::Bandit(_));
         if bandit && matches!(self.environment, EnvironmentConfig::Classic(_)) {
             let problem = "a bandit takes one-step problems; these are none";

@@ -177,7 +177,7 @@ impl Scaling {
         let horizon = SimTime::ZERO.after(interval_ns.saturating_mul(u64::from(config.decisions) + 1));
         let scenario = |(name, setup): (String, Setup)| -> Result<Scenario, SimError> {
             let pods = Replicas { a: setup.a.pods, b: setup.b.pods };
-            if config.actions().within(pods) != pods {
+            if config.bounds().clamp(pods) != pods {
                 let problem = format!("{name} begins with {pods:?}, outside of the bounds");
                 return Err(Invalid::new("a.pods, b.pods", problem).into());
             }
@@ -272,7 +272,7 @@ impl Scaling {
 
     /// One interval with these pods, forced into the bounds: what a controller that knows no actions does.
     pub fn decide(&mut self, pods: Replicas) -> Step<[f64; FEATURES]> {
-        let pods = self.config.actions().within(pods);
+        let pods = self.config.bounds().clamp(pods);
         // Within the bounds there is nothing to refuse.
         let applied = self.simulation.apply(pods);
         debug_assert!(applied.is_ok());

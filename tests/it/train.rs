@@ -162,6 +162,11 @@ fn a_training_that_cannot_be_is_told_by_its_field() {
         ("\"cliff_walking\"", "\"cliff\"", "unknown variant `cliff`"),
         ("seeds = 6", "algorithm = { bandit = \"thompson\" }", "a bandit takes one-step problems"),
         ("seeds = 6", "algorithm = { n_step_sarsa = { n = 0 } }", "n: 0 is not in 1..=100000"),
+        (
+            "[length]",
+            "[table]\ncuts = []\nepisodes = 1\nsnapshots = 1\ndiscount = 0.9\nseed = 1\n[length]",
+            "table: it cuts scaling into states",
+        ),
         ("[length]", "[tiles]\ntilings = 1\naxes = []\n[length]", "tiles: these states are numbers"),
     ] {
         fs::write(folder.path().join("t.toml"), CLIFF.replacen(what, with, 1)).unwrap();
