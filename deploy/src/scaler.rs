@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use splitscale_policy::Controller;
-use splitscale_spec::{Decision, Replicas};
+use splitscale_policy::{Controller, Decision};
+use splitscale_spec::Replicas;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
@@ -65,7 +65,7 @@ impl Scaler {
 
     async fn carry_out(&self, decision: &mut Decision) {
         let (Some(a), Some(b)) = (&decision.observed.a, &decision.observed.b) else { return };
-        let Some(wanted) = decision.capped else { return };
+        let Some(wanted) = decision.pods else { return };
         if wanted == (Replicas { a: a.desired, b: b.desired }) {
             return;
         }

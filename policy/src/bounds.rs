@@ -1,9 +1,11 @@
 //! How few and how many pods there may be.
 
-use splitscale_spec::{Pipeline, Replicas};
+use serde::{Deserialize, Serialize};
+use splitscale_spec::{Invalid, Pipeline, Replicas, at_least_one};
 
 /// Fewest and most pods of both stages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Bounds {
     /// Fewest.
     pub pods_min: Replicas,
@@ -12,6 +14,24 @@ pub struct Bounds {
 }
 
 impl Bounds {
+    /// Checks both ranges.
+    ///
+    /// # Errors
+    /// The first that is none.
+    pub fn validate(&self) -> Result<(), Invalid> {
+        let Bounds { pods_min, pods_max } = self;
+        for (stage, min, max) in [("a", pods_min.a, pods_max.a), ("b", pods_min.b, pods_max.b)] {
+            at_least_one(&format!("pods_min.{stage}"), min)?;
+            if max < min {
+                return Err(Invalid::new(
+                    format!("pods_max.{stage}"),
+                    format!("{max} is below pods_min {min}"),
+                ));
+            }
+        }
+        Ok(())
+    }
+
     /// The nearest pods within.
     #[inline]
     pub fn clamp(&self, pods: Replicas) -> Replicas {

@@ -1,36 +1,37 @@
-//! A started policy inside its safety shell.
+//! A policy at work: what it wants, whether it may be trusted, what holds it back.
 
-use splitscale_spec::{Decision, Invalid, Observation, Replicas, Signal, StagePods};
+use splitscale_spec::{Invalid, Observation, Replicas, Signal, StagePods};
 
 use crate::bottleneck::bottleneck;
 use crate::bounds::Bounds;
-use crate::document::{Policy, PolicyKind};
-use crate::features::features;
-use crate::freshness::Freshness;
-use crate::greedy::Greedy;
-use crate::hash::document_hash;
-use crate::hpa::HpaMemory;
-use crate::rule;
+use crate::decision::{Decision, Limit, Limiter, Mode};
+use crate::document::Policy;
+use crate::freshness::{Believed, Freshness};
+use crate::memory::{Memory, RuleMemory};
+use crate::proposer::{Proposer, Silence};
+use crate::setup::Setup;
+use crate::shell::{Asked, ShellConfig};
 
 /// A started policy inside its safety shell. `clone` is a snapshot.
 ///
 /// # Guarantees
-/// - The same observations at the same times give the same decisions.
-/// - `capped` lies within the bounds, whatever was observed.
-/// - It holds (`raw` and `capped` absent, the reason in `why`) while a stage does not answer, while what the policy goes by
-///   lies outside the region it was trained on, and, where that is the transfer slots, while these are missing or stale.
-///   What is missing is never taken for zero: to a learnt policy it is missing, as it was in training, or outside.
+/// - The same observations at the same times give the same decisions, from the same [`Memory`].
+/// - `pods` lie within the bounds, and within what [`ShellConfig`] allows, whatever was observed.
+/// - It holds (`pods` absent, the reason in `why`) while a stage does not answer. What is missing is never taken for zero.
+/// - Where what the policy goes by is missing or stale, it holds for a while and then goes by the baseline; where it is no
+///   number, or outside of the region that the policy was trained on, it goes by the baseline at once. Without a baseline it
+///   holds.
 #[derive(Debug, Clone)]
 pub struct Controller {
-    policy: Policy,
-    hash: String,
-    bounds: Bounds,
-    freshness: Freshness,
+    setup: Setup,
+    live: Proposer,
+    baseline: Option<Proposer>,
+    mode: Mode,
     decided: u64,
-    memory: HpaMemory,
+    memory: Memory,
 }
 
-/// Starts a policy for a pipeline, or for whatever else has bounds.
+/// Starts a policy by itself, with bounds and the age of signals for all its shell: to see it as it is.
 ///
 /// # Errors
 /// The first field of the policy that is out of range, or a limit on age that is none.
@@ -39,147 +40,224 @@ pub fn start(
     bounds: impl Into<Bounds>,
     freshness: Freshness,
 ) -> Result<Controller, Invalid> {
-    let bounds = bounds.into();
+    let setup = Setup {
+        schema: Setup::SCHEMA,
+        policy: policy.clone(),
+        baseline: None,
+        bounds: bounds.into(),
+        shell: ShellConfig::bare(freshness.max_age_s),
+    };
     policy.validate()?;
-    if freshness.max_age_s.is_nan() || freshness.max_age_s <= 0.0 {
-        let problem = format!("{} is not above zero; no signal would ever be believed", freshness.max_age_s);
-        return Err(Invalid::new("max_age_s", problem));
-    }
-    let mut bounded = policy.clone();
-    if let PolicyKind::Hpa(hpa) = &mut bounded.kind {
-        **hpa = std::mem::take(&mut **hpa).within(bounds);
-    }
-    Ok(Controller {
-        hash: document_hash(policy),
-        policy: bounded,
-        bounds,
-        freshness,
-        decided: 0,
-        memory: HpaMemory::default(),
-    })
+    setup.shell.validate(&setup.bounds)?;
+    Controller::new(setup, Mode::Auto)
 }
 
 impl Controller {
-    /// Decides. `now_s` is on the clock of `observation.time_s` and not before it \[s\].
-    pub fn decide(&mut self, now_s: f64, observation: &Observation) -> Decision {
-        self.decided += 1;
-        let mut why = Vec::new();
-        let chosen = self.choose(now_s, observation, &mut why);
-        if let Err(reason) = &chosen {
-            why.push(format!("{reason}: hold"));
-        }
-        let (raw, capped) = chosen.ok().unzip();
-        Decision {
-            schema: Decision::SCHEMA,
-            id: self.decided,
-            observed: observation.clone(),
-            bottleneck: bottleneck(observation, now_s, self.freshness),
-            raw,
-            capped,
-            why,
-            policy: self.hash.clone(),
-            carried_out: None,
-        }
+    /// Starts a policy.
+    ///
+    /// # Errors
+    /// The first field that is out of range.
+    pub fn new(setup: Setup, mode: Mode) -> Result<Controller, Invalid> {
+        setup.validate()?;
+        Ok(Controller {
+            live: Proposer::new(&setup.policy, setup.bounds)?,
+            baseline: setup
+                .baseline
+                .as_ref()
+                .map(|baseline| Proposer::new(baseline, setup.bounds))
+                .transpose()?,
+            setup,
+            mode,
+            decided: 0,
+            memory: Memory::default(),
+        })
+    }
+
+    /// Goes back to before a decision that was taken: asked again with the same, it takes the same.
+    pub fn rewind(&mut self, decision: &Decision) {
+        self.mode = decision.mode;
+        self.decided = decision.id - 1;
+        self.memory = decision.memory.clone();
+    }
+
+    /// Starts to lead, after another one did: for a while nothing goes down, as after a start.
+    pub fn lead(&mut self) {
+        self.memory.shell.began_s = None;
+    }
+
+    /// What is done with decisions from now on.
+    pub fn set_mode(&mut self, mode: Mode) {
+        self.mode = mode;
+    }
+
+    /// What is done with decisions.
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// What it is made of.
+    pub fn setup(&self) -> &Setup {
+        &self.setup
     }
 
     /// Hash of the policy document, as it stands in every decision.
     pub fn policy_hash(&self) -> &str {
-        &self.hash
+        &self.live.hash
     }
 
-    /// Raw and capped pods, or in words why to hold.
-    fn choose(
-        &mut self,
-        now_s: f64,
-        observation: &Observation,
-        why: &mut Vec<String>,
-    ) -> Result<(Replicas, Replicas), String> {
-        // What a table goes by comes first: it is what the reader of a decision asks for.
-        let slots = match &self.policy.kind {
-            PolicyKind::SlotsTable(_) => Some(self.trusted_slots(now_s, observation, why)?),
-            PolicyKind::Static(_) | PolicyKind::Greedy(_) | PolicyKind::Hpa(_) => None,
+    /// Decides. `now_s` is on the clock of `observation.time_s` and not before it \[s\].
+    pub fn decide(&mut self, now_s: f64, observation: &Observation) -> Decision {
+        self.decided += 1;
+        let memory = self.memory.clone();
+        let freshness = Freshness { max_age_s: self.setup.shell.max_age_s };
+        let mut decision = Decision {
+            schema: Decision::SCHEMA,
+            id: self.decided,
+            now_s,
+            mode: self.mode,
+            observed: observation.clone(),
+            bottleneck: bottleneck(observation, now_s, freshness),
+            raw: None,
+            cap: None,
+            pods: None,
+            limits: Vec::new(),
+            why: Vec::new(),
+            policy: self.live.hash.clone(),
+            memory,
+            shadow: None,
+            carried_out: None,
         };
-        let answers = |stage: &str, pods: &Option<StagePods>| {
+        if let Err(reason) = self.choose(now_s, freshness, &mut decision) {
+            decision.why.push(format!("{reason}: hold"));
+        }
+        decision
+    }
+
+    /// Fills in raw and final pods, or says why to hold.
+    fn choose(&mut self, now_s: f64, freshness: Freshness, decision: &mut Decision) -> Result<(), String> {
+        if !now_s.is_finite() {
+            return Err(format!("{now_s} s is no time"));
+        }
+        if self.memory.shell.begin(now_s) {
+            // Windows that lie in the future would hold for ever.
+            decision.why.push("the clock was set back".to_owned());
+            self.memory.live = RuleMemory::Nothing;
+            self.memory.baseline = RuleMemory::Nothing;
+        }
+        if self.mode == Mode::Paused {
+            return Err("paused".to_owned());
+        }
+        let mut believed = freshness.believed(now_s, &decision.observed);
+        let desired = self.desired(now_s, freshness, &mut believed.seen)?;
+        let raw = match self.mode {
+            Mode::Emergency => {
+                decision.why.push("emergency: as many pods as are allowed".to_owned());
+                self.setup.bounds.pods_max
+            }
+            _ => self.want((now_s, desired), &believed, decision)?,
+        };
+        decision.raw = Some(raw);
+        decision.cap = None;
+        let asked = Asked { now_s, mode: self.mode, desired, cap: decision.cap };
+        let Setup { shell, bounds, .. } = &self.setup;
+        let (pods, limits) = shell.limit(&mut self.memory.shell, bounds, &asked, raw);
+        decision.why.extend(limits.iter().map(|limit| limit_words(limit, bounds)));
+        decision.why.push(change_words(desired, pods));
+        decision.limits.extend(limits);
+        decision.pods = Some(pods);
+        Ok(())
+    }
+
+    /// What both stages were told to have: as they say, or as we told them since they last answered. `seen` is put right.
+    fn desired(&self, now_s: f64, freshness: Freshness, seen: &mut Observation) -> Result<Replicas, String> {
+        let says = |stage: &str, pods: &Option<StagePods>| {
             let pods = pods.as_ref().ok_or_else(|| format!("stage {stage} does not answer"))?;
             let age = Some(Signal { value: (), age_s: pods.age_s });
-            let heard = self.freshness.check(now_s, observation, age);
+            let heard = freshness.check(now_s, seen, age);
             heard.map_err(|problem| format!("stage {stage} does not answer, its pods are {problem}"))?;
-            Ok::<_, String>(pods.desired)
-        };
-        let desired = Replicas { a: answers("a", &observation.a)?, b: answers("b", &observation.b)? };
-        let (raw, reason) = match &self.policy.kind {
-            PolicyKind::Static(pods) => rule::constant(*pods),
-            PolicyKind::SlotsTable(bins) => rule::table(bins, slots.unwrap_or(0))?,
-            PolicyKind::Greedy(greedy) => self.greedy(greedy, now_s, observation, desired)?,
-            PolicyKind::Hpa(hpa) => {
-                hpa.decide(&mut self.memory, now_s, &self.freshness.believed(now_s, observation))?
+            match pods.desired {
+                0 => Err(format!("stage {stage} says that it is to have no pods, which nobody asked for")),
+                desired => Ok((seen.time_s - pods.age_s, desired)),
             }
         };
-        why.push(reason);
-        let capped = self.bounds.clamp(raw);
-        if capped != raw {
-            why.push(self.clamp_words(raw, capped));
+        let (a, b) = (says("a", &seen.a)?, says("b", &seen.b)?);
+        let desired = self.memory.shell.desired(a, b);
+        for (stage, desired) in [(&mut seen.a, desired.a), (&mut seen.b, desired.b)] {
+            stage.iter_mut().for_each(|stage| stage.desired = desired);
         }
-        if let (Some(a), Some(b)) = (&observation.a, &observation.b) {
-            why.push(change_words(a, b, capped));
-        }
-        Ok((raw, capped))
+        Ok(desired)
     }
 
-    /// The transfer slots, if they are there, fresh, and of the kind the policy was trained on.
-    fn trusted_slots(
-        &self,
-        now_s: f64,
-        observation: &Observation,
-        why: &mut Vec<String>,
-    ) -> Result<u32, String> {
-        let (slots, age_s) = self
-            .freshness
-            .check(now_s, observation, observation.slots)
-            .map_err(|problem| format!("slots {problem}"))?;
-        why.push(format!("slots {slots}, age {age_s:.1} s"));
-        match self.policy.region.as_ref().and_then(|region| region.left_by(&features(observation))) {
-            Some(outside) => Err(outside),
-            None => Ok(slots),
+    /// What the policy wants, or the baseline where the policy is not to be trusted.
+    fn want(
+        &mut self,
+        (now_s, desired): (f64, Replicas),
+        believed: &Believed,
+        decision: &mut Decision,
+    ) -> Result<Replicas, String> {
+        let Believed { seen, stale, senseless } = believed;
+        let Memory { live, baseline, shell } = &mut self.memory;
+        // The baseline is asked always, so that its windows are full on the day it is needed.
+        let mut fallback_why = Vec::new();
+        let fallback = self
+            .baseline
+            .as_ref()
+            .map(|rule| (rule, rule.propose(baseline, (now_s, desired), seen, &mut fallback_why)));
+        let wish = match senseless.as_slice() {
+            [] => self.live.propose(live, (now_s, desired), seen, &mut decision.why),
+            words => Err(Silence::Outside(words.join(", "))),
+        };
+        if !matches!(wish, Err(Silence::Unseen(_))) {
+            shell.unseen_since_s = None;
         }
-    }
-
-    /// What a learnt policy takes for best, where it may be trusted.
-    fn greedy(
-        &self,
-        greedy: &Greedy,
-        now_s: f64,
-        observation: &Observation,
-        desired: Replicas,
-    ) -> Result<(Replicas, String), String> {
-        let features = features(&self.freshness.believed(now_s, observation));
-        if let Some(outside) = self.policy.region.as_ref().and_then(|region| region.left_by(&features)) {
-            return Err(outside);
+        let silence = match wish {
+            Ok(pods) => return Ok(pods),
+            Err(silence) => silence,
+        };
+        match &silence {
+            Silence::Waiting(words) => return Err(words.clone()),
+            Silence::Unseen(words) => {
+                decision.why.extend_from_slice(stale);
+                let since_s = *shell.unseen_since_s.get_or_insert(now_s);
+                let left_s = self.setup.shell.hold_s - (now_s - since_s);
+                if left_s > 0.0 && fallback.is_some() {
+                    return Err(format!("{words}, the baseline decides in {left_s:.1} s"));
+                }
+            }
+            Silence::Outside(_) => {}
         }
-        let pods = greedy.actions.pods(greedy.best(&features, desired), desired);
-        Ok((pods, format!("best of {} actions: {}", greedy.actions.count(), rule::words(pods))))
-    }
-
-    fn clamp_words(&self, raw: Replicas, capped: Replicas) -> String {
-        let stages = [
-            ("a", raw.a, capped.a, self.bounds.pods_min.a, self.bounds.pods_max.a),
-            ("b", raw.b, capped.b, self.bounds.pods_min.b, self.bounds.pods_max.b),
-        ];
-        let clamped = stages.iter().filter(|(_, raw, capped, ..)| raw != capped);
-        let words = clamped.map(|(stage, raw, capped, min, max)| {
-            format!("{stage} clamped from {raw} to {capped} (allowed {min}..{max})")
-        });
-        words.collect::<Vec<_>>().join(", ")
+        let words = silence.words();
+        let Some((rule, fallback)) = fallback else { return Err(words.to_owned()) };
+        decision.why.push(format!("{words}: by the baseline `{}`", rule.name()));
+        decision.why.extend(fallback_why);
+        let pods = fallback.map_err(|silence| silence.words().to_owned())?;
+        decision.limits.push(Limit { by: Limiter::Baseline, from: pods, to: pods });
+        Ok(pods)
     }
 }
 
+/// What a limit did, in words.
+fn limit_words(limit: &Limit, bounds: &Bounds) -> String {
+    let Bounds { pods_min, pods_max } = bounds;
+    let stages = [
+        ("a", limit.from.a, limit.to.a, pods_min.a, pods_max.a),
+        ("b", limit.from.b, limit.to.b, pods_min.b, pods_max.b),
+    ];
+    let changed = stages.iter().filter(|(_, from, to, ..)| from != to);
+    let words = changed.map(|(stage, from, to, min, max)| match limit.by {
+        Limiter::Bounds => format!("{stage} clamped from {from} to {to} (allowed {min}..{max})"),
+        by => format!("{stage} {to} in place of {from} ({})", by.name()),
+    });
+    words.collect::<Vec<_>>().join(", ")
+}
+
 /// `a 6 -> 2, b 6`, or `no change`.
-fn change_words(a: &StagePods, b: &StagePods, to: Replicas) -> String {
-    if a.desired == to.a && b.desired == to.b {
+fn change_words(from: Replicas, to: Replicas) -> String {
+    if from == to {
         return "no change".to_owned();
     }
     let stage = |name: &str, from: u32, to: u32| {
         if from == to { format!("{name} {to}") } else { format!("{name} {from} -> {to}") }
     };
-    format!("{}, {}", stage("a", a.desired, to.a), stage("b", b.desired, to.b))
+    format!("{}, {}", stage("a", from.a, to.a), stage("b", from.b, to.b))
 }

@@ -8,6 +8,7 @@ use splitscale_spec::{Invalid, Replicas, at_least_one, check_schema};
 use crate::features::position;
 use crate::greedy::Greedy;
 use crate::hpa::HpaConfig;
+use crate::proposer::Silence;
 
 /// A policy as it is written down; [`start`](crate::start) makes a controller of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -132,13 +133,24 @@ impl Region {
         Ok(())
     }
 
-    /// In words what lies outside, the first of it.
-    pub(crate) fn left_by(&self, features: &[f64]) -> Option<String> {
-        self.0.iter().find_map(|(name, &(low, high))| {
+    /// What lies outside, the first of it; what is missing and never was in training before all else.
+    pub(crate) fn left_by(&self, features: &[f64]) -> Option<Silence> {
+        let outside = |(name, &(low, high)): (&'_ String, &(f64, f64))| {
             let value = features[position(name)?];
-            let outside = !(low..=high).contains(&value);
-            outside.then(|| format!("{name} {value} outside the trained region, {name} {low}..{high}"))
-        })
+            let words = match name.strip_prefix("no_") {
+                Some(name) if value > high => {
+                    Silence::Unseen(format!("{name} is missing, as it never was in training"))
+                }
+                _ => Silence::Outside(format!(
+                    "{name} {value} outside the trained region, {name} {low}..{high}"
+                )),
+            };
+            (!(low..=high).contains(&value)).then_some(words)
+        };
+        let missing = |name: &str| name.starts_with("no_");
+        let all = || self.0.iter();
+        let first = all().filter(|(name, _)| missing(name)).chain(all().filter(|(name, _)| !missing(name)));
+        first.into_iter().find_map(outside)
     }
 }
 

@@ -3,6 +3,16 @@
 use serde::{Deserialize, Serialize};
 use splitscale_spec::{Observation, Signal};
 
+/// What of an observation is to be believed.
+pub(crate) struct Believed {
+    /// The observation without the rest.
+    pub(crate) seen: Observation,
+    /// In words which signals are too old.
+    pub(crate) stale: Vec<String>,
+    /// In words which are no measurement at all: no number, below zero, a share above one.
+    pub(crate) senseless: Vec<String>,
+}
+
 /// How old a signal may be. Written as TOML every field may be left out.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -19,22 +29,54 @@ impl Default for Freshness {
 }
 
 impl Freshness {
-    /// The observation without the signals that are not to be believed at `now_s`.
-    pub(crate) fn believed(self, now_s: f64, observation: &Observation) -> Observation {
-        let mut believed = observation.clone();
-        let check = |signal| self.check(now_s, observation, signal).ok().and(signal);
-        let Observation { arrivals_per_s, answers_per_s, busy_a, busy_slots, busy_b, .. } = &mut believed;
-        for signal in [arrivals_per_s, answers_per_s, busy_a, busy_slots, busy_b] {
-            *signal = check(*signal);
+    /// What is to be believed at `now_s` \[s\].
+    pub(crate) fn believed(self, now_s: f64, observation: &Observation) -> Believed {
+        let mut seen = observation.clone();
+        let (mut stale, mut senseless) = (Vec::new(), Vec::new());
+        let mut fresh = |name: &str, age_s: f64| {
+            let problem = self.check(now_s, observation, Some(Signal { value: (), age_s })).err();
+            stale.extend(problem.iter().map(|problem| format!("{name} {problem}")));
+            problem.is_none()
+        };
+        let mut sense = |name: &str, value: f64, most: f64| {
+            let sense = (0.0..=most).contains(&value);
+            if !sense {
+                senseless.push(format!("{name} {value} is no measurement"));
+            }
+            sense
+        };
+        seen.slots = seen.slots.filter(|slots| fresh("slots", slots.age_s));
+        for (name, signal, most) in [
+            ("arrivals_per_s", &mut seen.arrivals_per_s, f64::MAX),
+            ("answers_per_s", &mut seen.answers_per_s, f64::MAX),
+            // A little more than all the time is what windows that do not quite meet make of all the time.
+            ("busy_a", &mut seen.busy_a, 1.5),
+            ("busy_slots", &mut seen.busy_slots, 1.5),
+            ("busy_b", &mut seen.busy_b, 1.5),
+            ("latency_p50_s", &mut seen.latency_p50_s, f64::MAX),
+            ("latency_p95_s", &mut seen.latency_p95_s, f64::MAX),
+        ] {
+            *signal = signal
+                .filter(|signal| fresh(name, signal.age_s))
+                .filter(|signal| sense(name, signal.value, most));
         }
-        for signal in [&mut believed.latency_p50_s, &mut believed.latency_p95_s] {
-            *signal = check(*signal);
+        let queues = [
+            ("queue_a", &mut seen.queue_a),
+            ("queue_proxy", &mut seen.queue_proxy),
+            ("queue_b", &mut seen.queue_b),
+        ];
+        for (name, queue) in queues {
+            *queue = queue.filter(|queue| fresh(name, queue.age_s)).filter(|queue| {
+                sense(name, queue.value.mean, f64::MAX) && sense(name, queue.value.last, f64::MAX)
+            });
         }
-        for queue in [&mut believed.queue_a, &mut believed.queue_proxy, &mut believed.queue_b] {
-            *queue = self.check(now_s, observation, *queue).ok().and(*queue);
-        }
-        believed.slots = self.check(now_s, observation, believed.slots).ok().and(believed.slots);
-        believed
+        // Its age is one of its features: an idle link's estimate is old and still the best there is.
+        seen.link = seen.link.filter(|link| {
+            sense("link_mbit_s", link.mbit_s, f64::MAX)
+                && sense("link_confidence", link.confidence, 1.0)
+                && sense("link_age_s", link.age_s, f64::MAX)
+        });
+        Believed { seen, stale, senseless }
     }
 
     /// The value of a signal and its age at `now_s`, or in words why it is not to be believed.

@@ -22,6 +22,7 @@ pub use memory::HpaMemory;
 
 use splitscale_spec::{Observation, Replicas, Stage, StagePods};
 
+use crate::proposer::Silence;
 use behavior::Limits;
 use memory::StageMemory;
 use proposal::Seen;
@@ -30,24 +31,25 @@ impl HpaConfig {
     /// Pods of both stages and in words why. `now_s` is on the clock of `observation.time_s` and not before it \[s\].
     ///
     /// # Errors
-    /// In words why to hold: a stage does not answer, the next sync is not due, or neither stage has a metric to go by.
+    /// Why to hold: a stage does not answer, the next sync is not due, or neither stage has a metric to go by.
     /// Where only one of them has none it stays as it is, and the other goes on: they are two.
     pub fn decide(
         &self,
         memory: &mut HpaMemory,
         now_s: f64,
         observation: &Observation,
-    ) -> Result<(Replicas, String), String> {
+    ) -> Result<(Replicas, String), Silence> {
+        let unseen = |words: &str| Silence::Unseen(words.to_owned());
         if !now_s.is_finite() {
-            return Err(format!("{now_s} s is no time"));
+            return Err(Silence::Unseen(format!("{now_s} s is no time")));
         }
-        let a = observation.a.as_ref().ok_or("stage a does not answer")?;
-        let b = observation.b.as_ref().ok_or("stage b does not answer")?;
+        let a = observation.a.as_ref().ok_or_else(|| unseen("stage a does not answer"))?;
+        let b = observation.b.as_ref().ok_or_else(|| unseen("stage b does not answer"))?;
         memory.a.see(now_s, a);
         memory.b.see(now_s, b);
         let left_s = memory.last_sync_s.map_or(0.0, |last_s| last_s + self.sync_period_s - now_s);
         if left_s > 0.0 {
-            return Err(format!("next sync in {left_s:.1} s"));
+            return Err(Silence::Waiting(format!("next sync in {left_s:.1} s")));
         }
         // By whole periods from the one that was due, so that a clock that ticks a little late does not lose every other sync.
         memory.last_sync_s = Some(memory.last_sync_s.map_or(now_s, |last_s| {
@@ -61,7 +63,7 @@ impl HpaConfig {
         };
         let why = format!("{}; {}", words("a", &to_a), words("b", &to_b));
         if to_a.is_err() && to_b.is_err() {
-            return Err(why);
+            return Err(Silence::Unseen(why));
         }
         let pods =
             |to: Result<(u32, String), String>, now: &StagePods| to.map_or(now.desired, |(pods, _)| pods);
@@ -96,7 +98,7 @@ impl HpaConfig {
             let limited = if to == wanted { String::new() } else { format!(", may have {to}") };
             (to, format!("{why} wants {wanted}{limited}"))
         };
-        limits.note(memory, to - current);
+        limits.note(memory, to - current, to);
         Ok((u32::try_from(to).unwrap_or(u32::MAX), why))
     }
 }

@@ -237,7 +237,7 @@ impl Scaling {
     /// What a controller would have now; what it leaves open stays as it is.
     pub fn ask(&self, controller: &mut Controller) -> Replicas {
         let decision = controller.decide(self.simulation.now().as_secs_f64(), &self.observation);
-        decision.capped.unwrap_or_else(|| self.desired())
+        decision.pods.unwrap_or_else(|| self.desired())
     }
 
     /// What would be seen now.

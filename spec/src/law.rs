@@ -13,8 +13,23 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::decision::Bottleneck;
 use crate::pipeline::Replicas;
+
+/// What holds the pipeline back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Bottleneck {
+    /// The link and its slots: more pods are useless.
+    Network,
+    /// Stage A.
+    A,
+    /// Stage B.
+    B,
+    /// Nothing: the load is below what the pipeline carries.
+    Load,
+    /// What is needed to tell was not observed.
+    Unknown,
+}
 
 /// What the law needs to know of a pipeline.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  PipelineConfig ─▶ serving ─▶ RequestRecord rows ─▶ calibration ─▶ Calibration ─▶ sim, rl
-//!                                                         Observation ─▶ Controller ─▶ Decision
+//!                                                         Observation ─▶ Controller ─▶ Decision (policy)
 //!  rl ─▶ Policy ─────────────────────────────────────────────────────────▲
 //! ```
 //!
@@ -13,7 +13,6 @@
 //! The crate depends on serde and thiserror alone: it knows no file format, no clock and no I/O.
 
 mod calibration;
-mod decision;
 mod invalid;
 mod law;
 mod link;
@@ -24,9 +23,8 @@ mod record;
 pub use calibration::{
     Calibration, FittedPoint, Interval, Laws, Level, LevelStatus, Provenance, ServiceLaw, SlotLaw, Surface,
 };
-pub use decision::{Bottleneck, Decision};
 pub use invalid::{Invalid, at_least_one, check_schema, not_negative, positive};
-pub use law::{Capacity, Makespan, throughput};
+pub use law::{Bottleneck, Capacity, Makespan, throughput};
 pub use link::{LinkEstimate, LinkEstimator};
 pub use observation::{Observation, PodPhase, PodSample, QueueLevel, Signal, StagePods};
 pub use pipeline::{

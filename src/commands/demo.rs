@@ -261,7 +261,7 @@ async fn live(
         if decision.carried_out != Some(true) {
             return;
         }
-        let (Some(a), Some(b), Some(to)) = (&decision.observed.a, &decision.observed.b, decision.capped)
+        let (Some(a), Some(b), Some(to)) = (&decision.observed.a, &decision.observed.b, decision.pods)
         else {
             return;
         };

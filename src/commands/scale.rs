@@ -5,9 +5,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde::Serialize;
 use splitscale_deploy::{Endpoints, LocalBackend, Mode, Observer, Scaler};
-use splitscale_policy::Freshness;
-use splitscale_policy::Policy;
-use splitscale_spec::{Decision, PipelineConfig};
+use splitscale_policy::{Decision, Freshness, Policy};
+use splitscale_spec::PipelineConfig;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::{Backend, Scale, ScaleMode};
@@ -33,7 +32,7 @@ pub fn run(args: &Scale) -> Result<()> {
         let mut held = None;
         let run = scale(args, stop.clone(), |decision| {
             // Why it holds is told once, not every tick.
-            let holding = decision.capped.is_none().then(|| decision.why.last().cloned()).flatten();
+            let holding = decision.pods.is_none().then(|| decision.why.last().cloned()).flatten();
             if let Some(words) = changed(decision).or_else(|| holding.clone().filter(|_| held.is_none())) {
                 println!("{:>7.1} s  {words}", decision.observed.time_s);
             }
@@ -89,7 +88,7 @@ pub async fn scale(
 
 /// In words what a decision changed; absent where it changed nothing.
 pub fn changed(decision: &Decision) -> Option<String> {
-    let (a, b, to) = (decision.observed.a.as_ref()?, decision.observed.b.as_ref()?, decision.capped?);
+    let (a, b, to) = (decision.observed.a.as_ref()?, decision.observed.b.as_ref()?, decision.pods?);
     (a.desired != to.a || b.desired != to.b).then(|| decision.why.join("; "))
 }
 

@@ -72,7 +72,7 @@ fn policy() -> Policy {
     }
 }
 
-async fn run(mode: Mode) -> (Vec<u32>, Vec<u32>, Vec<splitscale_spec::Decision>) {
+async fn run(mode: Mode) -> (Vec<u32>, Vec<u32>, Vec<splitscale_policy::Decision>) {
     let (a, double_a) = start("a", 1).await;
     let (b, double_b) = start("b", 1).await;
     let (proxy, _) = start("proxy", 1).await;
@@ -111,6 +111,6 @@ async fn auto_moves_both_stages_once_and_says_so() {
 async fn recommend_changes_nothing() {
     let (a, b, decisions) = run(Mode::Recommend).await;
     assert_eq!((a, b), (vec![6], vec![6]));
-    assert_eq!(decisions[0].capped, Some(Replicas { a: 2, b: 2 }));
+    assert_eq!(decisions[0].pods, Some(Replicas { a: 2, b: 2 }));
     assert!(decisions[0].why.last().unwrap().contains("recommended only"), "{:?}", decisions[0].why);
 }

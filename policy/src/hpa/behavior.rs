@@ -184,15 +184,15 @@ impl<'a> Limits<'a> {
         }
     }
 
-    /// Notes a change down, as far back as a policy looks.
-    pub(super) fn note(&self, memory: &mut StageMemory, change: i64) {
+    /// Notes a change that is asked for; events are kept as far back as a policy looks.
+    pub(super) fn note(&self, memory: &mut StageMemory, change: i64, to: i64) {
         let Some(behavior) = self.behavior else { return };
         let policies = [&behavior.up, &behavior.down].map(|rules| rules.policies.as_deref());
         let periods = policies.into_iter().flat_map(|policies| policies.unwrap_or(&EACH_15_S));
         let longest_s = periods.map(|policy| policy.period_s).fold(0.0, f64::max);
         memory.events.retain(|&(at_s, _)| at_s > self.now_s - longest_s);
         if change != 0 {
-            memory.events.push((self.now_s, change));
+            memory.asked = Some((self.now_s, change, to));
         }
     }
 }

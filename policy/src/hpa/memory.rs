@@ -21,6 +21,10 @@ pub(super) struct StageMemory {
     pub(super) recommendations: Vec<(f64, i64)>,
     /// When \[s\] and by how many pods it was scaled.
     pub(super) events: Vec<(f64, i64)>,
+    /// When \[s\], by how many and to how many pods it asked to be scaled: an event if that is what it is told next. An
+    /// autoscaler that only recommends, or was not obeyed, has not used up its rate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) asked: Option<(f64, i64, i64)>,
     /// The pods there are, without those that drain.
     pub(super) pods: Vec<Sighting>,
 }
@@ -40,6 +44,9 @@ pub(super) struct Sighting {
 impl StageMemory {
     /// Takes note of the pods. One that was ready and starts again has crashed: it is the same pod.
     pub(super) fn see(&mut self, now_s: f64, stage: &StagePods) {
+        if let Some((at_s, change, to)) = self.asked.take() {
+            self.events.extend((i64::from(stage.desired) == to).then_some((at_s, change)));
+        }
         let before = std::mem::take(&mut self.pods);
         let there = stage.pods.iter().filter(|pod| pod.phase != PodPhase::Draining);
         self.pods.extend(there.map(|pod| {

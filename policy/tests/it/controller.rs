@@ -6,7 +6,7 @@ use splitscale_spec::{Observation, Replicas, Signal};
 use crate::{one_slot, pipeline, stage, table};
 
 /// Decides once, at the time of the observation.
-fn decide(policy: &Policy, bounds: (u32, u32), observation: &Observation) -> splitscale_spec::Decision {
+fn decide(policy: &Policy, bounds: (u32, u32), observation: &Observation) -> splitscale_policy::Decision {
     let mut controller = start(policy, &pipeline(bounds.0, bounds.1), Freshness::default()).unwrap();
     controller.decide(observation.time_s, observation)
 }
@@ -17,7 +17,7 @@ fn assert_holds(observation: &Observation, now_s: f64, words: &[&str]) {
     let mut controller = start(&table(), &pipeline(2, 8), Freshness::default()).unwrap();
     let decision = controller.decide(now_s, observation);
     assert_eq!(decision.why, words);
-    assert_eq!((decision.raw, decision.capped), (None, None));
+    assert_eq!((decision.raw, decision.pods), (None, None));
 }
 
 #[test]
@@ -35,7 +35,7 @@ fn it_says_what_it_saw_what_the_table_says_and_what_changes() {
     let decision = decide(&table(), (2, 8), &one_slot());
     assert_eq!(decision.why, ["slots 1, age 0.2 s", "bin `slots 1`: a 2, b 2", "a 6 -> 2, b 6 -> 2"]);
     assert_eq!(decision.raw, Some(Replicas { a: 2, b: 2 }));
-    assert_eq!(decision.capped, decision.raw);
+    assert_eq!(decision.pods, decision.raw);
 
     let settled = Observation { a: stage(2), b: stage(2), ..one_slot() };
     assert_eq!(decide(&table(), (2, 8), &settled).why.last().unwrap(), "no change");
@@ -47,7 +47,7 @@ fn it_says_what_it_saw_what_the_table_says_and_what_changes() {
 fn bounds_clamp_and_say_so() {
     let decision = decide(&table(), (3, 5), &one_slot());
     assert_eq!(decision.raw, Some(Replicas { a: 2, b: 2 }));
-    assert_eq!(decision.capped, Some(Replicas { a: 3, b: 3 }));
+    assert_eq!(decision.pods, Some(Replicas { a: 3, b: 3 }));
     assert_eq!(
         decision.why[2..],
         ["a clamped from 2 to 3 (allowed 3..5), b clamped from 2 to 3 (allowed 3..5)", "a 6 -> 3, b 6 -> 3"]
@@ -55,29 +55,33 @@ fn bounds_clamp_and_say_so() {
 
     let eight = Observation { slots: Some(Signal { value: 8, age_s: 0.0 }), ..one_slot() };
     let decision = decide(&table(), (3, 5), &eight);
-    assert_eq!(decision.capped, Some(Replicas { a: 5, b: 5 }));
+    assert_eq!(decision.pods, Some(Replicas { a: 5, b: 5 }));
     assert_eq!(decision.why[2], "a clamped from 6 to 5 (allowed 3..5)");
 }
 
 #[test]
 fn a_missing_or_stale_signal_holds() {
+    const OLD: [&str; 2] =
+        ["slots 10.5 s old, more than the 10.0 s that are believed", "slots are missing: hold"];
     let with = |slots| Observation { slots, ..one_slot() };
-    assert_holds(&with(None), 40.0, &["slots missing: hold"]);
+    assert_holds(&with(None), 40.0, &["slots are missing: hold"]);
     let aged = |age_s| with(Some(Signal { value: 1, age_s }));
-    assert_holds(&aged(10.5), 40.0, &["slots 10.5 s old, more than the 10.0 s that are believed: hold"]);
+    assert_holds(&aged(10.5), 40.0, &OLD);
     // The observation itself grows old too.
-    assert_holds(&aged(2.0), 48.5, &["slots 10.5 s old, more than the 10.0 s that are believed: hold"]);
+    assert_holds(&aged(2.0), 48.5, &OLD);
     assert_holds(
         &aged(f64::NAN),
         40.0,
-        &["slots observed at 40.0 s with age NaN s, which cannot be at 40.0 s: hold"],
+        &["slots observed at 40.0 s with age NaN s, which cannot be at 40.0 s", "slots are missing: hold"],
     );
     assert_holds(
         &aged(1.0),
         39.0,
-        &["slots observed at 40.0 s with age 1.0 s, which cannot be at 39.0 s: hold"],
+        &[
+            "stage a does not answer, its pods are observed at 40.0 s with age 0.0 s, which cannot be at 39.0 s: hold",
+        ],
     );
-    assert_eq!(decide(&table(), (2, 8), &aged(10.0)).capped, Some(Replicas { a: 2, b: 2 }));
+    assert_eq!(decide(&table(), (2, 8), &aged(10.0)).pods, Some(Replicas { a: 2, b: 2 }));
 }
 
 #[test]
@@ -98,15 +102,16 @@ fn a_table_with_a_gap_holds_in_it() {
     }
     let three = Observation { slots: Some(Signal { value: 3, age_s: 0.2 }), ..one_slot() };
     let decision = decide(&policy, (2, 8), &three);
-    assert_eq!(decision.capped, None);
+    assert_eq!(decision.pods, None);
     assert_eq!(decision.why, ["slots 3, age 0.2 s", "no bin holds slots 3: hold"]);
 }
 
 #[test]
 fn a_stage_that_does_not_answer_holds() {
-    let seen = "slots 1, age 0.2 s";
-    assert_holds(&Observation { a: None, ..one_slot() }, 40.0, &[seen, "stage a does not answer: hold"]);
-    assert_holds(&Observation { b: None, ..one_slot() }, 40.0, &[seen, "stage b does not answer: hold"]);
+    assert_holds(&Observation { a: None, ..one_slot() }, 40.0, &["stage a does not answer: hold"]);
+    assert_holds(&Observation { b: None, ..one_slot() }, 40.0, &["stage b does not answer: hold"]);
+    let none = Observation { b: stage(0), ..one_slot() };
+    assert_holds(&none, 40.0, &["stage b says that it is to have no pods, which nobody asked for: hold"]);
 }
 
 #[test]
@@ -150,7 +155,7 @@ fn a_stage_that_stopped_answering_holds() {
     dead.as_mut().unwrap().age_s = 11.0;
     let observation = Observation { a: dead, ..one_slot() };
     let decision = decide(&table(), (2, 8), &observation);
-    assert_eq!((decision.raw, decision.capped), (None, None));
+    assert_eq!((decision.raw, decision.pods), (None, None));
     assert!(decision.why.last().unwrap().starts_with("stage a does not answer"), "{:?}", decision.why);
 }
 
@@ -167,7 +172,7 @@ fn an_hpa_is_a_policy_and_holds_between_its_syncs() {
     let at = |time_s| Observation { a: stage(2), b: stage(2), time_s, ..one_slot() };
     // 2.8 requests/s over 0.7 a pod: four, and the pipeline allows three.
     let first = controller.decide(100.0, &at(100.0));
-    assert_eq!(first.capped, Some(Replicas { a: 3, b: 3 }), "{:?}", first.why);
+    assert_eq!(first.pods, Some(Replicas { a: 3, b: 3 }), "{:?}", first.why);
     let between = controller.decide(105.0, &at(105.0));
     assert_eq!((between.raw, between.why.last().unwrap().as_str()), (None, "next sync in 10.0 s: hold"));
     assert!(controller.decide(115.0, &at(115.0)).raw.is_some());

@@ -1,10 +1,11 @@
 //! Learnt policies as documents: what they choose, where they may be trusted, what is refused.
 
+use splitscale_policy::Decision;
 use splitscale_policy::{
     ActionKind, ActionValues, Actions, Axis, Freshness, Greedy, Input, Mlp, Network, Policy, PolicyKind,
     Region, Tiles, features, start,
 };
-use splitscale_spec::{Decision, Observation, QueueLevel, Replicas, Signal};
+use splitscale_spec::{Observation, QueueLevel, Replicas, Signal};
 
 use crate::{one_slot, pipeline, signal, stage};
 
@@ -78,16 +79,16 @@ fn a_network_chooses_among_the_steps_that_may_be_taken() {
 fn it_holds_outside_of_the_region_and_where_what_it_needs_is_missing() {
     let held = |observation: &Observation, words: &str| {
         let decision = decide(&tiled(), observation);
-        assert_eq!((decision.raw, decision.capped), (None, None));
-        assert_eq!(decision.why, [words]);
+        assert_eq!((decision.raw, decision.pods), (None, None));
+        assert_eq!(decision.why.last().unwrap(), words);
     };
     held(&queue(21.0), "queue_proxy 21 outside the trained region, queue_proxy 0..20: hold");
-    let missing = "no_queue_proxy 1 outside the trained region, no_queue_proxy 0..0: hold";
+    let missing = "queue_proxy is missing, as it never was in training: hold";
     held(&Observation { queue_proxy: None, ..queue(1.0) }, missing);
     // What is too old is missing.
     let stale = Some(Signal { value: QueueLevel { mean: 1.0, last: 1.0 }, age_s: 11.0 });
     held(&Observation { queue_proxy: stale, ..queue(1.0) }, missing);
-    held(&queue(f64::NAN), missing);
+    held(&queue(f64::NAN), "queue_proxy NaN is no measurement: hold");
     held(&Observation { a: None, ..queue(1.0) }, "stage a does not answer: hold");
 }
 

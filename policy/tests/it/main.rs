@@ -6,6 +6,7 @@ mod garbage;
 mod greedy;
 mod hpa;
 mod mlp;
+mod shell;
 
 use splitscale_policy::{Bin, Policy, PolicyKind, Region};
 use splitscale_spec::{

@@ -79,7 +79,7 @@ fn it_decides_the_agents_greedy_action_at_every_level() {
         };
         let greedy = curves.times().pods()[actions[level]];
         let decision = controller.decide(1.0, &observation);
-        assert_eq!(decision.capped, Some(Replicas { a: greedy, b: greedy }), "{:?}", decision.why);
+        assert_eq!(decision.pods, Some(Replicas { a: greedy, b: greedy }), "{:?}", decision.why);
     }
 }
 

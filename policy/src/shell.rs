@@ -1,0 +1,105 @@
+//! What stands between a wish and the pods.
+//!
+//! ```text
+//!  wish ─▶ useful ─▶ bounds ─▶ budget ─▶ stabilised ─▶ settled ─▶ flaps ─▶ rate ─▶ both legs or none ─▶ pods
+//! ```
+//!
+//! Each step is small and may only be followed by one that keeps what it assured. Stabilisation and rates are the HPA's
+//! (autoscaling/v2 `behavior`), the rest is not: an HPA has no budget over two targets, counts no reversals and forgets
+//! everything at a restart.
+
+mod config;
+mod track;
+
+pub use config::{Rate, ShellConfig};
+pub use track::ShellMemory;
+
+use splitscale_spec::Replicas;
+
+use crate::bounds::Bounds;
+use crate::decision::{Limit, Limiter, Mode};
+use track::Track;
+
+/// What the shell knows when it is asked.
+pub(crate) struct Asked {
+    pub(crate) now_s: f64,
+    pub(crate) mode: Mode,
+    /// Pods that both stages were told to have.
+    pub(crate) desired: Replicas,
+    /// More are useless.
+    pub(crate) cap: Option<Replicas>,
+}
+
+impl ShellConfig {
+    /// The pods that may be, and what made a difference on the way there.
+    ///
+    /// # Guarantees
+    /// Whatever was wanted: within the bounds; together within the budget, or no more than there are; as far from what was
+    /// there as the rates allow; in an hour no more reversals than are allowed. In an emergency the first two alone.
+    pub(crate) fn limit(
+        &self,
+        memory: &mut ShellMemory,
+        bounds: &Bounds,
+        asked: &Asked,
+        raw: Replicas,
+    ) -> (Replicas, Vec<Limit>) {
+        let mut pods = raw;
+        let mut limits = Vec::new();
+        let mut pass = |by: Limiter, to: Replicas, pods: &mut Replicas| {
+            if to != *pods {
+                limits.push(Limit { by, from: *pods, to });
+                *pods = to;
+            }
+        };
+        let least = |x: Replicas, y: Replicas| Replicas { a: x.a.min(y.a), b: x.b.min(y.b) };
+        let emergency = asked.mode == Mode::Emergency;
+        if let Some(cap) = asked.cap.filter(|_| !emergency) {
+            pass(Limiter::Useful, least(pods, cap), &mut pods);
+        }
+        pass(Limiter::Bounds, bounds.clamp(pods), &mut pods);
+        if let Some(budget) = self.budget {
+            pass(Limiter::Budget, fit(pods, bounds.pods_min, budget), &mut pods);
+        }
+        let now = bounds.clamp(asked.desired);
+        if !emergency {
+            let settled = memory.settled(asked.now_s, self.settle_s);
+            let mut each = |by, step: &dyn Fn(&mut Track, u32, u32) -> u32| {
+                let a = step(&mut memory.a, now.a, pods.a);
+                let b = step(&mut memory.b, now.b, pods.b);
+                pass(by, Replicas { a, b }, &mut pods);
+            };
+            each(Limiter::Stabilisation, &|track, now, to| track.stabilise(self, asked.now_s, now, to));
+            each(Limiter::Settling, &|_, now, to| if settled { to } else { to.max(now) });
+            each(Limiter::Flapping, &|track, now, to| track.calm(self, asked.now_s, now, to));
+            each(Limiter::Rate, &|track, now, to| track.slow(self, asked.now_s, now, to));
+        }
+        if let Some(budget) = self.budget {
+            pass(Limiter::Budget, legs(pods, now, budget), &mut pods);
+        }
+        memory.a.told(asked, now.a, pods.a);
+        memory.b.told(asked, now.b, pods.b);
+        (pods, limits)
+    }
+}
+
+/// The wish within a budget, both stages cut in proportion. A budget below the fewest pods is refused when it is read.
+fn fit(wish: Replicas, fewest: Replicas, budget: u32) -> Replicas {
+    let sum = u64::from(wish.a) + u64::from(wish.b);
+    if sum <= u64::from(budget) {
+        return wish;
+    }
+    let share = (u64::from(wish.a) * u64::from(budget) / sum) as u32;
+    let a = share.clamp(fewest.a, (budget - fewest.b).max(fewest.a));
+    Replicas { a, b: wish.b.min(budget - a) }
+}
+
+/// Both stages move or neither where the budget binds, so that one does not grow into what the other was to give up and
+/// has not. What goes down alone may always.
+fn legs(to: Replicas, now: Replicas, budget: u32) -> Replicas {
+    let within = |pods: Replicas| u64::from(pods.a) + u64::from(pods.b) <= u64::from(budget);
+    match within(to) {
+        true => to,
+        false if within(now) => now,
+        false => Replicas { a: to.a.min(now.a), b: to.b.min(now.b) },
+    }
+}

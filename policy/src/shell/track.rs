@@ -1,0 +1,184 @@
+//! What was wanted of each stage and what it had, as far back as a limit looks.
+
+use serde::{Deserialize, Serialize};
+use splitscale_spec::Replicas;
+
+use super::Asked;
+use super::config::{Rate, ShellConfig};
+use crate::decision::Mode;
+
+const HOUR_S: f64 = 3600.0;
+
+/// What the shell remembers. Bounded: of a window only what may still become its least or its most is kept.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ShellMemory {
+    /// First decision after the start, or after the lead was won \[s\].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) began_s: Option<f64>,
+    /// Last decision \[s\].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) last_s: Option<f64>,
+    /// Since when the policy sees too little \[s\].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) unseen_since_s: Option<f64>,
+    #[serde(skip_serializing_if = "Track::is_new")]
+    pub(super) a: Track,
+    #[serde(skip_serializing_if = "Track::is_new")]
+    pub(super) b: Track,
+}
+
+/// What the shell remembers of one stage.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Track {
+    /// What it was last told, and when \[s\]; absent while nothing is carried out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    told: Option<(f64, u32)>,
+    #[serde(skip_serializing_if = "Window::is_empty")]
+    wanted_least: Window,
+    #[serde(skip_serializing_if = "Window::is_empty")]
+    wanted_most: Window,
+    #[serde(skip_serializing_if = "Window::is_empty")]
+    had_least: Window,
+    #[serde(skip_serializing_if = "Window::is_empty")]
+    had_most: Window,
+    /// Whether it last grew; absent before the first change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grew: Option<bool>,
+    /// When it turned \[s\].
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    turns: Vec<f64>,
+}
+
+/// The least, or the most, of a sliding window: a monotone queue of (time, value), the answer first.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+struct Window(Vec<(f64, u32)>);
+
+impl ShellMemory {
+    /// Begins a decision. A clock that was set back moves what is remembered along: no window becomes shorter by it.
+    /// Says whether it was set back.
+    pub(crate) fn begin(&mut self, now_s: f64) -> bool {
+        let back_s = self.last_s.map_or(0.0, |last_s| (last_s - now_s).max(0.0));
+        if back_s > 0.0 {
+            for at_s in [&mut self.began_s, &mut self.unseen_since_s].into_iter().flatten() {
+                *at_s -= back_s;
+            }
+            self.a.shift(back_s);
+            self.b.shift(back_s);
+        }
+        self.last_s = Some(now_s);
+        self.began_s.get_or_insert(now_s);
+        back_s > 0.0
+    }
+
+    /// What both stages were told, by what each said and when \[s\], or by us since.
+    pub(crate) fn desired(&self, a: (f64, u32), b: (f64, u32)) -> Replicas {
+        let of = |track: &Track, (sampled_s, says): (f64, u32)| match track.told {
+            Some((at_s, pods)) if sampled_s <= at_s => pods,
+            _ => says,
+        };
+        Replicas { a: of(&self.a, a), b: of(&self.b, b) }
+    }
+
+    pub(super) fn settled(&self, now_s: f64, settle_s: f64) -> bool {
+        self.began_s.is_none_or(|began_s| now_s - began_s >= settle_s)
+    }
+}
+
+impl Track {
+    fn is_new(&self) -> bool {
+        *self == Track::default()
+    }
+
+    /// Between the least and the most that was wanted lately.
+    pub(super) fn stabilise(&mut self, config: &ShellConfig, now_s: f64, now: u32, to: u32) -> u32 {
+        let least = self.wanted_least.least(now_s, config.up_window_s, to);
+        let most = self.wanted_most.most(now_s, config.down_window_s, to);
+        now.max(least).min(most.max(least))
+    }
+
+    /// No turn that the hour has no room for.
+    pub(super) fn calm(&mut self, config: &ShellConfig, now_s: f64, now: u32, to: u32) -> u32 {
+        self.turns.retain(|&at_s| at_s > now_s - HOUR_S);
+        let turns_down = to < now && self.grew == Some(true);
+        let room = config.reversals_per_hour.is_none_or(|most| self.turns.len() + 2 <= most as usize);
+        if turns_down && !room { now } else { to }
+    }
+
+    /// As far as the rates allow from everything it had lately.
+    pub(super) fn slow(&mut self, config: &ShellConfig, now_s: f64, now: u32, to: u32) -> u32 {
+        let period_s = |rate: Option<Rate>| rate.map_or(0.0, |rate| rate.period_s);
+        let least = self.had_least.least(now_s, period_s(config.rate_up), now);
+        let most = self.had_most.most(now_s, period_s(config.rate_down), now);
+        let high = config.rate_up.map_or(u32::MAX, |rate| least.saturating_add(rate.pods));
+        let low = config.rate_down.map_or(0, |rate| most.saturating_sub(rate.pods));
+        let high = high.min(now.saturating_add(config.step_up.unwrap_or(u32::MAX)));
+        let low = low.max(now.saturating_sub(config.step_down.unwrap_or(u32::MAX)));
+        let to = if to > now { to.min(high.max(now)) } else { to.max(low.min(now)) };
+        // Where others moved it within the period, both limits may not be kept at once: it stays.
+        if (low..=high).contains(&to) { to } else { now }
+    }
+
+    /// Takes note of what it is to have.
+    pub(super) fn told(&mut self, asked: &Asked, now: u32, to: u32) {
+        if to != now {
+            let grows = to > now;
+            if self.grew.is_some_and(|grew| grew != grows) {
+                self.turns.push(asked.now_s);
+            }
+            self.grew = Some(grows);
+        }
+        if asked.mode == Mode::Auto || asked.mode == Mode::Emergency {
+            if to != now {
+                self.told = Some((asked.now_s, to));
+            }
+            for (had, better) in
+                [(&mut self.had_least, u32::lt as fn(&u32, &u32) -> bool), (&mut self.had_most, u32::gt)]
+            {
+                if !had.is_empty() {
+                    had.note(asked.now_s, to, better);
+                }
+            }
+        }
+    }
+
+    fn shift(&mut self, back_s: f64) {
+        let windows =
+            [&mut self.wanted_least, &mut self.wanted_most, &mut self.had_least, &mut self.had_most];
+        let noted = windows.into_iter().flat_map(|window| window.0.iter_mut().map(|(at_s, _)| at_s));
+        let told = self.told.iter_mut().map(|(at_s, _)| at_s);
+        noted.chain(&mut self.turns).chain(told).for_each(|at_s| *at_s -= back_s);
+    }
+}
+
+impl Window {
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Notes a value and gives the least since `now_s - window_s`.
+    fn least(&mut self, now_s: f64, window_s: f64, value: u32) -> u32 {
+        self.best(now_s, window_s, value, u32::lt)
+    }
+
+    /// The same of the most.
+    fn most(&mut self, now_s: f64, window_s: f64, value: u32) -> u32 {
+        self.best(now_s, window_s, value, u32::gt)
+    }
+
+    fn best(&mut self, now_s: f64, window_s: f64, value: u32, better: fn(&u32, &u32) -> bool) -> u32 {
+        self.0.retain(|&(at_s, _)| at_s > now_s - window_s);
+        if window_s > 0.0 {
+            self.note(now_s, value, better);
+        }
+        self.0.first().map_or(value, |&(_, best)| best)
+    }
+
+    /// What is no better than what came later will never be the answer.
+    fn note(&mut self, now_s: f64, value: u32, better: fn(&u32, &u32) -> bool) {
+        self.0.retain(|(_, old)| better(old, &value));
+        self.0.push((now_s, value));
+    }
+}
