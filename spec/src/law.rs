@@ -6,10 +6,13 @@
 //! ```
 //!
 //! `s_A`, `s_B` mean service times \[s\], `n` transfer slots, `t` the transfer time. A slot is held over the
-//! transfer and until B has answered, hence `t + s_B`. This is the asymptotic bound of a closed network
-//! (Denning and Buzen, *The Operational Analysis of Queueing Network Models*, ACM Computing Surveys 10(3),
-//! 1978, section 5): never below what the pipeline really carries, attained by constant times, and by any
-//! law of service where B never queues (n <= k_B).
+//! transfer and until B has answered, hence `t + s_B`; where it is free after the transfer, `t` alone. This is the
+//! asymptotic bound of a closed network (Denning and Buzen, *The Operational Analysis of Queueing Network Models*,
+//! ACM Computing Surveys 10(3), 1978, section 5): never below what the pipeline really carries, attained by constant
+//! times, and by any law of service where B never queues (n <= k_B).
+//!
+//! Where all slots share one link, a transfer takes the longer the more are under way, and n / (t + s_B) becomes
+//! [`Capacity::slots_per_s`].
 
 use serde::{Deserialize, Serialize};
 
@@ -40,20 +43,52 @@ pub struct Capacity {
     pub service_b_s: f64,
     /// Payload of one transfer \[bytes\].
     pub payload_bytes: u64,
-    /// Bandwidth of one slot \[Mbit/s\].
+    /// Bandwidth of one slot, or of the whole link where the slots share it \[Mbit/s\].
     pub mbit_s: f64,
     /// Fixed time of a transfer \[s\].
     pub rtt_s: f64,
+    /// All slots share one link, in equal parts, in place of a link each.
+    pub shared: bool,
+    /// A slot is held until B has answered, in place of over the transfer alone.
+    pub held_until_answer: bool,
+}
+
+impl Capacity {
+    /// Slots beyond so many change nothing on a shared link: the sum of [`Capacity::slots_per_s`] ends here.
+    const SLOTS_MAX: u32 = 1 << 16;
+
+    /// What the slots carry, pods never lacking \[1/s\].
+    ///
+    /// A link each: n / (t + s_B). One link: with d = bytes * 8 / bandwidth, what a transfer takes alone, and z what a
+    /// slot is held besides, (1 - E(n, z / d)) / d. E is Erlang's loss formula: the share of the time in which none of n
+    /// slots is sending is that in which the repairman of the machine-repair model is idle. Processor sharing and plain
+    /// delays make that exact, where B never queues, for any law of service that is no constant (Baskett, Chandy, Muntz
+    /// and Palacios, *Open, Closed, and Mixed Networks of Queues with Different Classes of Customers*, J. ACM 22(2), 1975).
+    /// Behind a B that queues regular services space the transfers out, and the slots carry up to some 15 % more; where
+    /// all is constant they may send in step for ever, and carry more or less.
+    pub fn slots_per_s(&self, slots: u32) -> f64 {
+        let wire_s = self.payload_bytes as f64 * 8e-6 / self.mbit_s;
+        let besides_s = self.rtt_s + if self.held_until_answer { self.service_b_s } else { 0.0 };
+        if !self.shared || wire_s <= 0.0 {
+            return f64::from(slots) / (wire_s + besides_s);
+        }
+        // Erlang's recursion: E(0) = 1, E(n) = a E(n - 1) / (n + a E(n - 1)).
+        let offered = besides_s / wire_s;
+        let idle = (1..=slots.min(Self::SLOTS_MAX)).fold(1.0, |idle, n| {
+            let lost = offered * idle;
+            lost / (f64::from(n) + lost)
+        });
+        (1.0 - idle) / wire_s
+    }
 }
 
 /// The most requests per second that `pods` and `slots` carry, and what stops there.
 ///
 /// Ties go to the stage further down the pipeline: relieving A would not help.
 pub fn throughput(capacity: &Capacity, pods: Replicas, slots: u32) -> (f64, Bottleneck) {
-    let transfer_s = capacity.payload_bytes as f64 * 8e-6 / capacity.mbit_s + capacity.rtt_s;
     let bounds = [
         (f64::from(pods.b) / capacity.service_b_s, Bottleneck::B),
-        (f64::from(slots) / (transfer_s + capacity.service_b_s), Bottleneck::Network),
+        (capacity.slots_per_s(slots), Bottleneck::Network),
         (f64::from(pods.a) / capacity.service_a_s, Bottleneck::A),
     ];
     bounds
@@ -92,8 +127,15 @@ impl Makespan {
 mod tests {
     use super::*;
 
-    const DEMO: Capacity =
-        Capacity { service_a_s: 0.66, service_b_s: 0.23, payload_bytes: 802_816, mbit_s: 50.0, rtt_s: 0.0 };
+    const DEMO: Capacity = Capacity {
+        service_a_s: 0.66,
+        service_b_s: 0.23,
+        payload_bytes: 802_816,
+        mbit_s: 50.0,
+        rtt_s: 0.0,
+        shared: false,
+        held_until_answer: true,
+    };
 
     #[test]
     fn one_slot_makes_pods_useless_and_eight_make_them_useful() {
@@ -102,5 +144,19 @@ mod tests {
         assert_eq!(x(2, 1).0, x(8, 1).0);
         assert_eq!(x(2, 8).1, Bottleneck::A);
         assert!((x(8, 8).0 / x(2, 8).0 - 4.0).abs() < 1e-12);
+    }
+    #[test]
+    fn slots_that_share_a_link_carry_what_the_machine_repair_model_says() {
+        // d = 1 s, z = 2 s: the repairman works 1 - p0, p0 = 1 / sum n! / (n - i)! (d / z)^i.
+        let shared = Capacity { service_b_s: 2.0, payload_bytes: 125_000, mbit_s: 1.0, shared: true, ..DEMO };
+        let exact = [1.0 / 3.0, 1.0 - 1.0 / 2.5, 1.0 - 1.0 / (1.0 + 1.5 + 1.5 + 0.75)];
+        for (slots, exact) in (1..).zip(exact) {
+            assert!((shared.slots_per_s(slots) - exact).abs() < 1e-12, "{slots}");
+        }
+        // Held over the transfer alone, one slot fills the link already.
+        let freed = Capacity { held_until_answer: false, ..shared };
+        assert_eq!([1, 8, u32::MAX].map(|slots| freed.slots_per_s(slots)), [1.0; 3]);
+        let own = Capacity { shared: false, ..freed };
+        assert_eq!(own.slots_per_s(8), 8.0);
     }
 }

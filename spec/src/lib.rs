@@ -19,6 +19,7 @@ mod link;
 mod observation;
 mod pipeline;
 mod record;
+mod useful;
 
 pub use calibration::{
     Calibration, FittedPoint, Interval, Laws, Level, LevelStatus, Provenance, ServiceLaw, SlotLaw, Surface,
@@ -32,3 +33,4 @@ pub use pipeline::{
     Stage, StageConfig,
 };
 pub use record::{Encoding, PHASES, RequestRecord, Status};
+pub use useful::useful;

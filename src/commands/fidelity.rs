@@ -405,6 +405,8 @@ impl Pilot {
             payload_bytes: 0,
             mbit_s: 1.0,
             rtt_s: self.transfer_s,
+            shared: false,
+            held_until_answer: true,
         };
         throughput(&capacity, Replicas { a: place.pods, b: place.pods }, place.slots).0
     }
