@@ -27,6 +27,7 @@ mod setup;
 mod shadow;
 mod shell;
 mod tiles;
+mod useful;
 
 pub use actions::{ActionKind, Actions};
 pub use bottleneck::bottleneck;
@@ -46,3 +47,4 @@ pub use setup::Setup;
 pub use shadow::{Score, Shadow, ShadowConfig, Tally};
 pub use shell::{Rate, ShellConfig, ShellMemory};
 pub use tiles::{ActiveTiles, Axis, Tiles};
+pub use useful::UsefulConfig;

@@ -7,6 +7,7 @@ mod greedy;
 mod hpa;
 mod mlp;
 mod shell;
+mod useful;
 
 use splitscale_policy::{Bin, Policy, PolicyKind, Region};
 use splitscale_spec::{
