@@ -11,6 +11,7 @@ mod calibrate;
 mod fidelity;
 mod load;
 mod ready;
+mod scale;
 mod simulate;
 mod value;
 
@@ -18,6 +19,7 @@ pub use calibrate::Calibrate;
 pub use fidelity::Fidelity;
 pub use load::{Load, Shape, Trace};
 pub use ready::Ready;
+pub use scale::{Backend, Explain, Replay, Scale, ScaleMode};
 pub use simulate::{Bursts, ExperimentFlags, Merge, Simulate, Verify};
 
 use value::{bandwidth, count, cut_name, interval, number, seconds, share};
@@ -59,6 +61,10 @@ pub enum Command {
     Verify(Verify),
     /// Watch a running pipeline and change its pods
     Scale(Scale),
+    /// Tell a logged decision in sentences, and take it again
+    Explain(Explain),
+    /// Take logged decisions again, or let another policy take them
+    Replay(Replay),
     /// Draw what a folder of results holds, as SVG and PNG
     Figures(Figures),
     /// Do all of the above, one after the other, on real servers on this machine
@@ -388,56 +394,6 @@ pub struct Evaluate {
     /// Folder for judgement.csv, episodes.csv, regret.csv, states.csv, evaluation.json and baselines/
     #[arg(long, default_value = "out/evaluate", value_name = "DIR")]
     pub out: PathBuf,
-}
-
-/// `scale`
-#[derive(Debug, Clone, Args)]
-pub struct Scale {
-    /// The policy that decides
-    #[arg(long, value_name = "FILE")]
-    pub policy: PathBuf,
-    /// Where the pods are
-    #[arg(long, value_enum, default_value_t = Backend::Local)]
-    pub backend: Backend,
-    /// What is done with a decision
-    #[arg(long, value_enum, default_value_t = ScaleMode::Recommend)]
-    pub mode: ScaleMode,
-    #[command(flatten)]
-    pub servers: Servers,
-    /// The pipeline (TOML): its bounds on pods are kept
-    #[arg(long, value_name = "FILE")]
-    pub pipeline: PathBuf,
-    /// Time between two decisions [s]
-    #[arg(long, default_value_t = 1.0, value_name = "SECONDS", value_parser = interval)]
-    pub interval: f64,
-    /// Length of the window that is looked at [s]
-    #[arg(long, default_value_t = 5.0, value_name = "SECONDS", value_parser = interval)]
-    pub window: f64,
-    /// Stop after so long [s]; without it, when told to
-    #[arg(long, value_name = "SECONDS", value_parser = interval)]
-    pub duration: Option<f64>,
-    /// Where the decisions go, a JSON line each
-    #[arg(long, default_value = "decisions.jsonl", value_name = "FILE")]
-    pub out: PathBuf,
-    /// Where what was seen goes as a table, for the figure
-    #[arg(long, value_name = "FILE")]
-    pub timeline: Option<PathBuf>,
-}
-
-/// Where the pods are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Backend {
-    /// Stage servers on this machine, which start and drain their pods themselves
-    Local,
-}
-
-/// What is done with a decision.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ScaleMode {
-    /// Write it down, change nothing
-    Recommend,
-    /// Carry it out
-    Auto,
 }
 
 /// `figures`

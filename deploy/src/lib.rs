@@ -14,5 +14,5 @@ mod scrape;
 
 pub use exposition::{Exposition, NotExposition};
 pub use local::{ApplyError, Endpoints, LocalBackend, SetupError};
-pub use scaler::{Mode, Scaler};
+pub use scaler::Scaler;
 pub use scrape::{Observer, Round};

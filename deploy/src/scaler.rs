@@ -2,22 +2,13 @@
 
 use std::time::Duration;
 
-use splitscale_policy::{Controller, Decision};
+use splitscale_policy::{Controller, Decision, Mode, Shadow};
 use splitscale_spec::Replicas;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use crate::local::LocalBackend;
 use crate::scrape::Observer;
-
-/// What the loop does with a decision.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
-    /// Writes it down and changes nothing.
-    Recommend,
-    /// Carries it out.
-    Auto,
-}
 
 /// Watches a pipeline and changes its pods.
 #[derive(Debug)]
@@ -28,8 +19,8 @@ pub struct Scaler {
     pub observer: Observer,
     /// Who decides.
     pub controller: Controller,
-    /// Whether decisions are carried out.
-    pub mode: Mode,
+    /// Another policy on the same inputs, for comparison; absent for none.
+    pub shadow: Option<Shadow>,
     /// Time between two decisions.
     pub interval: Duration,
 }
@@ -58,6 +49,7 @@ impl Scaler {
             let now_s = start.elapsed().as_secs_f64();
             let observation = self.observer.observe(now_s, round);
             let mut decision = self.controller.decide(now_s, &observation);
+            decision.shadow = self.shadow.as_mut().map(|shadow| shadow.observe(now_s, &observation));
             self.carry_out(&mut decision).await;
             on_decision(&decision)?;
         }
@@ -69,9 +61,9 @@ impl Scaler {
         if wanted == (Replicas { a: a.desired, b: b.desired }) {
             return;
         }
-        let (carried_out, words) = match self.mode {
-            Mode::Recommend => (false, "recommended only: nothing was changed".to_string()),
-            Mode::Auto => match self.backend.apply(wanted).await {
+        let (carried_out, words) = match decision.mode {
+            Mode::Recommend | Mode::Paused => (false, "recommended only: nothing was changed".to_string()),
+            Mode::Auto | Mode::Emergency => match self.backend.apply(wanted).await {
                 Ok(()) => (true, "carried out".to_string()),
                 // The next tick sees the pods as they are and asks again.
                 Err(error) => (false, format!("not carried out in full: {error}")),

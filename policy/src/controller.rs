@@ -45,6 +45,7 @@ pub fn start(
         policy: policy.clone(),
         baseline: None,
         bounds: bounds.into(),
+        useful: None,
         shell: ShellConfig::bare(freshness.max_age_s),
     };
     policy.validate()?;
@@ -157,7 +158,7 @@ impl Controller {
             _ => self.want((now_s, desired), &believed, decision)?,
         };
         decision.raw = Some(raw);
-        decision.cap = None;
+        decision.cap = self.setup.useful.as_ref().and_then(|useful| useful.cap(&believed.seen));
         let asked = Asked { now_s, mode: self.mode, desired, cap: decision.cap };
         let Setup { shell, bounds, .. } = &self.setup;
         let (pods, limits) = shell.limit(&mut self.memory.shell, bounds, &asked, raw);

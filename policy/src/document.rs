@@ -9,6 +9,7 @@ use crate::features::position;
 use crate::greedy::Greedy;
 use crate::hpa::HpaConfig;
 use crate::proposer::Silence;
+use crate::useful::UsefulConfig;
 
 /// A policy as it is written down; [`start`](crate::start) makes a controller of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -38,6 +39,8 @@ pub enum PolicyKind {
     Greedy(Greedy),
     /// Kubernetes' own autoscaler, one for each stage. Its bounds are the pipeline's where it has none.
     Hpa(Box<HpaConfig>),
+    /// As many as the traffic needs and the link lets be useful.
+    Useful(UsefulConfig),
 }
 
 /// One row of a table.
@@ -80,6 +83,17 @@ impl Policy {
     /// The schema this build reads and writes.
     pub const SCHEMA: u32 = 2;
 
+    /// Kubernetes' autoscaler as it is without any setting: 80 % of the CPU request.
+    pub fn hpa() -> Self {
+        Policy {
+            schema: Self::SCHEMA,
+            name: "hpa".to_owned(),
+            kind: PolicyKind::Hpa(Box::default()),
+            region: None,
+            training: None,
+        }
+    }
+
     /// Checks every field.
     ///
     /// # Errors
@@ -109,6 +123,9 @@ impl Policy {
             PolicyKind::Hpa(hpa) => hpa
                 .validate()
                 .map_err(|wrong| Invalid::new(format!("kind.hpa.{}", wrong.field), wrong.problem))?,
+            PolicyKind::Useful(useful) => useful
+                .validate()
+                .map_err(|wrong| Invalid::new(format!("kind.useful.{}", wrong.field), wrong.problem))?,
         }
         self.region.as_ref().map_or(Ok(()), Region::validate)
     }

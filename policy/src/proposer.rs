@@ -89,6 +89,7 @@ impl Proposer {
                 (pods, format!("best of {} actions: {}", greedy.actions.count(), rule::words(pods)))
             }
             PolicyKind::Hpa(hpa) => hpa.decide(memory.hpa(), now_s, observation)?,
+            PolicyKind::Useful(useful) => useful.decide(now_s, observation).map_err(Silence::Unseen)?,
         };
         why.push(words);
         Ok(pods)

@@ -6,6 +6,7 @@ use splitscale_spec::{Invalid, check_schema};
 use crate::bounds::Bounds;
 use crate::document::Policy;
 use crate::shell::ShellConfig;
+use crate::useful::UsefulConfig;
 
 /// What decides, and within what. The first line of `decisions.jsonl`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -19,6 +20,9 @@ pub struct Setup {
     pub baseline: Option<Policy>,
     /// Fewest and most pods.
     pub bounds: Bounds,
+    /// What more pods are useful: the cap on any policy. Absent for none.
+    #[serde(default)]
+    pub useful: Option<UsefulConfig>,
     /// What else holds it back.
     pub shell: ShellConfig,
 }
@@ -38,6 +42,7 @@ impl Setup {
         check_schema("setup", self.schema, Self::SCHEMA)?;
         self.policy.validate().map_err(within("policy"))?;
         self.baseline.as_ref().map_or(Ok(()), Policy::validate).map_err(within("baseline"))?;
+        self.useful.as_ref().map_or(Ok(()), UsefulConfig::validate).map_err(within("useful"))?;
         self.bounds.validate().map_err(within("bounds"))?;
         self.shell.validate(&self.bounds).map_err(within("shell"))
     }

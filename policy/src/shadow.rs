@@ -16,7 +16,7 @@ mod fluid;
 
 use serde::{Deserialize, Serialize};
 use splitscale_spec::{
-    Calibration, Interval, Invalid, Observation, PodPhase, PodSample, QueueLevel, Replicas, Signal,
+    Capacity, Interval, Invalid, Laws, Observation, PodPhase, PodSample, QueueLevel, Replicas, Signal,
     StagePods, not_negative, positive,
 };
 
@@ -25,7 +25,7 @@ use crate::document::Policy;
 use crate::memory::RuleMemory;
 use crate::proposer::Proposer;
 
-use fluid::{Capacities, Flow, Fluid};
+use fluid::{Flow, Fluid};
 
 /// Longest time between two observations that is scored as if nothing had happened in between \[s\].
 const LONGEST_STEP_S: f64 = 30.0;
@@ -40,6 +40,10 @@ pub struct ShadowConfig {
     pub service_b_s: Interval,
     /// Payload of one transfer \[bytes\].
     pub payload_bytes: u64,
+    /// All slots share one link, in place of a link each.
+    pub shared: bool,
+    /// A slot is held until B has answered, in place of over the transfer alone.
+    pub held_until_answer: bool,
     /// What a request takes outside of the stages and the transfer \[s\].
     pub overhead_s: f64,
     /// From asking for a pod until it is ready, in both stages \[s\].
@@ -105,13 +109,16 @@ struct Imagined {
 }
 
 impl ShadowConfig {
-    /// As measured.
+    /// Of a pipeline that was measured, with its promise on latency \[s\].
     ///
     /// # Errors
-    /// A calibration without laws.
-    pub fn of(calibration: &Calibration, payload_bytes: u64, slo_latency_s: f64) -> Result<Self, Invalid> {
-        let laws = calibration.laws.as_ref().ok_or_else(|| {
-            Invalid::new("laws", "absent; calibrate on records of single requests, which tell them")
+    /// Without `laws.slot` the payload is unknown.
+    pub fn of_laws(laws: &Laws, slo_latency_s: f64) -> Result<Self, Invalid> {
+        let slot = laws.slot.ok_or_else(|| {
+            Invalid::new(
+                "laws.slot",
+                "missing; the law needs the payload, calibrate with records of requests",
+            )
         })?;
         let mean = |name: &str, value: f64| {
             let known = laws.intervals.get(&format!("{name}.mean_s")).copied();
@@ -121,7 +128,9 @@ impl ShadowConfig {
         let config = ShadowConfig {
             service_a_s: mean("service_a", laws.service_a.mean_s()),
             service_b_s: mean("service_b", laws.service_b.mean_s()),
-            payload_bytes,
+            payload_bytes: slot.bytes.round() as u64,
+            shared: slot.shared,
+            held_until_answer: slot.held_until_answer,
             overhead_s: laws.overhead.mean_s(),
             start_up_s: start_up.fold(0.0, f64::max),
             slo_latency_s,
@@ -146,17 +155,22 @@ impl ShadowConfig {
     }
 
     /// The law at the slow end of its band, as estimated, and at the fast end.
-    fn capacities(&self, observation: &Observation) -> [Capacities; 3] {
+    fn bounds(&self, observation: &Observation) -> [fluid::Bounds; 3] {
         let ends: [fn(&Interval) -> f64; 3] = [|of| of.high, |of| of.value, |of| of.low];
-        // An idle link is unknown, not full: then the transfer is taken to cost nothing, on both sides.
-        let transfer_s =
-            observation.link.map_or(0.0, |link| self.payload_bytes as f64 * 8e-6 / link.mbit_s.max(1e-9));
-        ends.map(|end| Capacities {
-            service_a_s: end(&self.service_a_s),
-            service_b_s: end(&self.service_b_s),
-            transfer_s,
-            overhead_s: self.overhead_s,
+        // An idle link is unknown, not full: then a transfer is taken to cost nothing, on both sides.
+        let mbit_s = observation.link.map_or(f64::INFINITY, |link| link.mbit_s.max(1e-9));
+        ends.map(|end| fluid::Bounds {
+            capacity: Capacity {
+                service_a_s: end(&self.service_a_s),
+                service_b_s: end(&self.service_b_s),
+                payload_bytes: self.payload_bytes,
+                mbit_s,
+                rtt_s: 0.0,
+                shared: self.shared,
+                held_until_answer: self.held_until_answer,
+            },
             slots: observation.slots.map_or(u32::MAX, |slots| slots.value.max(1)),
+            overhead_s: self.overhead_s,
         })
     }
 }
@@ -209,13 +223,13 @@ impl Shadow {
         });
         // After a gap, or a clock that was set back, the next step is measured from here.
         let step_s = if (0.0..=LONGEST_STEP_S).contains(&elapsed_s) { elapsed_s } else { 0.0 };
-        let capacities = self.config.capacities(observation);
+        let bounds = self.config.bounds(observation);
         let there = |stage: &StagePods| stage.ready + stage.starting + stage.draining;
         let live = (Replicas { a: a.ready, b: b.ready }, Replicas { a: there(a), b: there(b) });
         let own = (pods.ready(now_s), pods.there());
         let load = (step_s, arrivals.value, self.config.slo_latency_s);
-        account(&mut self.score.live, &mut self.live, &capacities, live, load);
-        let flow = account(&mut self.score.shadow, &mut self.own, &capacities, own, load);
+        account(&mut self.score.live, &mut self.live, &bounds, live, load);
+        let flow = account(&mut self.score.shadow, &mut self.own, &bounds, own, load);
         self.score.scored_s += step_s;
         self.score.arrivals += step_s * arrivals.value;
 
@@ -235,12 +249,12 @@ impl Shadow {
 fn account(
     tally: &mut Tally,
     fluids: &mut [Fluid; 3],
-    capacities: &[Capacities; 3],
+    bounds: &[fluid::Bounds; 3],
     (ready, there): (Replicas, Replicas),
     (step_s, arrivals_per_s, slo_s): (f64, f64, f64),
 ) -> Flow {
     let flows: [Flow; 3] =
-        std::array::from_fn(|end| fluids[end].step(&capacities[end], ready, (step_s, arrivals_per_s)));
+        std::array::from_fn(|end| fluids[end].step(&bounds[end], ready, (step_s, arrivals_per_s)));
     let missed = |flow: &Flow| if flow.latency_s > slo_s { step_s * arrivals_per_s } else { 0.0 };
     tally.pods = there;
     tally.pod_seconds += step_s * f64::from(there.a + there.b);

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use splitscale_policy::ShellConfig;
 use splitscale_serving::client::PipelineClient;
 use splitscale_serving::load::{ClosedSpec, Halt, Patience, closed_loop};
 use splitscale_spec::{
@@ -221,8 +222,15 @@ async fn live(
     images: &[Image],
     out: &Path,
 ) -> Result<Live> {
+    // Phases of a minute leave no time for a production shell's windows.
+    let shell = ShellConfig { reversals_per_hour: Some(6), ..ShellConfig::bare(10.0) };
+    files::write(&out.join("shell.toml"), toml::to_string(&shell)?.as_bytes())?;
     let scale_args = Scale {
         policy: out.join("policy.json"),
+        baseline: None,
+        shell: Some(out.join("shell.toml")),
+        calibration: None,
+        shadow: None,
         backend: Backend::Local,
         mode: ScaleMode::Auto,
         servers,
@@ -261,8 +269,7 @@ async fn live(
         if decision.carried_out != Some(true) {
             return;
         }
-        let (Some(a), Some(b), Some(to)) = (&decision.observed.a, &decision.observed.b, decision.pods)
-        else {
+        let (Some(a), Some(b), Some(to)) = (&decision.observed.a, &decision.observed.b, decision.pods) else {
             return;
         };
         match (to.a + to.b).cmp(&(a.desired + b.desired)) {

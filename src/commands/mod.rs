@@ -4,6 +4,7 @@ mod calibrate;
 mod collect;
 mod demo;
 mod evaluate;
+mod explain;
 mod fidelity;
 mod figures;
 mod load;
@@ -35,6 +36,8 @@ pub fn run(command: Command) -> Result<()> {
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Scale(args) => scale::run(&args),
+        Command::Explain(args) => explain::explain(&args),
+        Command::Replay(args) => explain::replay(&args),
         Command::Figures(args) => figures::run(&args).map(drop),
         Command::Demo(args) => demo::run(&args),
     }

@@ -1,15 +1,19 @@
 //! `splitscale scale`: a policy watches a running pipeline and changes its pods.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde::Serialize;
-use splitscale_deploy::{Endpoints, LocalBackend, Mode, Observer, Scaler};
-use splitscale_policy::{Decision, Freshness, Policy};
+use splitscale_deploy::{Endpoints, LocalBackend, Observer, Scaler};
+use splitscale_policy::{
+    Bounds, Controller, Decision, Policy, Setup, Shadow, ShadowConfig, ShellConfig, UsefulConfig,
+};
 use splitscale_spec::PipelineConfig;
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::{Backend, Scale, ScaleMode};
+use super::explain;
+use crate::cli::{Backend, Scale};
 use crate::{files, interrupt};
 
 /// A row of `timeline.csv`: what a decision saw, for the figure. What was not seen is empty.
@@ -53,11 +57,8 @@ pub async fn scale(
     mut on_decision: impl FnMut(&Decision),
 ) -> Result<()> {
     let Backend::Local = args.backend;
-    let policy: Policy = files::read_json(&args.policy, Policy::SCHEMA)?;
-    let pipeline = files::read_toml::<PipelineConfig>(&args.pipeline)?
-        .validate()
-        .with_context(|| format!("{} cannot be used", args.pipeline.display()))?;
-    let controller = splitscale_policy::start(&policy, &pipeline, Freshness::default())
+    let (setup, shadow) = setup(args)?;
+    let controller = Controller::new(setup, args.mode.into())
         .with_context(|| format!("{} cannot be used", args.policy.display()))?;
     let interval = Duration::from_secs_f64(args.interval);
     let endpoints =
@@ -66,13 +67,11 @@ pub async fn scale(
         backend: LocalBackend::new(endpoints, interval.max(Duration::from_secs(1)))?,
         observer: Observer::new(args.window),
         controller,
-        mode: match args.mode {
-            ScaleMode::Recommend => Mode::Recommend,
-            ScaleMode::Auto => Mode::Auto,
-        },
+        shadow,
         interval,
     };
     let mut log = files::Log::create(&args.out)?;
+    log.json(scaler.controller.setup())?;
     let mut timeline = args.timeline.as_deref().map(files::Log::create).transpose()?;
     scaler
         .run(stop, |decision| {
@@ -84,6 +83,44 @@ pub async fn scale(
             Ok(())
         })
         .await
+}
+
+/// Everything that decides, and the policy that is scored beside it.
+fn setup(args: &Scale) -> Result<(Setup, Option<Shadow>)> {
+    let policy = |path: &PathBuf| -> Result<Policy> {
+        let policy: Policy = files::read_json(path, Policy::SCHEMA)?;
+        policy.validate().with_context(|| format!("{} cannot be used", path.display()))?;
+        Ok(policy)
+    };
+    let or_hpa = |path: &Option<PathBuf>| path.as_ref().map_or_else(|| Ok(Policy::hpa()), policy);
+    let pipeline = files::read_toml::<PipelineConfig>(&args.pipeline)?
+        .validate()
+        .with_context(|| format!("{} cannot be used", args.pipeline.display()))?;
+    let bounds = Bounds::from(&pipeline);
+    let shell = match &args.shell {
+        Some(path) => {
+            let shell: ShellConfig = files::read_toml(path)?;
+            shell.validate(&bounds).with_context(|| format!("{} cannot be used", path.display()))?;
+            shell
+        }
+        None => ShellConfig::default(),
+    };
+    let (mut useful, mut shadow) = (None, None);
+    if let Some(path) = &args.calibration {
+        let (laws, unusable) = (explain::laws(path)?, || format!("{} cannot be used", path.display()));
+        useful = Some(UsefulConfig::of_laws(&laws).with_context(unusable)?);
+        let law = ShadowConfig::of_laws(&laws, pipeline.slo.latency_s).with_context(unusable)?;
+        shadow = Some(Shadow::new(&or_hpa(&args.shadow)?, bounds, law).with_context(unusable)?);
+    }
+    let setup = Setup {
+        schema: Setup::SCHEMA,
+        policy: policy(&args.policy)?,
+        baseline: Some(or_hpa(&args.baseline)?),
+        bounds,
+        useful,
+        shell,
+    };
+    Ok((setup, shadow))
 }
 
 /// In words what a decision changed; absent where it changed nothing.

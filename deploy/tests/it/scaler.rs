@@ -4,8 +4,8 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::State;
 use axum::routing::{get, post};
-use splitscale_deploy::{Endpoints, LocalBackend, Mode, Observer, Scaler};
-use splitscale_policy::{Bin, Controller, Freshness, Policy, PolicyKind};
+use splitscale_deploy::{Endpoints, LocalBackend, Observer, Scaler};
+use splitscale_policy::{Bin, Controller, Freshness, Mode, Policy, PolicyKind};
 use splitscale_spec::{
     Balancer, Bandwidth, CostConfig, CutConfig, LinkConfig, PipelineConfig, Replicas, SloConfig, StageConfig,
 };
@@ -41,7 +41,7 @@ async fn start(stage: &'static str, slots: u32) -> (String, Double) {
     (url, double)
 }
 
-fn controller() -> Controller {
+fn controller(mode: Mode) -> Controller {
     let stage = StageConfig { pods_min: 1, pods_max: 8, cpu_share: 0.1, cores: 2 };
     let pipeline = PipelineConfig {
         schema: PipelineConfig::SCHEMA,
@@ -53,7 +53,10 @@ fn controller() -> Controller {
         slo: SloConfig { latency_s: 5.0, target: 0.95 },
         cost: CostConfig { miss_weight: 1.0, churn_weight: 1.0 },
     };
-    splitscale_policy::start(&policy(), &pipeline.validate().unwrap(), Freshness::default()).unwrap()
+    let pipeline = pipeline.validate().unwrap();
+    let mut controller = splitscale_policy::start(&policy(), &pipeline, Freshness::default()).unwrap();
+    controller.set_mode(mode);
+    controller
 }
 
 fn policy() -> Policy {
@@ -79,8 +82,8 @@ async fn run(mode: Mode) -> (Vec<u32>, Vec<u32>, Vec<splitscale_policy::Decision
     let scaler = Scaler {
         backend: LocalBackend::new(Endpoints { a, b, proxy }, Duration::from_secs(2)).unwrap(),
         observer: Observer::new(5.0),
-        controller: controller(),
-        mode,
+        controller: controller(mode),
+        shadow: None,
         interval: Duration::from_millis(20),
     };
     let stop = CancellationToken::new();

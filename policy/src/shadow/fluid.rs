@@ -1,20 +1,16 @@
 //! The pipeline as a fluid: what flows is bounded by the throughput law, what does not waits.
 
-use splitscale_spec::Replicas;
+use splitscale_spec::{Capacity, Replicas};
 
 /// What bounds the flow, besides the pods.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Capacities {
-    /// How long an A pod is taken by a request \[s\].
-    pub(super) service_a_s: f64,
-    /// The same of B \[s\].
-    pub(super) service_b_s: f64,
-    /// How long a transfer takes \[s\].
-    pub(super) transfer_s: f64,
-    /// What a request takes besides \[s\].
-    pub(super) overhead_s: f64,
+pub(super) struct Bounds {
+    /// The law's.
+    pub(super) capacity: Capacity,
     /// Transfer slots.
     pub(super) slots: u32,
+    /// What a request takes outside of stages and transfer \[s\].
+    pub(super) overhead_s: f64,
 }
 
 /// What waits \[requests\].
@@ -52,20 +48,22 @@ impl Fluid {
     ///
     /// ```text
     /// out of A      f_A = min( k_A / s_A,  arrivals + waiting / step )
-    /// through B     f_B = min( n / (t + s_B),  k_B / s_B,  f_A + waiting / step )
+    /// through B     f_B = min( slots_per_s,  k_B / s_B,  f_A + waiting / step )
     /// latency       overhead + s_A + t + s_B + waiting_A / c_A + waiting_proxy / c_B
     /// ```
     /// with c_A, c_B the first terms: the law of `splitscale_spec::throughput`, a stage at a time.
     pub(super) fn step(
         &mut self,
-        capacities: &Capacities,
+        bounds: &Bounds,
         ready: Replicas,
         (step_s, arrivals_per_s): (f64, f64),
     ) -> Flow {
-        let Capacities { service_a_s, service_b_s, transfer_s, overhead_s, slots } = *capacities;
+        let Bounds { capacity, slots, overhead_s } = *bounds;
+        let Capacity { service_a_s, service_b_s, .. } = capacity;
+        let transfer_s = capacity.payload_bytes as f64 * 8e-6 / capacity.mbit_s + capacity.rtt_s;
         let (k_a, k_b, n) = (f64::from(ready.a), f64::from(ready.b), f64::from(slots));
         let of_a = k_a / service_a_s;
-        let (of_b, of_slots) = (k_b / service_b_s, n / (transfer_s + service_b_s));
+        let (of_b, of_slots) = (k_b / service_b_s, capacity.slots_per_s(slots));
         let through = of_b.min(of_slots);
         let flow = |waiting: &mut f64, into: f64, most: f64| {
             let out = if step_s > 0.0 { most.min(into + *waiting / step_s) } else { most.min(into) };
@@ -77,7 +75,7 @@ impl Fluid {
         let wait_s = |waiting: f64, most: f64| if waiting > 0.0 { waiting / most } else { 0.0 };
         let busy_b = share(answers_per_s, of_b);
         // Slots that are held by what waits for B: all of them, but for its pods' and those that transfer.
-        let held_up = of_b <= of_slots && busy_b >= 1.0;
+        let held_up = capacity.held_until_answer && of_b <= of_slots && busy_b >= 1.0;
         Flow {
             answers_per_s,
             waiting_a: self.a,

@@ -27,7 +27,7 @@ fn hpa() -> Policy {
 
 fn started(policy: Policy, baseline: Option<Policy>, shell: ShellConfig) -> Controller {
     let bounds = Bounds { pods_min: Replicas { a: 1, b: 1 }, pods_max: Replicas { a: 10, b: 10 } };
-    let setup = Setup { schema: Setup::SCHEMA, policy, baseline, bounds, shell };
+    let setup = Setup { schema: Setup::SCHEMA, policy, baseline, bounds, useful: None, shell };
     Controller::new(setup, Mode::Auto).unwrap()
 }
 

@@ -1,0 +1,207 @@
+//! `splitscale explain` and `splitscale replay`: decisions in sentences, taken again, and by another policy.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use serde::Serialize;
+use splitscale_policy::{Controller, Decision, Line, Policy, Setup, Shadow, ShadowConfig, Tally};
+use splitscale_spec::{Calibration, Replicas};
+
+use crate::cli::{Explain, Replay};
+use crate::files;
+
+/// A decision and who was deciding then.
+struct Logged {
+    setup: usize,
+    decision: Decision,
+}
+
+/// A row of the table of a replay: pods at the time, and what both policies made of it; empty where one holds.
+#[derive(Debug, Serialize)]
+struct Row {
+    id: u64,
+    now_s: f64,
+    desired_a: Option<u32>,
+    desired_b: Option<u32>,
+    logged_a: Option<u32>,
+    logged_b: Option<u32>,
+    replayed_a: Option<u32>,
+    replayed_b: Option<u32>,
+    why: String,
+}
+
+/// Tells one decision and takes it again.
+pub fn explain(args: &Explain) -> Result<()> {
+    let (setups, decisions) = read(&args.file)?;
+    let found = decisions.iter().rev().find(|logged| logged.decision.id == args.id);
+    let Some(Logged { setup, decision }) = found else {
+        let ids = decisions.first().zip(decisions.last());
+        let range = ids.map_or("none".to_owned(), |(first, last)| {
+            format!("{} to {}", first.decision.id, last.decision.id)
+        });
+        bail!("{} has no decision {}; it has {range}", args.file.display(), args.id);
+    };
+    let setup = &setups[*setup];
+    for line in decision.explained(setup) {
+        println!("{line}");
+    }
+    let again = again(&args.file, setup, decision)?;
+    if again.is_empty() {
+        println!("Taken again from what was seen and remembered it is the same.");
+        return Ok(());
+    }
+    bail!("taken again, decision {} is another: {}", args.id, again.join(", "));
+}
+
+/// Takes all decisions again, or lets another policy take them.
+pub fn replay(args: &Replay) -> Result<()> {
+    let (setups, decisions) = read(&args.file)?;
+    let Some(path) = &args.policy else { return same(&args.file, &setups, &decisions) };
+    let policy: Policy = files::read_json(path, Policy::SCHEMA)?;
+    let mut shadow = match (&args.calibration, args.slo) {
+        (Some(file), Some(slo_s)) => Some(shadow(&policy, &setups[0], file, slo_s)?),
+        _ => None,
+    };
+    let (mut other, mut last, mut rows, mut score) = (None, usize::MAX, Vec::new(), None);
+    let (mut differing, mut same_raw) = (0, 0);
+    for Logged { setup, decision } in &decisions {
+        if last != *setup {
+            let setup = Setup { policy: policy.clone(), ..setups[*setup].clone() };
+            let started = Controller::new(setup, decision.mode);
+            other = Some(started.with_context(|| format!("{} cannot be used", path.display()))?);
+            last = *setup;
+        }
+        let Some(other) = &mut other else { continue };
+        other.set_mode(decision.mode);
+        let replayed = other.decide(decision.now_s, &decision.observed);
+        score = shadow.as_mut().map(|shadow| shadow.observe(decision.now_s, &decision.observed)).or(score);
+        differing += u32::from(replayed.pods != decision.pods);
+        same_raw += u32::from(replayed.raw.is_some() && replayed.raw == decision.raw);
+        rows.push(Row::of(decision, &replayed));
+    }
+    println!(
+        "{} decisions, asked of `{}` on what was seen then, with the pods there were: another one {differing} times, the \
+         same wish {same_raw} times.",
+        decisions.len(),
+        policy.name
+    );
+    for row in rows.iter().filter(|row| row.differs()).take(10) {
+        println!("{:>8.1} s  logged {}, replayed {}  {}", row.now_s, row.logged(), row.replayed(), row.why);
+    }
+    if let Some(score) = score {
+        println!("By the law, over {:.0} s and {:.0} arrivals:", score.scored_s, score.arrivals);
+        let tell = |name: &str, Tally { pod_seconds, misses, .. }: Tally| {
+            println!(
+                "  {name}: {pod_seconds:.0} pod-seconds, {:.0} late ({:.0} to {:.0})",
+                misses.value, misses.low, misses.high
+            );
+        };
+        tell("as it was", score.live);
+        tell(&format!("`{}`", policy.name), score.shadow);
+    }
+    if let Some(out) = &args.out {
+        files::write_csv(out, rows)?;
+        println!("Both decisions of every line: {}", out.display());
+    }
+    Ok(())
+}
+
+/// Every decision again by the policy that took it.
+fn same(file: &Path, setups: &[Setup], decisions: &[Logged]) -> Result<()> {
+    for Logged { setup, decision } in decisions {
+        let differs = again(file, &setups[*setup], decision)?;
+        if !differs.is_empty() {
+            bail!("taken again, decision {} is another: {}", decision.id, differs.join(", "));
+        }
+    }
+    println!("{} decisions taken again: all the same.", decisions.len());
+    Ok(())
+}
+
+/// Another policy that lives through the same arrivals by itself.
+fn shadow(policy: &Policy, setup: &Setup, file: &Path, slo_s: f64) -> Result<Shadow> {
+    let law = ShadowConfig::of_laws(&laws(file)?, slo_s);
+    law.and_then(|law| Shadow::new(policy, setup.bounds, law))
+        .with_context(|| format!("{} cannot be used", file.display()))
+}
+
+/// The laws of a calibration.
+pub fn laws(file: &Path) -> Result<splitscale_spec::Laws> {
+    let calibration: Calibration = files::read_json(file, Calibration::SCHEMA)?;
+    calibration.validate().with_context(|| format!("{} cannot be used", file.display()))?;
+    calibration.laws.with_context(|| {
+        format!("{} has no laws; calibrate a folder with the records of its requests", file.display())
+    })
+}
+
+/// Where the same decision, taken again, differs.
+fn again(file: &Path, setup: &Setup, decision: &Decision) -> Result<Vec<String>> {
+    let again = decision.again(setup);
+    let again = again.with_context(|| format!("{}, decision {}", file.display(), decision.id))?;
+    Ok(decision.differs(&again))
+}
+
+/// Everything in a file of decisions.
+fn read(file: &Path) -> Result<(Vec<Setup>, Vec<Logged>)> {
+    let text = files::read(file)?;
+    let (mut setups, mut decisions) = (Vec::new(), Vec::new());
+    let whole = text.ends_with('\n');
+    let count = text.lines().count();
+    for (index, line) in text.lines().enumerate() {
+        let at = || format!("{}, line {}", file.display(), index + 1);
+        match Line::parse(line) {
+            Ok(Line::Setup(setup)) => setups.push(*setup),
+            Ok(Line::Decision(decision)) => match setups.len() {
+                0 => bail!("{}: a decision before the line that says who decides", at()),
+                n => decisions.push(Logged { setup: n - 1, decision: *decision }),
+            },
+            // A scaler that was killed may have been writing.
+            Err(_) if index + 1 == count && !whole => {}
+            Err(problem) => return Err(problem).with_context(|| format!("{} is no decision", at())),
+        }
+    }
+    if setups.is_empty() {
+        bail!(
+            "{} has no line that says who decides; it is not what `splitscale scale` writes",
+            file.display()
+        );
+    }
+    Ok((setups, decisions))
+}
+
+impl Row {
+    fn of(decision: &Decision, replayed: &Decision) -> Self {
+        let desired = |stage: &Option<splitscale_spec::StagePods>| stage.as_ref().map(|stage| stage.desired);
+        let (a, b) = (
+            |pods: Option<Replicas>| pods.map(|pods| pods.a),
+            |pods: Option<Replicas>| pods.map(|pods| pods.b),
+        );
+        Row {
+            id: decision.id,
+            now_s: decision.now_s,
+            desired_a: desired(&decision.observed.a),
+            desired_b: desired(&decision.observed.b),
+            logged_a: a(decision.pods),
+            logged_b: b(decision.pods),
+            replayed_a: a(replayed.pods),
+            replayed_b: b(replayed.pods),
+            why: replayed.why.join("; "),
+        }
+    }
+
+    fn differs(&self) -> bool {
+        (self.logged_a, self.logged_b) != (self.replayed_a, self.replayed_b)
+    }
+
+    fn logged(&self) -> String {
+        words(self.logged_a, self.logged_b)
+    }
+
+    fn replayed(&self) -> String {
+        words(self.replayed_a, self.replayed_b)
+    }
+}
+
+fn words(a: Option<u32>, b: Option<u32>) -> String {
+    a.zip(b).map_or("hold".to_owned(), |(a, b)| format!("a {a}, b {b}"))
+}
