@@ -50,3 +50,13 @@ impl From<&Pipeline> for Bounds {
         }
     }
 }
+
+/// Checks the fewest and the most pods of a stage; absent, the fewest is 1 and the most has no bound.
+pub(crate) fn check_limits(pods_min: Option<u32>, pods_max: Option<u32>) -> Result<(), Invalid> {
+    let min = pods_min.unwrap_or(1);
+    at_least_one("pods_min", min)?;
+    match pods_max.filter(|&max| max < min) {
+        Some(max) => Err(Invalid::new("pods_max", format!("{max} is below pods_min {min}"))),
+        None => Ok(()),
+    }
+}

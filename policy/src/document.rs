@@ -8,6 +8,9 @@ use splitscale_spec::{Invalid, Replicas, at_least_one, check_schema};
 use crate::features::position;
 use crate::greedy::Greedy;
 use crate::hpa::HpaConfig;
+use crate::keda::KedaConfig;
+use crate::kpa::KpaConfig;
+use crate::numaflow::NumaflowConfig;
 use crate::proposer::Silence;
 use crate::useful::UsefulConfig;
 
@@ -39,6 +42,12 @@ pub enum PolicyKind {
     Greedy(Greedy),
     /// Kubernetes' own autoscaler, one for each stage. Its bounds are the pipeline's where it has none.
     Hpa(Box<HpaConfig>),
+    /// KEDA's queue trigger, or a formula of several, and the HPA that KEDA makes; one for each stage.
+    Keda(Box<KedaConfig>),
+    /// Knative's autoscaler by concurrency, one for each stage.
+    Kpa(Box<KpaConfig>),
+    /// Numaflow's autoscaler of vertices, with its back-pressure.
+    Numaflow(Box<NumaflowConfig>),
     /// As many as the traffic needs and the link lets be useful.
     Useful(UsefulConfig),
 }
@@ -100,6 +109,9 @@ impl Policy {
     /// The first field that is out of range, by its path.
     pub fn validate(&self) -> Result<(), Invalid> {
         check_schema("policy", self.schema, Self::SCHEMA)?;
+        let within = |kind: &'static str| {
+            move |wrong: Invalid| Invalid::new(format!("kind.{kind}.{}", wrong.field), wrong.problem)
+        };
         match &self.kind {
             PolicyKind::Static(pods) => check_pods("kind.static", *pods)?,
             PolicyKind::SlotsTable(bins) => {
@@ -117,15 +129,12 @@ impl Policy {
                     check_pods(&format!("{field}.pods"), bin.pods)?;
                 }
             }
-            PolicyKind::Greedy(greedy) => greedy
-                .validate()
-                .map_err(|wrong| Invalid::new(format!("kind.greedy.{}", wrong.field), wrong.problem))?,
-            PolicyKind::Hpa(hpa) => hpa
-                .validate()
-                .map_err(|wrong| Invalid::new(format!("kind.hpa.{}", wrong.field), wrong.problem))?,
-            PolicyKind::Useful(useful) => useful
-                .validate()
-                .map_err(|wrong| Invalid::new(format!("kind.useful.{}", wrong.field), wrong.problem))?,
+            PolicyKind::Greedy(greedy) => greedy.validate().map_err(within("greedy"))?,
+            PolicyKind::Hpa(hpa) => hpa.validate().map_err(within("hpa"))?,
+            PolicyKind::Keda(keda) => keda.validate().map_err(within("keda"))?,
+            PolicyKind::Kpa(kpa) => kpa.validate().map_err(within("kpa"))?,
+            PolicyKind::Numaflow(numaflow) => numaflow.validate().map_err(within("numaflow"))?,
+            PolicyKind::Useful(useful) => useful.validate().map_err(within("useful"))?,
         }
         self.region.as_ref().map_or(Ok(()), Region::validate)
     }

@@ -65,6 +65,16 @@ pub fn features(observation: &Observation) -> [f64; FEATURES] {
     features
 }
 
+/// One feature by its name; absent where what it is read from is missing or no finite number.
+pub(crate) fn read(name: &str, observation: &Observation) -> Option<f64> {
+    let at = position(name)?;
+    let value = |at: usize| READERS[at].1(observation).filter(|value| value.is_finite());
+    match at.checked_sub(READERS.len()) {
+        None => value(at),
+        Some(of_what) => Some(f64::from(u8::from(value(of_what).is_none()))),
+    }
+}
+
 fn value(signal: Signal<f64>) -> f64 {
     signal.value
 }

@@ -17,15 +17,18 @@ mod memory;
 mod proposal;
 
 pub use behavior::{Behavior, Change, RatePolicy, Rules, Select};
+pub(crate) use config::thousandth;
 pub use config::{HpaConfig, HpaMetric, HpaStage};
 pub use memory::HpaMemory;
+pub(crate) use proposal::External;
 
 use splitscale_spec::{Observation, Replicas, Stage, StagePods};
 
 use crate::proposer::Silence;
+use crate::stages::{Wish, answering, due, joined};
 use behavior::Limits;
 use memory::StageMemory;
-use proposal::Seen;
+use proposal::{Proposals, Seen, largest};
 
 impl HpaConfig {
     /// Pods of both stages and in words why. `now_s` is on the clock of `observation.time_s` and not before it \[s\].
@@ -39,45 +42,53 @@ impl HpaConfig {
         now_s: f64,
         observation: &Observation,
     ) -> Result<(Replicas, String), Silence> {
-        let unseen = |words: &str| Silence::Unseen(words.to_owned());
+        self.run(memory, (now_s, observation), &mut |seen, current| {
+            seen.of.metrics.iter().map(|&metric| seen.by(metric, current)).collect()
+        })
+    }
+
+    /// As [`HpaConfig::decide`], by external metrics with an average value in the place of the stages' own: an adapter
+    /// outside says at each sync what they are for a stage and its pods.
+    pub(crate) fn decide_external(
+        &self,
+        memory: &mut HpaMemory,
+        now_s: f64,
+        observation: &Observation,
+        adapter: &mut dyn FnMut(Stage, &StagePods) -> Vec<External>,
+    ) -> Result<(Replicas, String), Silence> {
+        self.run(memory, (now_s, observation), &mut |seen, _| {
+            let metrics = adapter(seen.stage, seen.pods);
+            metrics.into_iter().map(|metric| seen.external(metric)).collect()
+        })
+    }
+
+    fn run(
+        &self,
+        memory: &mut HpaMemory,
+        (now_s, observation): (f64, &Observation),
+        proposals: &mut Proposals,
+    ) -> Result<(Replicas, String), Silence> {
         if !now_s.is_finite() {
             return Err(Silence::Unseen(format!("{now_s} s is no time")));
         }
-        let a = observation.a.as_ref().ok_or_else(|| unseen("stage a does not answer"))?;
-        let b = observation.b.as_ref().ok_or_else(|| unseen("stage b does not answer"))?;
+        let (a, b) = answering(observation)?;
         memory.a.see(now_s, a);
         memory.b.see(now_s, b);
-        let left_s = memory.last_sync_s.map_or(0.0, |last_s| last_s + self.sync_period_s - now_s);
-        if left_s > 0.0 {
-            return Err(Silence::Waiting(format!("next sync in {left_s:.1} s")));
-        }
-        // By whole periods from the one that was due, so that a clock that ticks a little late does not lose every other sync.
-        memory.last_sync_s = Some(memory.last_sync_s.map_or(now_s, |last_s| {
-            last_s + self.sync_period_s * ((now_s - last_s) / self.sync_period_s).floor()
-        }));
-        let to_a = self.sync(Stage::A, a, &mut memory.a, (now_s, observation));
-        let to_b = self.sync(Stage::B, b, &mut memory.b, (now_s, observation));
-        let words = |stage: &str, to: &Result<(u32, String), String>| match to {
-            Ok((_, why)) => format!("{stage} {why}"),
-            Err(why) => format!("{stage} stays, {why}"),
-        };
-        let why = format!("{}; {}", words("a", &to_a), words("b", &to_b));
-        if to_a.is_err() && to_b.is_err() {
-            return Err(Silence::Unseen(why));
-        }
-        let pods =
-            |to: Result<(u32, String), String>, now: &StagePods| to.map_or(now.desired, |(pods, _)| pods);
-        Ok((Replicas { a: pods(to_a, a), b: pods(to_b, b) }, why))
+        due(&mut memory.last_sync_s, self.sync_period_s, now_s)
+            .map_err(|left_s| Silence::Waiting(format!("next sync in {left_s:.1} s")))?;
+        let to_a = self.sync((Stage::A, a), &mut memory.a, (now_s, observation), proposals);
+        let to_b = self.sync((Stage::B, b), &mut memory.b, (now_s, observation), proposals);
+        joined((to_a, a), (to_b, b))
     }
 
     /// One sync of one HPA: the pods to have and why, or why it does nothing.
     fn sync(
         &self,
-        stage: Stage,
-        pods: &StagePods,
+        (stage, pods): (Stage, &StagePods),
         memory: &mut StageMemory,
         (now_s, observation): (f64, &Observation),
-    ) -> Result<(u32, String), String> {
+        proposals: &mut Proposals,
+    ) -> Wish {
         let of = match stage {
             Stage::A => &self.a,
             Stage::B => &self.b,
@@ -86,14 +97,14 @@ impl HpaConfig {
         let limits = Limits::of(self, of, now_s);
         memory.begin(now_s, current);
         let (to, why) = if current == 0 {
-            return Err("scaling is disabled at zero pods".to_owned());
+            return Err(Silence::Waiting("scaling is disabled at zero pods".to_owned()));
         } else if current > limits.max {
             (limits.max, format!("{current} is above the most, {}", limits.max))
         } else if current < limits.min {
             (limits.min, format!("{current} is below the fewest, {}", limits.min))
         } else {
             let seen = Seen { config: self, now_s, observation, stage, pods, of, memory };
-            let (wanted, why) = seen.wanted(current)?;
+            let (wanted, why) = largest(proposals(&seen, current), current)?;
             let to = limits.apply(memory, current, wanted);
             let limited = if to == wanted { String::new() } else { format!(", may have {to}") };
             (to, format!("{why} wants {wanted}{limited}"))

@@ -3,6 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::hpa::HpaMemory;
+use crate::keda::KedaMemory;
+use crate::kpa::KpaMemory;
+use crate::numaflow::NumaflowMemory;
 use crate::shell::ShellMemory;
 
 /// All that a controller remembers.
@@ -28,19 +31,36 @@ pub enum RuleMemory {
     Nothing,
     /// Windows of two HPAs.
     Hpa(HpaMemory),
+    /// The same, and what failed.
+    Keda(KedaMemory),
+    /// Windows of concurrency, and of panic.
+    Kpa(KpaMemory),
+    /// Samples of what is pending and of rates.
+    Numaflow(NumaflowMemory),
 }
 
 impl RuleMemory {
     fn is_nothing(&self) -> bool {
         *self == RuleMemory::Nothing
     }
-
-    /// The memory of an HPA, begun where it was another's.
-    pub(crate) fn hpa(&mut self) -> &mut HpaMemory {
-        if !matches!(self, RuleMemory::Hpa(_)) {
-            *self = RuleMemory::Hpa(HpaMemory::default());
-        }
-        let RuleMemory::Hpa(memory) = self else { unreachable!("made one above") };
-        memory
-    }
 }
+
+/// The memory of one kind, begun where it was another's.
+macro_rules! of {
+    ($name:ident, $kind:ident, $memory:ty) => {
+        impl RuleMemory {
+            pub(crate) fn $name(&mut self) -> &mut $memory {
+                if !matches!(self, RuleMemory::$kind(_)) {
+                    *self = RuleMemory::$kind(Default::default());
+                }
+                let RuleMemory::$kind(memory) = self else { unreachable!("made one above") };
+                memory
+            }
+        }
+    };
+}
+
+of!(hpa, Hpa, HpaMemory);
+of!(keda, Keda, KedaMemory);
+of!(kpa, Kpa, KpaMemory);
+of!(numaflow, Numaflow, NumaflowMemory);

@@ -27,6 +27,19 @@ pub enum Silence {
     Outside(String),
 }
 
+/// What nobody told is unseen.
+impl From<String> for Silence {
+    fn from(words: String) -> Self {
+        Silence::Unseen(words)
+    }
+}
+
+impl From<&str> for Silence {
+    fn from(words: &str) -> Self {
+        Silence::Unseen(words.to_owned())
+    }
+}
+
 impl Silence {
     /// The words alone.
     pub fn words(&self) -> &str {
@@ -45,9 +58,16 @@ impl Proposer {
         policy.validate()?;
         let hash = document_hash(policy);
         let mut policy = policy.clone();
-        if let PolicyKind::Hpa(hpa) = &mut policy.kind {
-            // One without bounds of its own would want more and more for as long as it is held back.
-            **hpa = std::mem::take(&mut **hpa).within(bounds);
+        // One without bounds of its own would want more and more for as long as it is held back.
+        match &mut policy.kind {
+            PolicyKind::Hpa(hpa) => **hpa = std::mem::take(&mut **hpa).within(bounds),
+            PolicyKind::Keda(keda) => **keda = std::mem::take(&mut **keda).within(bounds),
+            PolicyKind::Kpa(kpa) => **kpa = std::mem::take(&mut **kpa).within(bounds),
+            PolicyKind::Numaflow(numaflow) => **numaflow = std::mem::take(&mut **numaflow).within(bounds),
+            PolicyKind::Static(_)
+            | PolicyKind::SlotsTable(_)
+            | PolicyKind::Greedy(_)
+            | PolicyKind::Useful(_) => {}
         }
         Ok(Proposer { policy, hash })
     }
@@ -89,7 +109,10 @@ impl Proposer {
                 (pods, format!("best of {} actions: {}", greedy.actions.count(), rule::words(pods)))
             }
             PolicyKind::Hpa(hpa) => hpa.decide(memory.hpa(), now_s, observation)?,
-            PolicyKind::Useful(useful) => useful.decide(now_s, observation).map_err(Silence::Unseen)?,
+            PolicyKind::Keda(keda) => keda.decide(memory.keda(), now_s, observation)?,
+            PolicyKind::Kpa(kpa) => kpa.decide(memory.kpa(), now_s, observation)?,
+            PolicyKind::Numaflow(numaflow) => numaflow.decide(memory.numaflow(), now_s, observation)?,
+            PolicyKind::Useful(useful) => useful.decide(now_s, observation)?,
         };
         why.push(words);
         Ok(pods)

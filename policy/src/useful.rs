@@ -8,6 +8,7 @@
 //! It has no memory: the same observation gives the same pods. While the link cannot be told there is no cap, as an idle
 //! link is unknown and not full.
 
+use crate::proposer::Silence;
 use serde::{Deserialize, Serialize};
 use splitscale_spec::{
     Capacity, Invalid, Laws, LinkEstimate, Observation, QueueLevel, Replicas, Signal, not_negative, positive,
@@ -125,8 +126,8 @@ impl UsefulConfig {
     /// `now_s` is on the clock of `observation.time_s` and not before it \[s\].
     ///
     /// # Errors
-    /// In words why to hold: the arrivals or a queue are not told, or are no number of zero or more.
-    pub fn decide(&self, now_s: f64, observation: &Observation) -> Result<(Replicas, String), String> {
+    /// Why to hold: the arrivals or a queue are not told, or are no number of zero or more.
+    pub fn decide(&self, now_s: f64, observation: &Observation) -> Result<(Replicas, String), Silence> {
         let arrivals_per_s = told("arrivals", observation.arrivals_per_s)?;
         let waits = |name: &str, queue: Option<Signal<QueueLevel>>| {
             told(name, queue.map(|queue| queue.map(|level| level.last)))

@@ -73,7 +73,7 @@ const EACH_15_S: [RatePolicy; 2] = [
 ];
 
 impl Behavior {
-    pub(super) fn validate(&self) -> Result<(), Invalid> {
+    pub(crate) fn validate(&self) -> Result<(), Invalid> {
         for (name, rules) in [("up", &self.up), ("down", &self.down)] {
             let field = |field: &str| format!("behavior.{name}.{field}");
             not_negative(&field("window_s"), rules.window_s.unwrap_or(0.0))?;

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use splitscale_spec::{Invalid, at_least_one, not_negative, positive};
 
 use super::behavior::Behavior;
-use crate::bounds::Bounds;
+use crate::bounds::{Bounds, check_limits};
 
 /// Two HPAs and the flags of the controller that runs them. Everything may be left out.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -122,12 +122,7 @@ impl HpaConfig {
 
 impl HpaStage {
     fn validate(&self) -> Result<(), Invalid> {
-        let min = self.pods_min.unwrap_or(1);
-        at_least_one("pods_min", min)?;
-        if let Some(max) = self.pods_max.filter(|&max| max < min) {
-            let problem = format!("{max} is below pods_min {min}");
-            return Err(Invalid::new("pods_max", problem));
-        }
+        check_limits(self.pods_min, self.pods_max)?;
         if self.metrics.is_empty() {
             let problem = "empty; name at least one, such as { cpu_percent = 80 }";
             return Err(Invalid::new("metrics", problem));
@@ -147,7 +142,7 @@ impl HpaStage {
 }
 
 /// Kubernetes counts such quantities in whole thousandths.
-fn thousandth(field: &str, value: f64) -> Result<(), Invalid> {
+pub(crate) fn thousandth(field: &str, value: f64) -> Result<(), Invalid> {
     positive(field, value)?;
     if !(0.001..=1e9).contains(&value) {
         return Err(Invalid::new(field, format!("{value} is not in 0.001..=1e9")));

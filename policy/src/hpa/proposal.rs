@@ -18,6 +18,21 @@ pub(super) struct Seen<'a> {
     pub(super) memory: &'a StageMemory,
 }
 
+/// What one metric wants, and its words.
+pub(super) type Proposal = Result<(i64, String), String>;
+
+/// What the metrics want of one HPA that has so many pods.
+pub(super) type Proposals<'a> = dyn FnMut(&Seen, i64) -> Vec<Proposal> + 'a;
+
+/// An external metric with an average value, as an adapter hands it over.
+pub(crate) struct External {
+    pub(crate) name: String,
+    /// In whole thousandths, below zero too; or in words why there is none.
+    pub(crate) milli: Result<i64, String>,
+    /// So much for each pod.
+    pub(crate) target: f64,
+}
+
 /// What a pod should use.
 #[derive(Clone, Copy)]
 enum Target {
@@ -28,26 +43,8 @@ enum Target {
 }
 
 impl Seen<'_> {
-    /// The largest count that any metric wants, and its words. With a metric missing there is no way down.
-    pub(super) fn wanted(&self, current: i64) -> Result<(i64, String), String> {
-        let (mut best, mut problem): (Option<(i64, String)>, Option<String>) = (None, None);
-        for &metric in &self.of.metrics {
-            match self.by(metric, current) {
-                Ok(wanted) if best.as_ref().is_none_or(|best| wanted.0 > best.0) => best = Some(wanted),
-                Ok(_) => {}
-                Err(missing) => problem = problem.or(Some(missing)),
-            }
-        }
-        match (best, problem) {
-            (Some((wanted, words)), Some(problem)) if wanted < current => {
-                Err(format!("{words} wants {wanted} but {problem}"))
-            }
-            (Some(best), _) => Ok(best),
-            (None, problem) => Err(problem.unwrap_or_else(|| "no metrics".to_owned())),
-        }
-    }
-
-    fn by(&self, metric: HpaMetric, current: i64) -> Result<(i64, String), String> {
+    /// What one of the metrics of the document wants.
+    pub(super) fn by(&self, metric: HpaMetric, current: i64) -> Proposal {
         let queue = match self.stage {
             Stage::A => self.observation.queue_a,
             Stage::B => self.observation.queue_b,
@@ -64,7 +61,7 @@ impl Seen<'_> {
                 self.average(("arrivals", self.observation.arrivals_per_s), target)
             }
             HpaMetric::LatencyP95(target) => {
-                let value = external(("p95", self.observation.latency_p95_s))?;
+                let value = value(("p95", self.observation.latency_p95_s))?;
                 let words = format!("p95 {value:.3} s of {target}");
                 let ratio = thousandths(value)? / thousandths(target)?;
                 let ready = i64::from(self.pods.ready);
@@ -73,23 +70,30 @@ impl Seen<'_> {
         }
     }
 
-    /// External metric with an average value: so much for each pod there is. What is kept is what there is, not what
-    /// was asked for.
-    fn average(
-        &self,
-        (name, signal): (&str, Option<Signal<f64>>),
-        target: f64,
-    ) -> Result<(i64, String), String> {
-        let total = external((name, signal))?;
+    /// External metric with an average value: so much for each pod there is.
+    fn average(&self, (name, signal): (&str, Option<Signal<f64>>), target: f64) -> Proposal {
+        let total = value((name, signal))?;
         let words = format!("{name} {total:.1} at {target} a pod");
+        Ok((self.spread(thousandths(total)?, thousandths(target)?), words))
+    }
+
+    /// The same with a value from outside.
+    pub(super) fn external(&self, metric: External) -> Proposal {
+        let External { name, milli, target } = metric;
+        let total = milli? as f64;
+        let words = format!("{name} {:.1} at {target} a pod", total / 1000.0);
+        Ok((self.spread(total, thousandths(target)?), words))
+    }
+
+    /// Pods for a total, both in thousandths. What is kept is what there is, not what was asked for.
+    fn spread(&self, total: f64, target: f64) -> i64 {
         let pods = i64::from(self.pods.ready) + i64::from(self.pods.starting);
-        let (total, target) = (thousandths(total)?, thousandths(target)?);
         let kept = self.tolerates(total / (target * pods as f64));
-        Ok((if kept { pods } else { times(total / target, 1) }, words))
+        if kept { pods } else { times(total / target, 1) }
     }
 
     /// Resource metric: unready and missing pods are put in only where they cannot lead the other way.
-    fn resource(&self, target: Target, current: i64) -> Result<(i64, String), String> {
+    fn resource(&self, target: Target, current: i64) -> Proposal {
         let patience = Patience {
             now_s: self.now_s,
             observed_s: self.observation.time_s,
@@ -165,8 +169,27 @@ impl Target {
     }
 }
 
+/// The largest count that any metric wants, and its words. With a metric missing there is no way down.
+pub(super) fn largest(proposals: Vec<Proposal>, current: i64) -> Proposal {
+    let (mut best, mut problem): (Option<(i64, String)>, Option<String>) = (None, None);
+    for proposal in proposals {
+        match proposal {
+            Ok(wanted) if best.as_ref().is_none_or(|best| wanted.0 > best.0) => best = Some(wanted),
+            Ok(_) => {}
+            Err(missing) => problem = problem.or(Some(missing)),
+        }
+    }
+    match (best, problem) {
+        (Some((wanted, words)), Some(problem)) if wanted < current => {
+            Err(format!("{words} wants {wanted} but {problem}"))
+        }
+        (Some(best), _) => Ok(best),
+        (None, problem) => Err(problem.unwrap_or_else(|| "no metrics".to_owned())),
+    }
+}
+
 /// The value of an external metric.
-fn external((name, signal): (&str, Option<Signal<f64>>)) -> Result<f64, String> {
+fn value((name, signal): (&str, Option<Signal<f64>>)) -> Result<f64, String> {
     signal.map(|signal| signal.value).ok_or_else(|| format!("{name} is missing"))
 }
 

@@ -55,7 +55,7 @@ fn stage() -> impl Strategy<Value = Option<StagePods>> {
     )
 }
 
-fn observation() -> impl Strategy<Value = Observation> {
+pub(crate) fn observation() -> impl Strategy<Value = Observation> {
     let link = option::of((some(), some(), some()).prop_map(|(mbit_s, confidence, age_s)| LinkEstimate {
         mbit_s,
         confidence,
@@ -67,6 +67,7 @@ fn observation() -> impl Strategy<Value = Observation> {
             let ((queue_a, queue_proxy, queue_b), (busy_a, busy_slots, busy_b), (a, b)) = rest;
             Observation {
                 arrivals_per_s,
+                answers_per_s: arrivals_per_s,
                 queue_a,
                 queue_proxy,
                 queue_b,

@@ -396,6 +396,13 @@ fn what_is_wrong_is_named() {
     assert!(down(vec![still]).starts_with("a.behavior.down.policies[0].period_s: 0 is not"));
 }
 
+#[test]
+fn its_document_is_how_kubernetes_is_set_up() {
+    let document: serde_json::Value = serde_json::from_str(include_str!("../../policies/hpa.json")).unwrap();
+    let read: HpaConfig = serde_json::from_value(document["kind"]["hpa"].clone()).unwrap();
+    assert_eq!(read, HpaConfig::default());
+}
+
 proptest::proptest! {
     #[test]
     fn whatever_is_observed_it_stays_within_the_bounds_and_never_panics(

@@ -2,10 +2,15 @@
 
 mod bottleneck;
 mod controller;
+mod explain;
 mod garbage;
 mod greedy;
 mod hpa;
+mod keda;
+mod kpa;
 mod mlp;
+mod numaflow;
+mod shadow;
 mod shell;
 mod useful;
 

@@ -111,7 +111,7 @@ fn without_a_cap_it_follows_the_need_and_no_more_pods_of_b_than_slots() {
 
 #[test]
 fn what_is_missing_is_never_zero() {
-    let why = |observation: Observation| layer3().decide(40.0, &observation).unwrap_err();
+    let why = |observation: Observation| layer3().decide(40.0, &observation).unwrap_err().words().to_owned();
     assert_eq!(why(Observation { arrivals_per_s: None, ..busy(8) }), "arrivals missing");
     assert_eq!(why(Observation { queue_a: None, ..busy(8) }), "queue of a missing");
     assert_eq!(why(Observation { queue_proxy: None, ..busy(8) }), "queue of the proxy missing");
