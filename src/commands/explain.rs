@@ -66,10 +66,10 @@ pub fn replay(args: &Replay) -> Result<()> {
     let (mut differing, mut same_raw) = (0, 0);
     for Logged { setup, decision } in &decisions {
         if last != *setup {
-            let setup = Setup { policy: policy.clone(), ..setups[*setup].clone() };
+            last = *setup;
+            let setup = Setup { policy: policy.clone(), ..setups[last].clone() };
             let started = Controller::new(setup, decision.mode);
             other = Some(started.with_context(|| format!("{} cannot be used", path.display()))?);
-            last = *setup;
         }
         let Some(other) = &mut other else { continue };
         other.set_mode(decision.mode);
