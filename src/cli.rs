@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 mod calibrate;
 mod fidelity;
+mod knee;
 mod load;
 mod ready;
 mod scale;
@@ -17,6 +18,7 @@ mod value;
 
 pub use calibrate::Calibrate;
 pub use fidelity::Fidelity;
+pub use knee::{CutName, Knee, ServiceName};
 pub use load::{Load, Shape, Trace};
 pub use ready::Ready;
 pub use scale::{Backend, Explain, Replay, Scale, ScaleMode};
@@ -59,6 +61,8 @@ pub enum Command {
     Evaluate(Evaluate),
     /// Put simulations beside exact answers; exit code 1 where |z| > 4 or a 95 % half-width is above 1 %
     Verify(Verify),
+    /// Say how many pods are useful, in closed form beside the simulator's own knee
+    Knee(Knee),
     /// Watch a running pipeline and change its pods
     Scale(Scale),
     /// Tell a logged decision in sentences, and take it again

@@ -7,6 +7,7 @@ mod evaluate;
 mod explain;
 mod fidelity;
 mod figures;
+mod knee;
 mod load;
 mod ready;
 mod scale;
@@ -35,6 +36,7 @@ pub fn run(command: Command) -> Result<()> {
         Command::Train(args) => train::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Verify(args) => verify::run(&args),
+        Command::Knee(args) => knee::run(&args),
         Command::Scale(args) => scale::run(&args),
         Command::Explain(args) => explain::explain(&args),
         Command::Replay(args) => explain::replay(&args),

@@ -4,6 +4,7 @@ mod cli;
 mod evaluate;
 mod faults;
 mod fidelity;
+mod knee;
 mod load;
 mod metrics;
 mod requests;

@@ -7,6 +7,7 @@ mod exact;
 mod experiment;
 mod features;
 mod golden;
+mod knee;
 mod loads;
 mod properties;
 mod records;
