@@ -80,7 +80,7 @@ fn it_is_within_one_where_services_vary_on_a_link_of_each_slot_or_of_all() {
 }
 
 #[test]
-#[ignore = "minutes: 8 slots x 3 cuts x 5 bandwidths x 2 laws"]
+#[ignore = "half a minute: 8 slots x 3 cuts x 5 bandwidths x 2 laws"]
 fn it_is_within_one_in_the_whole_table() {
     for (law, replications) in [(constant as fn(f64) -> ServiceLaw, 1), (lognormal, 4)] {
         let search = KneeSearch { replications, answers: 10_000, ..SEARCH };
