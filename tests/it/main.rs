@@ -1,6 +1,7 @@
 //! Tests of the house and of the one binary.
 
 mod cli;
+mod decisions;
 mod evaluate;
 mod faults;
 mod fidelity;

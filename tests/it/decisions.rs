@@ -1,0 +1,171 @@
+//! `scale` in its modes, and what is made of its decisions: told, taken again, by another policy; emulated engines.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::cli::{must, refused};
+use crate::serve::{Server, line, send_image};
+
+const PIPELINE: &str = r#"schema = 1
+balancer = "central_queue"
+a = { pods_min = 1, pods_max = 4, cpu_share = 1.0, cores = 2 }
+b = { pods_min = 1, pods_max = 4, cpu_share = 1.0, cores = 2 }
+cut = { name = "layer3", payload_bytes = 802816 }
+link = { slots = 2, bandwidth = { per_slot_mbit_s = 1000.0 }, rtt_s = 0.0 }
+slo = { latency_s = 1.0, target = 0.95 }
+cost = { miss_weight = 10.0, churn_weight = 1.0 }
+"#;
+
+fn write(folder: &Path, name: &str, document: &Value) {
+    fs::write(folder.join(name), document.to_string()).unwrap();
+}
+
+fn constant(name: &str, a: u32, b: u32) -> Value {
+    json!({"schema": 2, "name": name, "kind": {"static": {"a": a, "b": b}}, "region": null, "training": null})
+}
+
+/// Laws of short times, with the payload that the cap needs.
+fn calibration() -> Value {
+    let law = |mean_s: f64| json!({"gamma": {"mean_s": mean_s, "cv": 0.2}});
+    let none = json!({"deterministic": {"value_s": 0.0}});
+    let slot = json!({"bytes": 802816.0, "seconds_per_byte": null, "fixed_s": null, "shared": false,
+        "held_until_answer": true});
+    let point = json!({"pods": 1, "repeats": 1, "mean_s": 1, "sd_s": null, "fitted_s": 1, "low_s": null,
+        "high_s": null});
+    json!({"schema": 2, "surface": null,
+        "levels": [{"slots": 1, "status": "INSUFFICIENT", "pods_min": 1, "rmse_s": 0, "points": [point]}],
+        "provenance": {"table": "", "hash": "", "rows": 1, "dropped": []},
+        "laws": {"service_a": law(0.02), "transfer": none, "service_b": law(0.01), "overhead": none, "slot": slot,
+            "fitted_on": []}})
+}
+
+/// A folder with documents, and a pipeline of three pods a stage under some load for `seconds`, watched with these flags.
+fn watched(folder: &Path, seconds: u32, flags: &str) -> [Server; 3] {
+    fs::write(folder.join("pipeline.toml"), PIPELINE).unwrap();
+    write(folder, "policy.json", &constant("three", 3, 3));
+    write(folder, "two.json", &constant("two", 2, 2));
+    write(folder, "calibration.json", &calibration());
+    let stages = "--model-version 1 --service-time 0.02 --pods 3 --pods-max 4";
+    let line = line(folder, stages, "--threads 2 --slot-bandwidth 1000", "");
+    let [b, proxy, a] = &line;
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let url = format!("{}/predict-proxy?wait=true", a.url);
+    let load = runtime.spawn(async move {
+        loop {
+            send_image(&url, &[]).await;
+        }
+    });
+    let servers = format!("--a {} --proxy {} --b {}", a.url, proxy.url, b.url);
+    let words = format!(
+        "scale --policy policy.json --pipeline pipeline.toml {servers} --interval 0.2 --window 1 --duration {seconds} {flags}"
+    );
+    must(folder, &words);
+    load.abort();
+    line
+}
+
+/// The lines of a file as documents.
+fn lines(path: &Path) -> Vec<Value> {
+    fs::read_to_string(path).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn decisions_are_recommended_told_taken_again_and_by_another_policy() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    let _line = watched(folder, 3, "--calibration calibration.json --shadow two.json --baseline two.json");
+    let log = folder.join("decisions.jsonl");
+    let logged = lines(&log);
+    assert_eq!(logged[0]["policy"]["name"], "three");
+    assert_eq!(logged[0]["useful"]["payload_bytes"], 802_816);
+    assert_eq!(logged[0]["baseline"]["name"], "two");
+    let last = logged.last().unwrap();
+    assert_eq!((&last["mode"], last["final"]["a"].is_u64()), (&json!("recommend"), true), "{last}");
+    assert!(last["carried_out"] != true);
+    let shadow = &last["shadow"];
+    assert_eq!(shadow["shadow"]["pods"], json!({"a": 2, "b": 2}));
+    assert!(shadow["live"]["pod_seconds"].as_f64() > shadow["shadow"]["pod_seconds"].as_f64(), "{shadow}");
+    assert!(shadow["scored_s"].as_f64().unwrap() > 0.0);
+
+    let id = last["id"].as_u64().unwrap();
+    let told = must(folder, &format!("explain decisions.jsonl {id}"));
+    assert!(told.contains("by policy `three`") && told.contains("It wants A 3, B 3."), "{told}");
+    assert!(told.contains("Taken again from what was seen and remembered it is the same."), "{told}");
+    let told = must(folder, "replay decisions.jsonl");
+    assert!(told.contains("taken again: all the same."), "{told}");
+    let words =
+        "replay decisions.jsonl --policy two.json --calibration calibration.json --slo 1 --out both.csv";
+    let told = must(folder, words);
+    assert!(told.contains("asked of `two`") && told.contains("`two`: "), "{told}");
+    let both = fs::read_to_string(folder.join("both.csv")).unwrap();
+    assert_eq!(both.lines().count(), logged.len(), "a header in place of the setup");
+
+    // A line that somebody changed is found out; so is a policy that did not decide it.
+    let text = fs::read_to_string(&log).unwrap();
+    let changed = text.replace("\"raw\":{\"a\":3,\"b\":3}", "\"raw\":{\"a\":4,\"b\":3}");
+    fs::write(folder.join("changed.jsonl"), changed).unwrap();
+    let said = refused(folder, &format!("explain changed.jsonl {id}"), 1);
+    assert!(said.contains("raw A 3, B 3 in place of A 4, B 3"), "{said}");
+    refused(folder, "replay changed.jsonl", 1);
+    let other = text.replacen("\"name\":\"three\"", "\"name\":\"other\"", 1);
+    fs::write(folder.join("other.jsonl"), other).unwrap();
+    let said = refused(folder, &format!("explain other.jsonl {id}"), 1);
+    assert!(said.contains("other.jsonl") && said.contains("was taken by"), "{said}");
+
+    // A scaler that was killed in the middle of a line leaves the others.
+    fs::write(folder.join("cut.jsonl"), &text[..text.len() - 40]).unwrap();
+    must(folder, "replay cut.jsonl");
+    fs::write(
+        folder.join("bad.jsonl"),
+        text.replacen("\"schema\":2,\"id\":1,", "\"schema\":2,\"idd\":1,", 1),
+    )
+    .unwrap();
+    let said = refused(folder, "replay bad.jsonl", 1);
+    assert!(said.contains("bad.jsonl, line 2") && said.contains("idd"), "{said}");
+    let said = refused(folder, "explain decisions.jsonl 100000", 1);
+    assert!(said.contains("has no decision 100000; it has 1 to"), "{said}");
+    fs::write(folder.join("headless.jsonl"), text.split_once('\n').unwrap().1).unwrap();
+    let said = refused(folder, "replay headless.jsonl", 1);
+    assert!(said.contains("before the line that says who decides"), "{said}");
+}
+
+#[test]
+fn an_emergency_holds_at_the_most_and_a_pause_where_it_is() {
+    let folder = TempDir::new().unwrap();
+    let _line = watched(folder.path(), 2, "--mode paused");
+    let logged = lines(&folder.path().join("decisions.jsonl"));
+    assert!(logged[1..].iter().all(|decision| decision.get("final").is_none()));
+    assert_eq!(logged.last().unwrap()["observed"]["a"]["desired"], 3);
+    let folder = TempDir::new().unwrap();
+    let _line = watched(folder.path(), 2, "--mode emergency");
+    let last = lines(&folder.path().join("decisions.jsonl")).pop().unwrap();
+    assert_eq!(last["observed"]["a"]["desired"], 4, "{last}");
+    assert_eq!(last["observed"]["b"]["desired"], 4);
+}
+
+#[test]
+fn what_cannot_be_used_is_named_with_its_field() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    fs::write(folder.join("pipeline.toml"), PIPELINE).unwrap();
+    write(folder, "policy.json", &constant("three", 3, 3));
+    let scale = "scale --policy policy.json --pipeline pipeline.toml --duration 1";
+    fs::write(folder.join("shell.toml"), "budget = 1").unwrap();
+    let said = refused(folder, &format!("{scale} --shell shell.toml"), 1);
+    assert!(said.contains("shell.toml") && said.contains("budget: 1 is below the fewest pods"), "{said}");
+    fs::write(folder.join("shell.toml"), "rate_up = { pods = 2 }").unwrap();
+    let said = refused(folder, &format!("{scale} --shell shell.toml"), 1);
+    assert!(said.contains("shell.toml") && said.contains("period_s"), "{said}");
+    let mut lawless = calibration();
+    lawless["laws"] = Value::Null;
+    write(folder, "lawless.json", &lawless);
+    let said = refused(folder, &format!("{scale} --calibration lawless.json"), 1);
+    assert!(said.contains("lawless.json has no laws"), "{said}");
+    write(folder, "bad.json", &constant("none", 0, 1));
+    let said = refused(folder, &format!("{scale} --baseline bad.json"), 1);
+    assert!(said.contains("bad.json") && said.contains("kind.static.a"), "{said}");
+    refused(folder, &format!("{scale} --shadow policy.json"), 2);
+}
