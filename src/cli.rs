@@ -376,6 +376,9 @@ pub struct Evaluate {
     /// Policies (JSON)
     #[arg(required = true, value_name = "POLICY")]
     pub policies: Vec<PathBuf>,
+    /// The policy (JSON) that decides where a learnt one is not to be trusted; without it the pods stay there
+    #[arg(long, value_name = "FILE")]
+    pub baseline: Option<PathBuf>,
     /// Training (TOML) on whose scenarios constant pods and the HPA are tuned; by default on those they are judged on, under
     /// other seeds
     #[arg(long, value_name = "FILE")]

@@ -4,12 +4,15 @@
 mod regret;
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::thread::available_parallelism;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::Serialize;
 use splitscale_policy::hpa::{HpaMetric, HpaStage};
-use splitscale_policy::{Freshness, HpaConfig, Policy, PolicyKind, document_hash, start};
+use splitscale_policy::{
+    Controller, Freshness, HpaConfig, Mode, Policy, PolicyKind, Setup, ShellConfig, document_hash,
+};
 use splitscale_rl::evaluate::{
     Contender, HpaGrid, Judging, Quantity, Row, Workers, Yardstick, best_hpa, best_static, judge, play, seeds,
 };
@@ -50,6 +53,8 @@ struct Evaluation<'a> {
     against: &'a str,
     /// Episodes a scenario in which was found what was possible.
     referee: u32,
+    /// Name and hash of who decides where a learnt policy is not to be trusted; absent for nobody.
+    baseline: Option<(&'a str, String)>,
     /// Name and hash of each policy; the baselines are written out in `baselines/`.
     policies: Vec<(String, String)>,
 }
@@ -93,6 +98,7 @@ fn evaluate(args: &Evaluate, go_on: &(dyn Fn() -> bool + Sync)) -> Result<()> {
     let threads = args.threads.map_or_else(|| available_parallelism().map_or(1, usize::from), |n| n as usize);
     let workers = Workers { threads, go_on };
     let mut policies = read(args)?;
+    let baseline = args.baseline.as_deref().map(read_one).transpose()?;
     if !BASELINES.contains(&args.against.as_str()) && !policies.iter().any(|(name, _)| *name == args.against)
     {
         let known = policies.iter().map(|(name, _)| name.as_str()).chain(BASELINES);
@@ -134,12 +140,11 @@ fn evaluate(args: &Evaluate, go_on: &(dyn Fn() -> bool + Sync)) -> Result<()> {
         policies.push((name.into(), policy));
     }
 
-    let freshness = freshness(&world);
     let bar = progress::bar("playing", policies.len() as u64, "policies");
     let mut log = Log::create(&args.out.join("episodes.csv"))?;
     let mut played = Vec::new();
     for (name, policy) in &policies {
-        let controller = start(policy, world.config().bounds(), freshness)?;
+        let controller = at_work(policy, baseline.as_ref(), &world)?;
         let contender = [Contender::controller(name, controller)];
         let Some(episodes) = play(&world, &contender, &judged, workers) else { return Err(stopped()) };
         log.csv(episodes.iter().map(Episode::of))?;
@@ -162,12 +167,13 @@ fn evaluate(args: &Evaluate, go_on: &(dyn Fn() -> bool + Sync)) -> Result<()> {
         table: table.as_ref().map(Discretised::errors),
         against: &args.against,
         referee: args.referee,
+        baseline: baseline.as_ref().map(|baseline| (&*baseline.name, document_hash(baseline))),
         policies: policies.iter().map(|(name, policy)| (name.clone(), document_hash(policy))).collect(),
     };
     files::write_json(&args.out.join("evaluation.json"), &evaluation)?;
     tell(args, &world, &rows);
     // Last, as it takes longest: what was judged stands.
-    let regrets = regret::judge(&world, (table.as_ref(), &seeds_of_referee), &policies, workers)?;
+    let regrets = regret::judge(&world, (table.as_ref(), &seeds_of_referee), (&policies, baseline.as_ref()), workers)?;
     let Some(regrets) = regrets else { return Err(stopped()) };
     if !regrets.is_empty() {
         regret::write(&args.out, &regrets)?;
@@ -177,8 +183,21 @@ fn evaluate(args: &Evaluate, go_on: &(dyn Fn() -> bool + Sync)) -> Result<()> {
     Ok(())
 }
 
+/// A policy as it is, with a baseline for where it is not to be trusted.
+pub fn at_work(policy: &Policy, baseline: Option<&Policy>, world: &Scaling) -> Result<Controller> {
+    let setup = Setup {
+        schema: Setup::SCHEMA,
+        policy: policy.clone(),
+        baseline: baseline.cloned(),
+        bounds: world.config().bounds(),
+        useful: None,
+        shell: ShellConfig::bare(freshness(world).max_age_s),
+    };
+    Ok(Controller::new(setup, Mode::Auto)?)
+}
+
 /// Signals are believed for as long as one is due, and by default at least.
-pub fn freshness(world: &Scaling) -> Freshness {
+fn freshness(world: &Scaling) -> Freshness {
     let due_s = world.config().scrape_every_s + world.config().decide_every_s;
     Freshness { max_age_s: Freshness::default().max_age_s.max(due_s) }
 }
@@ -187,12 +206,17 @@ fn stopped() -> anyhow::Error {
     Interrupted("what was played is in episodes.csv, what was tuned in baselines/".into()).into()
 }
 
+fn read_one(path: &Path) -> Result<Policy> {
+    let policy: Policy = files::read_json(path, Policy::SCHEMA)?;
+    policy.validate().with_context(|| format!("{} cannot be used", path.display()))?;
+    Ok(policy)
+}
+
 /// The policies by their names; the file's where two have the same.
 fn read(args: &Evaluate) -> Result<Vec<(String, Policy)>> {
     let mut named: Vec<(String, Policy)> = Vec::new();
     for path in &args.policies {
-        let policy: Policy = files::read_json(path, Policy::SCHEMA)?;
-        policy.validate().with_context(|| format!("{} cannot be used", path.display()))?;
+        let policy = read_one(path)?;
         named.push((policy.name.clone(), policy));
     }
     let mut seen: BTreeSet<String> = BASELINES.map(String::from).into();

@@ -13,7 +13,7 @@ const HOUR_S: f64 = 3600.0;
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ShellMemory {
-    /// First decision after the start, or after the lead was won \[s\].
+    /// First wish after the start, or after the lead was won \[s\].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) began_s: Option<f64>,
     /// Last decision \[s\].
@@ -69,7 +69,6 @@ impl ShellMemory {
             self.b.shift(back_s);
         }
         self.last_s = Some(now_s);
-        self.began_s.get_or_insert(now_s);
         back_s > 0.0
     }
 
@@ -82,8 +81,9 @@ impl ShellMemory {
         Replicas { a: of(&self.a, a), b: of(&self.b, b) }
     }
 
-    pub(super) fn settled(&self, now_s: f64, settle_s: f64) -> bool {
-        self.began_s.is_none_or(|began_s| now_s - began_s >= settle_s)
+    /// Whether the first window is over. It begins with the first wish: before, nothing was seen.
+    pub(super) fn settled(&mut self, now_s: f64, settle_s: f64) -> bool {
+        now_s - *self.began_s.get_or_insert(now_s) >= settle_s
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use serde::Serialize;
-use splitscale_policy::{Policy, start};
+use splitscale_policy::Policy;
 use splitscale_rl::Scaling;
 use splitscale_rl::evaluate::Workers;
 use splitscale_rl::referee::{Discretised, Referee, Regret, SearchConfig};
@@ -40,7 +40,7 @@ struct StateRow<'a> {
 pub fn judge<'a>(
     world: &Scaling,
     (table, seeds): (Option<&Discretised>, &[u64]),
-    policies: &'a [(String, Policy)],
+    (policies, baseline): (&'a [(String, Policy)], Option<&Policy>),
     workers: Workers<'_>,
 ) -> Result<Option<Vec<(&'a str, Regret)>>> {
     if seeds.is_empty() {
@@ -52,7 +52,7 @@ pub fn judge<'a>(
     turning.finish_and_clear();
     let Some(referee) = referee else { return Ok(None) };
     let of = |(name, policy): &'a (String, Policy)| {
-        let fresh = start(policy, world.config().bounds(), super::freshness(world))?;
+        let fresh = super::at_work(policy, baseline, world)?;
         let mut controller = fresh.clone();
         let regret = referee.judge(table, |scaling| {
             if scaling.decided() == 0 {
