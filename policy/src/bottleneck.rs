@@ -21,7 +21,8 @@ const QUEUES: f64 = 0.1;
 /// 2. [`Bottleneck::Network`]: the transfer slots are full. A slot is held until B has answered, so slots
 ///    are full behind a full B too; that is why B is asked first.
 /// 3. [`Bottleneck::A`]: A's pods are full.
-/// 4. [`Bottleneck::Load`]: none is full, so the load is below what the pipeline carries.
+/// 4. [`Bottleneck::Load`]: none is full, so the load is below what the pipeline carries;
+///    [`Bottleneck::None`] where nothing arrives and nothing waits.
 ///
 /// [`Bottleneck::Unknown`] as soon as a question cannot be answered, because a signal it needs is missing,
 /// older than `freshness` allows or not a number of zero or more.
@@ -43,5 +44,11 @@ pub fn bottleneck(observation: &Observation, now_s: f64, freshness: Freshness) -
             _ => return Bottleneck::Unknown,
         }
     }
-    Bottleneck::Load
+    let idle = |arrivals: f64| {
+        arrivals == 0.0 && stages.iter().all(|(_, queue, _)| queue.is_some_and(|q| q.value.mean == 0.0))
+    };
+    match freshness.check(now_s, observation, observation.arrivals_per_s) {
+        Ok((arrivals, _)) if idle(arrivals) => Bottleneck::None,
+        _ => Bottleneck::Load,
+    }
 }

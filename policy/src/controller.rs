@@ -77,7 +77,7 @@ impl Controller {
     /// Goes back to before a decision that was taken: asked again with the same, it takes the same.
     pub fn rewind(&mut self, decision: &Decision) {
         self.mode = decision.mode;
-        self.decided = decision.id - 1;
+        self.decided = decision.id.saturating_sub(1);
         self.memory = decision.memory.clone();
     }
 
@@ -86,8 +86,18 @@ impl Controller {
         self.memory.shell.began_s = None;
     }
 
-    /// What is done with decisions from now on.
+    /// Goes on after a decision that was logged, as another process: with what was remembered then, and settling anew.
+    pub fn resume(&mut self, last: &Decision) {
+        self.rewind(last);
+        self.decide(last.now_s, &last.observed);
+        self.lead();
+    }
+
+    /// What is done with decisions from now on. What was not decided about may have changed: it settles anew.
     pub fn set_mode(&mut self, mode: Mode) {
+        if mode != self.mode {
+            self.lead();
+        }
         self.mode = mode;
     }
 
@@ -118,6 +128,7 @@ impl Controller {
             mode: self.mode,
             observed: observation.clone(),
             bottleneck: bottleneck(observation, now_s, freshness),
+            from: None,
             raw: None,
             cap: None,
             pods: None,
@@ -149,7 +160,13 @@ impl Controller {
             return Err("paused".to_owned());
         }
         let mut believed = freshness.believed(now_s, &decision.observed);
-        let desired = self.desired(now_s, freshness, &mut believed.seen)?;
+        let desired = self.desired(now_s, freshness, &mut believed.seen);
+        let desired = match self.mode {
+            // Whatever is seen, and if it is nothing.
+            Mode::Emergency => desired.unwrap_or(self.setup.bounds.pods_max),
+            _ => desired?,
+        };
+        decision.from = Some(desired);
         let raw = match self.mode {
             Mode::Emergency => {
                 decision.why.push("emergency: as many pods as are allowed".to_owned());
@@ -158,7 +175,11 @@ impl Controller {
             _ => self.want((now_s, desired), &believed, decision)?,
         };
         decision.raw = Some(raw);
-        decision.cap = self.setup.useful.as_ref().and_then(|useful| useful.cap(&believed.seen));
+        decision.cap = self
+            .setup
+            .useful
+            .as_ref()
+            .and_then(|useful| useful.cap(now_s, &believed.seen, self.setup.bounds.pods_max.b));
         let asked = Asked { now_s, mode: self.mode, desired, cap: decision.cap };
         let Setup { shell, bounds, .. } = &self.setup;
         let (pods, limits) = shell.limit(&mut self.memory.shell, bounds, &asked, raw);
@@ -208,26 +229,32 @@ impl Controller {
             [] => self.live.propose(live, (now_s, desired), seen, &mut decision.why),
             words => Err(Silence::Outside(words.join(", "))),
         };
-        if !matches!(wish, Err(Silence::Unseen(_))) {
+        // What waits for its time has not seen anything yet.
+        if matches!(wish, Ok(_) | Err(Silence::Outside(_))) {
             shell.unseen_since_s = None;
         }
         let silence = match wish {
             Ok(pods) => return Ok(pods),
             Err(silence) => silence,
         };
-        match &silence {
-            Silence::Waiting(words) => return Err(words.clone()),
-            Silence::Unseen(words) => {
-                decision.why.extend_from_slice(stale);
-                let since_s = *shell.unseen_since_s.get_or_insert(now_s);
-                let left_s = self.setup.shell.hold_s - (now_s - since_s);
-                if left_s > 0.0 && fallback.is_some() {
-                    return Err(format!("{words}, the baseline decides in {left_s:.1} s"));
-                }
-            }
-            Silence::Outside(_) => {}
-        }
         let words = silence.words();
+        let unseen_since_s = match &silence {
+            Silence::Outside(_) => None,
+            Silence::Waiting(_) => match shell.unseen_since_s {
+                None => return Err(words.to_owned()),
+                since_s => since_s,
+            },
+            Silence::Unseen(_) => {
+                decision.why.extend_from_slice(stale);
+                Some(*shell.unseen_since_s.get_or_insert(now_s))
+            }
+        };
+        if let Some(since_s) = unseen_since_s.filter(|_| fallback.is_some()) {
+            let left_s = self.setup.shell.hold_s - (now_s - since_s);
+            if left_s > 0.0 {
+                return Err(format!("{words}, the baseline decides in {left_s:.1} s"));
+            }
+        }
         let Some((rule, fallback)) = fallback else { return Err(words.to_owned()) };
         decision.why.push(format!("{words}: by the baseline `{}`", rule.name()));
         decision.why.extend(fallback_why);

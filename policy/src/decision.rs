@@ -22,6 +22,9 @@ pub struct Decision {
     pub observed: Observation,
     /// What holds the pipeline back, as far as was seen.
     pub bottleneck: Bottleneck,
+    /// What both stages were told to have before, by themselves or by us since; absent where one of them does not answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<Replicas>,
     /// What the policy wants, or the baseline in its place; absent where neither could tell.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub raw: Option<Replicas>,
@@ -102,18 +105,6 @@ pub enum Limiter {
 }
 
 impl Limiter {
-    /// All of them, in the order in which they act.
-    pub const ALL: [Limiter; 8] = [
-        Limiter::Baseline,
-        Limiter::Useful,
-        Limiter::Bounds,
-        Limiter::Budget,
-        Limiter::Stabilisation,
-        Limiter::Settling,
-        Limiter::Flapping,
-        Limiter::Rate,
-    ];
-
     /// Its name, as in documents and labels of metrics.
     pub fn name(self) -> &'static str {
         match self {

@@ -193,9 +193,8 @@ fn bottleneck(bottleneck: Bottleneck, observed: &Observation) -> String {
         }
         Bottleneck::A => format!("A is the bottleneck: its pods work {} the time.", share(observed.busy_a)),
         Bottleneck::B => format!("B is the bottleneck: its pods work {} the time.", share(observed.busy_b)),
-        Bottleneck::Load => {
-            "Nothing is the bottleneck: the load is below what the pipeline carries.".to_owned()
-        }
+        Bottleneck::Load => "The load is the bottleneck: it is below what the pipeline carries.".to_owned(),
+        Bottleneck::None => "Nothing is the bottleneck: nothing arrives and nothing waits.".to_owned(),
         Bottleneck::Unknown => "The bottleneck is unknown: a signal that it takes is missing.".to_owned(),
     }
 }

@@ -1,6 +1,5 @@
 //! How old a signal may be.
 
-use serde::{Deserialize, Serialize};
 use splitscale_spec::{Observation, Signal};
 
 /// What of an observation is to be believed.
@@ -13,9 +12,8 @@ pub(crate) struct Believed {
     pub(crate) senseless: Vec<String>,
 }
 
-/// How old a signal may be. Written as TOML every field may be left out.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+/// How old a signal may be.
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Freshness {
     /// Oldest signal that is still believed \[s\]: its age when it was observed plus the time since.
     pub max_age_s: f64,
@@ -28,6 +26,9 @@ impl Default for Freshness {
     }
 }
 
+/// No rate, queue, time or bandwidth is above that: a sum of such is still a number.
+const MOST: f64 = 1e12;
+
 impl Freshness {
     /// What is to be believed at `now_s` \[s\].
     pub(crate) fn believed(self, now_s: f64, observation: &Observation) -> Believed {
@@ -39,22 +40,27 @@ impl Freshness {
             problem.is_none()
         };
         let mut sense = |name: &str, value: f64, most: f64| {
-            let sense = (0.0..=most).contains(&value);
+            // There is no proxy without a slot.
+            let least = if name == "slots" { 1.0 } else { 0.0 };
+            let sense = (least..=most).contains(&value);
             if !sense {
                 senseless.push(format!("{name} {value} is no measurement"));
             }
             sense
         };
-        seen.slots = seen.slots.filter(|slots| fresh("slots", slots.age_s));
+        seen.slots = seen
+            .slots
+            .filter(|slots| fresh("slots", slots.age_s))
+            .filter(|slots| sense("slots", f64::from(slots.value), MOST));
         for (name, signal, most) in [
-            ("arrivals_per_s", &mut seen.arrivals_per_s, f64::MAX),
-            ("answers_per_s", &mut seen.answers_per_s, f64::MAX),
+            ("arrivals_per_s", &mut seen.arrivals_per_s, MOST),
+            ("answers_per_s", &mut seen.answers_per_s, MOST),
             // A little more than all the time is what windows that do not quite meet make of all the time.
             ("busy_a", &mut seen.busy_a, 1.5),
             ("busy_slots", &mut seen.busy_slots, 1.5),
             ("busy_b", &mut seen.busy_b, 1.5),
-            ("latency_p50_s", &mut seen.latency_p50_s, f64::MAX),
-            ("latency_p95_s", &mut seen.latency_p95_s, f64::MAX),
+            ("latency_p50_s", &mut seen.latency_p50_s, MOST),
+            ("latency_p95_s", &mut seen.latency_p95_s, MOST),
         ] {
             *signal = signal
                 .filter(|signal| fresh(name, signal.age_s))
@@ -66,15 +72,15 @@ impl Freshness {
             ("queue_b", &mut seen.queue_b),
         ];
         for (name, queue) in queues {
-            *queue = queue.filter(|queue| fresh(name, queue.age_s)).filter(|queue| {
-                sense(name, queue.value.mean, f64::MAX) && sense(name, queue.value.last, f64::MAX)
-            });
+            *queue = queue
+                .filter(|queue| fresh(name, queue.age_s))
+                .filter(|queue| sense(name, queue.value.mean, MOST) && sense(name, queue.value.last, MOST));
         }
         // Its age is one of its features: an idle link's estimate is old and still the best there is.
         seen.link = seen.link.filter(|link| {
-            sense("link_mbit_s", link.mbit_s, f64::MAX)
+            sense("link_mbit_s", link.mbit_s, MOST)
                 && sense("link_confidence", link.confidence, 1.0)
-                && sense("link_age_s", link.age_s, f64::MAX)
+                && sense("link_age_s", link.age_s, MOST)
         });
         Believed { seen, stale, senseless }
     }

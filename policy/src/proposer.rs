@@ -90,21 +90,19 @@ impl Proposer {
         why: &mut Vec<String>,
     ) -> Result<Replicas, Silence> {
         let features = features(observation);
-        let trusted = || {
-            let left = self.policy.region.as_ref().and_then(|region| region.left_by(&features));
-            left.map_or(Ok(()), Err)
-        };
+        if let (PolicyKind::SlotsTable(_), Some(slots)) = (&self.policy.kind, observation.slots) {
+            why.push(format!("slots {}, age {:.1} s", slots.value, slots.age_s));
+        }
+        if let Some(left) = self.policy.region.as_ref().and_then(|region| region.left_by(&features)) {
+            return Err(left);
+        }
         let (pods, words) = match &self.policy.kind {
             PolicyKind::Static(pods) => rule::constant(*pods),
             PolicyKind::SlotsTable(bins) => {
-                let slots =
-                    observation.slots.ok_or_else(|| Silence::Unseen("slots are missing".to_owned()))?;
-                why.push(format!("slots {}, age {:.1} s", slots.value, slots.age_s));
-                trusted()?;
+                let slots = observation.slots.ok_or("slots are missing")?;
                 rule::table(bins, slots.value).map_err(Silence::Outside)?
             }
             PolicyKind::Greedy(greedy) => {
-                trusted()?;
                 let pods = greedy.actions.pods(greedy.best(&features, desired), desired);
                 (pods, format!("best of {} actions: {}", greedy.actions.count(), rule::words(pods)))
             }

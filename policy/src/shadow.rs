@@ -22,13 +22,15 @@ use splitscale_spec::{
 
 use crate::bounds::Bounds;
 use crate::document::Policy;
+use crate::freshness::{Believed, Freshness};
 use crate::memory::RuleMemory;
 use crate::proposer::Proposer;
+use crate::useful::{confidence_min, idle_max_s, slowed};
 
 use fluid::{Flow, Fluid};
 
 /// Longest time between two observations that is scored as if nothing had happened in between \[s\].
-const LONGEST_STEP_S: f64 = 30.0;
+const LONGEST_STEP_S: f64 = 300.0;
 
 /// What the law needs to know, and how sure it is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -46,7 +48,8 @@ pub struct ShadowConfig {
     pub held_until_answer: bool,
     /// What a request takes outside of the stages and the transfer \[s\].
     pub overhead_s: f64,
-    /// From asking for a pod until it is ready, in both stages \[s\].
+    /// From asking for a pod until it is ready, in both stages; zero where that was not measured, which is to the shadow's
+    /// favour \[s\].
     pub start_up_s: f64,
     /// Promised latency \[s\].
     pub slo_latency_s: f64,
@@ -83,6 +86,7 @@ pub struct Tally {
 pub struct Shadow {
     config: ShadowConfig,
     bounds: Bounds,
+    freshness: Freshness,
     policy: Proposer,
     memory: RuleMemory,
     /// Its pods; absent before the first observation.
@@ -155,21 +159,28 @@ impl ShadowConfig {
     }
 
     /// The law at the slow end of its band, as estimated, and at the fast end.
-    fn bounds(&self, observation: &Observation) -> [fluid::Bounds; 3] {
+    fn bounds(&self, observation: &Observation, slots: u32) -> [fluid::Bounds; 3] {
         let ends: [fn(&Interval) -> f64; 3] = [|of| of.high, |of| of.value, |of| of.low];
         // An idle link is unknown, not full: then a transfer is taken to cost nothing, on both sides.
-        let mbit_s = observation.link.map_or(f64::INFINITY, |link| link.mbit_s.max(1e-9));
+        let known = observation.link.filter(|link| {
+            link.mbit_s > 0.0 && link.confidence >= confidence_min() && link.age_s <= idle_max_s()
+        });
+        let mbit_s = known.map_or(f64::INFINITY, |link| link.mbit_s);
+        // The estimate is of one transfer among the others.
+        let others = observation.answers_per_s.filter(|_| self.shared && mbit_s.is_finite());
+        let others = others
+            .map_or(1.0, |answers| slowed(answers.value, self.payload_bytes as f64 * 8e-6 / mbit_s, slots));
         ends.map(|end| fluid::Bounds {
             capacity: Capacity {
                 service_a_s: end(&self.service_a_s),
                 service_b_s: end(&self.service_b_s),
                 payload_bytes: self.payload_bytes,
-                mbit_s,
+                mbit_s: mbit_s * others,
                 rtt_s: 0.0,
                 shared: self.shared,
                 held_until_answer: self.held_until_answer,
             },
-            slots: observation.slots.map_or(u32::MAX, |slots| slots.value.max(1)),
+            slots,
             overhead_s: self.overhead_s,
         })
     }
@@ -180,7 +191,12 @@ impl Shadow {
     ///
     /// # Errors
     /// The first field that is out of range.
-    pub fn new(policy: &Policy, bounds: Bounds, config: ShadowConfig) -> Result<Self, Invalid> {
+    pub fn new(
+        policy: &Policy,
+        bounds: Bounds,
+        freshness: Freshness,
+        config: ShadowConfig,
+    ) -> Result<Self, Invalid> {
         config.validate()?;
         let nothing = Tally {
             pods: bounds.pods_min,
@@ -190,6 +206,7 @@ impl Shadow {
         Ok(Shadow {
             config,
             bounds,
+            freshness,
             policy: Proposer::new(policy, bounds)?,
             memory: RuleMemory::default(),
             pods: None,
@@ -205,26 +222,30 @@ impl Shadow {
         self.policy.name()
     }
 
-    /// Takes in what was seen at `now_s` and says what both came to by then \[s\]. Where a stage or the arrivals are unknown
-    /// nothing is scored, on either side.
+    /// Takes in what was seen at `now_s` and says what both came to by then \[s\]. Where a stage, the arrivals or the slots are
+    /// unknown or too old nothing is scored, on either side.
     pub fn observe(&mut self, now_s: f64, observation: &Observation) -> Score {
         let elapsed_s = self.last_s.map_or(0.0, |last_s| now_s - last_s);
-        let (Some(a), Some(b), Some(arrivals)) = (&observation.a, &observation.b, observation.arrivals_per_s)
-        else {
+        let Believed { seen, .. } = self.freshness.believed(now_s, observation);
+        let heard = |stage: &&StagePods| stage.age_s <= self.freshness.max_age_s;
+        let stages = seen.a.as_ref().filter(heard).zip(seen.b.as_ref().filter(heard));
+        let load = seen.arrivals_per_s.zip(seen.slots);
+        let (Some((a, b)), Some((arrivals, slots)), true) = (stages, load, now_s.is_finite()) else {
             return self.score;
         };
-        if !(now_s.is_finite() && arrivals.value.is_finite() && arrivals.value >= 0.0) {
-            return self.score;
-        }
+        let observation = &seen;
         self.last_s = Some(now_s);
-        let pods = self.pods.get_or_insert_with(|| Pods {
-            a: Imagined::new(now_s, self.bounds.clamp(Replicas { a: a.desired, b: b.desired }).a),
-            b: Imagined::new(now_s, self.bounds.clamp(Replicas { a: a.desired, b: b.desired }).b),
+        let start_up_s = self.config.start_up_s;
+        let pods = self.pods.get_or_insert_with(|| {
+            let desired = self.bounds.clamp(Replicas { a: a.desired, b: b.desired });
+            let begin = |ready: u32, desired: u32| Imagined::new((now_s, start_up_s), ready, desired);
+            Pods { a: begin(a.ready, desired.a), b: begin(b.ready, desired.b) }
         });
         // After a gap, or a clock that was set back, the next step is measured from here.
         let step_s = if (0.0..=LONGEST_STEP_S).contains(&elapsed_s) { elapsed_s } else { 0.0 };
-        let bounds = self.config.bounds(observation);
-        let there = |stage: &StagePods| stage.ready + stage.starting + stage.draining;
+        let bounds = self.config.bounds(observation, slots.value);
+        // Those that drain count on neither side: how long the shadow's would, nobody knows.
+        let there = |stage: &StagePods| stage.ready.saturating_add(stage.starting);
         let live = (Replicas { a: a.ready, b: b.ready }, Replicas { a: there(a), b: there(b) });
         let own = (pods.ready(now_s), pods.there());
         let load = (step_s, arrivals.value, self.config.slo_latency_s);
@@ -238,8 +259,8 @@ impl Shadow {
         let wish = self.policy.propose(&mut self.memory, (now_s, desired), &imagined, &mut Vec::new());
         if let Ok(wish) = wish {
             let wish = self.bounds.clamp(wish);
-            pods.a.scale(now_s, self.config.start_up_s, wish.a);
-            pods.b.scale(now_s, self.config.start_up_s, wish.b);
+            pods.a.scale(now_s, start_up_s, wish.a);
+            pods.b.scale(now_s, start_up_s, wish.b);
         }
         self.score
     }
@@ -257,7 +278,7 @@ fn account(
         std::array::from_fn(|end| fluids[end].step(&bounds[end], ready, (step_s, arrivals_per_s)));
     let missed = |flow: &Flow| if flow.latency_s > slo_s { step_s * arrivals_per_s } else { 0.0 };
     tally.pods = there;
-    tally.pod_seconds += step_s * f64::from(there.a + there.b);
+    tally.pod_seconds += step_s * (f64::from(there.a) + f64::from(there.b));
     tally.misses.high += missed(&flows[0]);
     tally.misses.value += missed(&flows[1]);
     tally.misses.low += missed(&flows[2]);
@@ -300,8 +321,11 @@ impl Pods {
 }
 
 impl Imagined {
-    fn new(now_s: f64, pods: u32) -> Self {
-        Imagined { ready_s: vec![now_s; pods as usize], last_change: None }
+    /// As there are: so many ready, the rest about to start.
+    fn new((now_s, start_up_s): (f64, f64), ready: u32, desired: u32) -> Self {
+        let mut ready_s = vec![now_s; ready.min(desired) as usize];
+        ready_s.resize(desired as usize, now_s + start_up_s);
+        Imagined { ready_s, last_change: None }
     }
 
     fn ready(&self, now_s: f64) -> u32 {

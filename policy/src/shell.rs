@@ -1,7 +1,7 @@
 //! What stands between a wish and the pods.
 //!
 //! ```text
-//!  wish ─▶ useful ─▶ bounds ─▶ budget ─▶ stabilised ─▶ settled ─▶ flaps ─▶ rate ─▶ both legs or none ─▶ pods
+//!  wish ─▶ useful ─▶ bounds ─▶ budget ─▶ stabilised ─▶ settled ─▶ flaps ─▶ rate ─▶ bounds ─▶ budget ─▶ pods
 //! ```
 //!
 //! Each step is small and may only be followed by one that keeps what it assured. Stabilisation and rates are the HPA's
@@ -35,7 +35,8 @@ impl ShellConfig {
     ///
     /// # Guarantees
     /// Whatever was wanted: within the bounds; together within the budget, or no more than there are; as far from what was
-    /// there as the rates allow; in an hour no more reversals than are allowed. In an emergency the first two alone.
+    /// there as steps and rates allow, where the bounds do not ask for more; in an hour no more reversals than are allowed. In
+    /// an emergency the first two alone.
     pub(crate) fn limit(
         &self,
         memory: &mut ShellMemory,
@@ -60,7 +61,7 @@ impl ShellConfig {
         if let Some(budget) = self.budget {
             pass(Limiter::Budget, fit(pods, bounds.pods_min, budget), &mut pods);
         }
-        let now = bounds.clamp(asked.desired);
+        let now = asked.desired;
         if !emergency {
             let settled = memory.settled(asked.now_s, self.settle_s);
             let mut each = |by, step: &dyn Fn(&mut Track, u32, u32) -> u32| {
@@ -73,8 +74,10 @@ impl ShellConfig {
             each(Limiter::Flapping, &|track, now, to| track.calm(self, asked.now_s, now, to));
             each(Limiter::Rate, &|track, now, to| track.slow(self, asked.now_s, now, to));
         }
+        // Where somebody else took it out of the bounds, what was there is no measure.
+        pass(Limiter::Bounds, bounds.clamp(pods), &mut pods);
         if let Some(budget) = self.budget {
-            pass(Limiter::Budget, legs(pods, now, budget), &mut pods);
+            pass(Limiter::Budget, legs(pods, bounds.clamp(now), budget), &mut pods);
         }
         memory.a.told(asked, now.a, pods.a);
         memory.b.told(asked, now.b, pods.b);
@@ -93,13 +96,12 @@ fn fit(wish: Replicas, fewest: Replicas, budget: u32) -> Replicas {
     Replicas { a, b: wish.b.min(budget - a) }
 }
 
-/// Both stages move or neither where the budget binds, so that one does not grow into what the other was to give up and
-/// has not. What goes down alone may always.
+/// What grows takes what the budget leaves when the other has given up what it does now, and no more: the rates may let less go
+/// than was to come. Above the budget already, nothing grows. Whoever carries it out lets go first.
 fn legs(to: Replicas, now: Replicas, budget: u32) -> Replicas {
-    let within = |pods: Replicas| u64::from(pods.a) + u64::from(pods.b) <= u64::from(budget);
-    match within(to) {
-        true => to,
-        false if within(now) => now,
-        false => Replicas { a: to.a.min(now.a), b: to.b.min(now.b) },
-    }
+    let room = |other: u32, to: u32, now: u32| {
+        if to > now { to.min(budget.saturating_sub(other).max(now)) } else { to }
+    };
+    let a = room(to.b.min(now.b), to.a, now.a);
+    Replicas { a, b: room(a, to.b, now.b) }
 }

@@ -12,7 +12,7 @@ use crate::proposer::Silence;
 use serde::{Deserialize, Serialize};
 use splitscale_spec::{
     Capacity, Invalid, Laws, LinkEstimate, Observation, QueueLevel, Replicas, Signal, not_negative, positive,
-    useful,
+    useful, useful_a,
 };
 
 /// What the cap goes by. All but the first three may be left out.
@@ -113,8 +113,10 @@ impl UsefulConfig {
     /// freed of the others: with x transfers a second of mean time t, x t are under way (Little), of which a new one, of n
     /// slots, meets (n - 1) / n (Schweitzer, 1979), so that alone it would have had mbit_s (1 + x t (n - 1) / n). That is
     /// exact of an idle link and of one that all slots always send on; absent where the answers are not told.
-    pub fn cap(&self, observation: &Observation) -> Option<Replicas> {
-        self.cap_at(observation.time_s, observation).ok().map(|cap| cap.pods)
+    /// Of B there are never more than `most_b`, and A's are those beside it. `now_s` is on the clock of
+    /// `observation.time_s` \[s\].
+    pub fn cap(&self, now_s: f64, observation: &Observation, most_b: u32) -> Option<Replicas> {
+        self.cap_at(now_s, observation, most_b).ok().map(|cap| cap.pods)
     }
 
     /// Pods of both stages and in words why: of each stage the smaller of the cap and of what it needs.
@@ -135,7 +137,7 @@ impl UsefulConfig {
         let at_a = waits("queue of a", observation.queue_a)?;
         let past_a =
             waits("queue of the proxy", observation.queue_proxy)? + waits("queue of b", observation.queue_b)?;
-        let cap = self.cap_at(now_s, observation);
+        let cap = self.cap_at(now_s, observation, u32::MAX);
         let most = cap.as_ref().map_or(Replicas { a: u32::MAX, b: u32::MAX }, |cap| cap.pods);
 
         let to_a_per_s = arrivals_per_s + at_a / self.drain_s;
@@ -170,7 +172,7 @@ impl UsefulConfig {
     }
 
     /// The cap at `now_s`, or in words why there is none.
-    fn cap_at(&self, now_s: f64, observation: &Observation) -> Result<Cap, String> {
+    fn cap_at(&self, now_s: f64, observation: &Observation, most_b: u32) -> Result<Cap, String> {
         let slots = observation.slots.ok_or("slots missing")?.value;
         let link = observation.link.ok_or("the link is unknown, nothing was sent yet")?;
         let idle_s = link.age_s + (now_s - observation.time_s);
@@ -198,7 +200,8 @@ impl UsefulConfig {
             shared: self.shared,
             held_until_answer: self.held_until_answer,
         };
-        let pods = useful(&capacity, slots, self.gain);
+        let b = useful(&capacity, slots, self.gain).b.min(most_b);
+        let pods = Replicas { a: useful_a(&capacity, slots, self.gain, b), b };
         Ok(Cap { pods, slots, link, slots_per_s: capacity.slots_per_s(slots) })
     }
 
@@ -209,10 +212,14 @@ impl UsefulConfig {
         }
         let answers_per_s = told("answers", observation.answers_per_s)
             .map_err(|problem| format!("the shared link is unknown, {problem}"))?;
-        let transfer_s = self.payload_bytes as f64 * 8e-6 / link.mbit_s;
-        let slots = f64::from(slots.max(1));
-        Ok(1.0 + (answers_per_s * transfer_s).min(slots) * (slots - 1.0) / slots)
+        Ok(slowed(answers_per_s, self.payload_bytes as f64 * 8e-6 / link.mbit_s, slots))
     }
+}
+
+/// By how much a transfer of `transfer_s` on a link that `slots` share was slowed down by the others \[s\].
+pub(crate) fn slowed(transfers_per_s: f64, transfer_s: f64, slots: u32) -> f64 {
+    let slots = f64::from(slots.max(1));
+    1.0 + (transfers_per_s * transfer_s).min(slots) * (slots - 1.0) / slots
 }
 
 /// A signal that has to be there, and a number of zero or more.
@@ -240,11 +247,11 @@ fn gain() -> f64 {
     0.02
 }
 
-fn confidence_min() -> f64 {
+pub(crate) fn confidence_min() -> f64 {
     0.5
 }
 
-fn idle_max_s() -> f64 {
+pub(crate) fn idle_max_s() -> f64 {
     60.0
 }
 

@@ -28,8 +28,10 @@ pub enum Bottleneck {
     A,
     /// Stage B.
     B,
-    /// Nothing: the load is below what the pipeline carries.
+    /// The load: it is below what the pipeline carries.
     Load,
+    /// Nothing: nothing arrives and nothing waits.
+    None,
     /// What is needed to tell was not observed.
     Unknown,
 }

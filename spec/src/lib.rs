@@ -33,4 +33,4 @@ pub use pipeline::{
     Stage, StageConfig,
 };
 pub use record::{Encoding, PHASES, RequestRecord, Status};
-pub use useful::useful;
+pub use useful::{useful, useful_a};

@@ -28,10 +28,14 @@ use crate::pipeline::Replicas;
 /// at 1 / gain, where one pod more adds less than gain of itself. At a gain of zero (or less, or none) it is the fewest
 /// pods that carry all that can be. What is no number counts as nothing, and what is more than `u32` holds as its most.
 pub fn useful(capacity: &Capacity, slots: u32, gain: f64) -> Replicas {
-    let slots_per_s = capacity.slots_per_s(slots);
-    let b = cap(slots_per_s * capacity.service_b_s, gain);
-    let rest_per_s = slots_per_s.min(f64::from(b) / capacity.service_b_s);
-    Replicas { a: cap(rest_per_s * capacity.service_a_s, gain), b }
+    let b = cap(capacity.slots_per_s(slots) * capacity.service_b_s, gain);
+    Replicas { a: useful_a(capacity, slots, gain, b), b }
+}
+
+/// The same of A alone, where there are so many pods of B.
+pub fn useful_a(capacity: &Capacity, slots: u32, gain: f64, b: u32) -> u32 {
+    let rest_per_s = capacity.slots_per_s(slots).min(f64::from(b) / capacity.service_b_s);
+    cap(rest_per_s * capacity.service_a_s, gain)
 }
 
 /// Of a stage of which the rest keeps `busy` pods at work.

@@ -5,7 +5,8 @@ use splitscale_spec::{Invalid, at_least_one, not_negative, positive};
 
 use crate::bounds::Bounds;
 
-/// What holds a controller back. Written as TOML every field may be left out.
+/// What holds a controller back. Written as TOML every field may be left out: a time or window that is left out is that of
+/// [`ShellConfig::default`], a limit on the number of pods or of turns that is left out does not limit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ShellConfig {
@@ -20,18 +21,29 @@ pub struct ShellConfig {
     /// Down no further than the most that was wanted within so long \[s\].
     pub down_window_s: f64,
     /// Most pods of a stage that come in one decision.
+    #[serde(default = "without")]
     pub step_up: Option<u32>,
     /// Most that go.
+    #[serde(default = "without")]
     pub step_down: Option<u32>,
     /// Most pods of a stage that come in a time.
+    #[serde(default = "without")]
     pub rate_up: Option<Rate>,
     /// Most that go.
+    #[serde(default = "without")]
     pub rate_down: Option<Rate>,
     /// Most pods of both stages together.
+    #[serde(default = "without")]
     pub budget: Option<u32>,
     /// Most changes of direction of a stage in an hour. A turn down is refused where there would be none left to turn up
     /// again: up is always possible.
+    #[serde(default = "without")]
     pub reversals_per_hour: Option<u32>,
+}
+
+/// That a limit is left out is no default limit: else nobody could take it away in TOML, which knows no null.
+fn without<T>() -> Option<T> {
+    None
 }
 
 /// So many pods in so long.
@@ -87,10 +99,7 @@ impl ShellConfig {
     /// # Errors
     /// The first that is out of range.
     pub fn validate(&self, bounds: &Bounds) -> Result<(), Invalid> {
-        if self.max_age_s.is_nan() || self.max_age_s <= 0.0 {
-            let problem = format!("{} is not above zero; no signal would ever be believed", self.max_age_s);
-            return Err(Invalid::new("max_age_s", problem));
-        }
+        positive("max_age_s", self.max_age_s)?;
         not_negative("hold_s", self.hold_s)?;
         not_negative("settle_s", self.settle_s)?;
         not_negative("up_window_s", self.up_window_s)?;

@@ -96,7 +96,7 @@ impl Track {
     pub(super) fn stabilise(&mut self, config: &ShellConfig, now_s: f64, now: u32, to: u32) -> u32 {
         let least = self.wanted_least.least(now_s, config.up_window_s, to);
         let most = self.wanted_most.most(now_s, config.down_window_s, to);
-        now.max(least).min(most.max(least))
+        now.max(least).min(most)
     }
 
     /// No turn that the hour has no room for.
@@ -121,17 +121,16 @@ impl Track {
         if (low..=high).contains(&to) { to } else { now }
     }
 
-    /// Takes note of what it is to have.
+    /// Takes note of what it is to have. What is only recommended is no change.
     pub(super) fn told(&mut self, asked: &Asked, now: u32, to: u32) {
-        if to != now {
-            let grows = to > now;
-            if self.grew.is_some_and(|grew| grew != grows) {
-                self.turns.push(asked.now_s);
-            }
-            self.grew = Some(grows);
-        }
         if asked.mode == Mode::Auto || asked.mode == Mode::Emergency {
             if to != now {
+                let grows = to > now;
+                if self.grew.is_some_and(|grew| grew != grows) {
+                    self.turns.retain(|&at_s| at_s > asked.now_s - HOUR_S);
+                    self.turns.push(asked.now_s);
+                }
+                self.grew = Some(grows);
                 self.told = Some((asked.now_s, to));
             }
             for (had, better) in

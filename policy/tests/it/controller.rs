@@ -87,7 +87,7 @@ fn a_missing_or_stale_signal_holds() {
 #[test]
 fn outside_the_trained_region_it_holds_and_names_the_region() {
     let with = |value| Observation { slots: Some(Signal { value, age_s: 0.2 }), ..one_slot() };
-    for slots in [0, 9, u32::MAX] {
+    for slots in [9, u32::MAX] {
         let seen = format!("slots {slots}, age 0.2 s");
         let region = format!("slots {slots} outside the trained region, slots 1..8: hold");
         assert_holds(&with(slots), 40.0, &[&seen, &region]);
@@ -146,7 +146,7 @@ fn what_cannot_be_started_names_the_field() {
     let zero = Policy { kind: PolicyKind::Static(Replicas { a: 0, b: 1 }), ..table() };
     assert_eq!(problem(&zero, 10.0), "kind.static.a: zero; it takes at least 1");
     assert!(problem(&Policy { schema: 7, ..table() }, 10.0).starts_with("schema: this policy has schema 7"));
-    assert!(problem(&table(), f64::NAN).starts_with("max_age_s: NaN is not above zero"));
+    assert!(problem(&table(), f64::NAN).starts_with("max_age_s: NaN is not a finite number above zero"));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What another policy would have come to, by the law.
 
 use splitscale_policy::hpa::{HpaMetric, HpaStage};
-use splitscale_policy::{Bounds, HpaConfig, Policy, PolicyKind, Score, Shadow, ShadowConfig};
+use splitscale_policy::{Bounds, Freshness, HpaConfig, Policy, PolicyKind, Score, Shadow, ShadowConfig};
 use splitscale_spec::{Interval, LinkEstimate, Observation, Replicas, Signal};
 
 use crate::{signal, stage, table};
@@ -45,7 +45,7 @@ fn seen(time_s: f64, arrivals_per_s: f64) -> Observation {
 }
 
 fn run(policy: &Policy, seconds: u32, arrivals_per_s: impl Fn(f64) -> f64) -> Score {
-    let mut shadow = Shadow::new(policy, BOUNDS, law()).unwrap();
+    let mut shadow = Shadow::new(policy, BOUNDS, Freshness::default(), law()).unwrap();
     let mut score = None;
     for second in 0..=seconds {
         let time_s = f64::from(second);
@@ -85,7 +85,7 @@ fn above_capacity_it_is_late_from_the_second_at_which_the_backlog_says_so() {
 fn the_link_is_the_same_for_both_and_pods_do_not_help_there() {
     // One slot carries 1 / (0.1 + 0.2) = 3.33/s.
     let one_slot = |time_s: f64| Observation { slots: signal(1), ..seen(time_s, 5.0) };
-    let mut shadow = Shadow::new(&constant(8, 8), BOUNDS, law()).unwrap();
+    let mut shadow = Shadow::new(&constant(8, 8), BOUNDS, Freshness::default(), law()).unwrap();
     let mut score = None;
     for second in 0..=60 {
         score = Some(shadow.observe(f64::from(second), &one_slot(f64::from(second))));
@@ -105,21 +105,44 @@ fn an_hpa_sees_its_own_pods_and_waits_for_those_that_start() {
     assert!(score.shadow.misses.value < score.live.misses.value, "four A pods carry 8/s of 12");
 }
 
+/// Four slots that share 100 Mbit/s, and are full: each transfer was seen at 25.
+#[test]
+fn a_link_that_is_shared_is_taken_for_what_it_carries_in_all() {
+    let config = ShadowConfig { shared: true, held_until_answer: false, ..law() };
+    let mut shadow = Shadow::new(&constant(8, 8), BOUNDS, Freshness::default(), config).unwrap();
+    let full = |time_s: f64, arrivals_per_s: f64| Observation {
+        answers_per_s: signal(12.5),
+        slots: signal(4),
+        link: Some(LinkEstimate { mbit_s: 25.0, confidence: 0.9, age_s: 0.0 }),
+        a: stage(8),
+        b: stage(8),
+        ..seen(time_s, arrivals_per_s)
+    };
+    // 100 Mbit/s are 12.5 transfers of 1 MB a second, and not the 3.1 that four at 25 would be.
+    let mut score = shadow.observe(0.0, &full(0.0, 12.0));
+    for second in 1..=60 {
+        score = shadow.observe(f64::from(second), &full(f64::from(second), 12.0));
+    }
+    assert_eq!((score.live.misses.value, score.shadow.misses.value), (0.0, 0.0), "{score:?}");
+}
+
 #[test]
 fn what_is_not_known_is_not_scored_on_either_side() {
-    let mut shadow = Shadow::new(&constant(2, 2), BOUNDS, law()).unwrap();
+    let mut shadow = Shadow::new(&constant(2, 2), BOUNDS, Freshness::default(), law()).unwrap();
     shadow.observe(0.0, &seen(0.0, 3.0));
     let before = shadow.observe(1.0, &seen(1.0, 3.0));
     for blind in [
         Observation { arrivals_per_s: None, ..seen(2.0, 3.0) },
         Observation { a: None, ..seen(2.0, 3.0) },
+        Observation { slots: None, ..seen(2.0, 3.0) },
+        Observation { arrivals_per_s: Some(Signal { value: 3.0, age_s: 11.0 }), ..seen(2.0, 3.0) },
         Observation { arrivals_per_s: Some(Signal { value: f64::NAN, age_s: 0.0 }), ..seen(2.0, 3.0) },
     ] {
         assert_eq!(shadow.observe(2.0, &blind), before);
     }
-    // After a gap of a minute the next step begins anew.
-    assert_eq!(shadow.observe(61.0, &seen(61.0, 3.0)).scored_s, 1.0);
-    assert_eq!(shadow.observe(62.0, &seen(62.0, 3.0)).scored_s, 2.0);
+    // After a gap of an hour the next step begins anew.
+    assert_eq!(shadow.observe(3_661.0, &seen(3_661.0, 3.0)).scored_s, 1.0);
+    assert_eq!(shadow.observe(3_662.0, &seen(3_662.0, 3.0)).scored_s, 2.0);
     assert_eq!(shadow.observe(10.0, &seen(10.0, 3.0)).scored_s, 2.0, "a clock that was set back");
 }
 
@@ -128,7 +151,7 @@ fn a_law_that_cannot_be_names_the_field() {
     let problem = |change: fn(&mut ShadowConfig)| {
         let mut config = law();
         change(&mut config);
-        Shadow::new(&constant(1, 1), BOUNDS, config).unwrap_err().field
+        Shadow::new(&constant(1, 1), BOUNDS, Freshness::default(), config).unwrap_err().field
     };
     assert_eq!(problem(|law| law.service_a_s.low = 0.0), "service_a_s.low");
     assert_eq!(problem(|law| law.slo_latency_s = f64::NAN), "slo_latency_s");

@@ -41,20 +41,22 @@ fn linked(mbit_s: f64, confidence: f64, age_s: f64) -> Observation {
 #[test]
 fn the_cap_is_what_the_slots_keep_at_work() {
     // A slot is held 0.1285 + 0.17 s: 3.35 a second keep 2.38 pods of A and 0.57 of B at work.
-    assert_eq!(layer3().cap(&busy(1)), Some(Replicas { a: 3, b: 1 }));
+    assert_eq!(layer3().cap(40.0, &busy(1), u32::MAX), Some(Replicas { a: 3, b: 1 }));
     // Eight times as much: 19.03 and 4.56. The 20th pod of A would add 0.2 %.
-    assert_eq!(layer3().cap(&busy(8)), Some(Replicas { a: 19, b: 5 }));
+    assert_eq!(layer3().cap(40.0, &busy(8), u32::MAX), Some(Replicas { a: 19, b: 5 }));
+    // One B pod carries 1 / 0.17 = 5.9/s, which is what 4.2 A pods do.
+    assert_eq!(layer3().cap(40.0, &busy(8), 1), Some(Replicas { a: 5, b: 1 }));
     // Free after the transfer a slot carries 7.79 a second: 5.53 pods, and 1.32.
     let freed = UsefulConfig { held_until_answer: false, ..layer3() };
-    assert_eq!(freed.cap(&busy(1)), Some(Replicas { a: 6, b: 2 }));
+    assert_eq!(freed.cap(40.0, &busy(1), u32::MAX), Some(Replicas { a: 6, b: 2 }));
     // Where a pod has to add 30 %: the step from 3 to 4 adds 33 %, that from 4 to 5 adds 25 %.
     let coarse = UsefulConfig { gain: 0.3, ..layer3() };
-    assert_eq!(coarse.cap(&busy(8)), Some(Replicas { a: 4, b: 4 }));
+    assert_eq!(coarse.cap(40.0, &busy(8), u32::MAX), Some(Replicas { a: 4, b: 4 }));
 }
 
 #[test]
 fn what_is_unknown_is_no_cap() {
-    let cap = |observation: &Observation| layer3().cap(observation);
+    let cap = |observation: &Observation| layer3().cap(40.0, observation, u32::MAX);
     assert_eq!(cap(&Observation { slots: None, ..busy(1) }), None);
     assert_eq!(cap(&Observation { link: None, ..busy(1) }), None);
     assert_eq!(cap(&linked(50.0, 0.5, 60.0)), Some(Replicas { a: 3, b: 1 }));
@@ -130,13 +132,13 @@ fn a_shared_link_is_freed_of_the_transfers_that_were_under_way() {
         ..busy(4)
     };
     // 100 Mbit/s carry 15.57 a second, 11.05 pods of A. Four that always send have 25 each; one alone has all.
-    let full = shared.cap(&seen(25.0, 15.57)).unwrap();
+    let full = shared.cap(40.0, &seen(25.0, 15.57), u32::MAX).unwrap();
     assert_eq!(full, Replicas { a: 11, b: 3 });
-    assert_eq!(shared.cap(&seen(100.0, 0.01)), Some(full));
-    assert_eq!(shared.cap(&Observation { answers_per_s: None, ..seen(25.0, 15.57) }), None);
+    assert_eq!(shared.cap(40.0, &seen(100.0, 0.01), u32::MAX), Some(full));
+    assert_eq!(shared.cap(40.0, &Observation { answers_per_s: None, ..seen(25.0, 15.57) }, u32::MAX), None);
     // A link a slot at 25 Mbit/s: four of them carry the same.
     let own = UsefulConfig { shared: false, ..shared };
-    assert_eq!(own.cap(&seen(25.0, 15.57)), Some(full));
+    assert_eq!(own.cap(40.0, &seen(25.0, 15.57), u32::MAX), Some(full));
 }
 
 #[test]
@@ -191,7 +193,7 @@ proptest! {
             link: Some(LinkEstimate { mbit_s: mbit_s.abs(), confidence, age_s }),
             ..Observation::empty(0.0, 2.0)
         };
-        let cap = config.cap(&observation);
+        let cap = config.cap(observation.time_s, &observation, u32::MAX);
         if let Ok((pods, _)) = config.decide(0.0, &observation) {
             prop_assert!(pods.a >= 1 && pods.b >= 1);
             if let Some(cap) = cap {
