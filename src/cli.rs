@@ -11,6 +11,7 @@ mod calibrate;
 mod fidelity;
 mod knee;
 mod load;
+mod plan;
 mod ready;
 mod scale;
 mod simulate;
@@ -20,6 +21,7 @@ pub use calibrate::Calibrate;
 pub use fidelity::Fidelity;
 pub use knee::{CutName, Knee, ServiceName};
 pub use load::{Load, Shape, Trace};
+pub use plan::{Calibrated, Plan};
 pub use ready::Ready;
 pub use scale::{Backend, Explain, Replay, Scale, ScaleMode};
 pub use simulate::{Bursts, ExperimentFlags, Merge, Simulate, Verify};
@@ -49,6 +51,8 @@ pub enum Command {
     Load(Load),
     /// Fit curves of time against pods, and the laws the simulator draws from
     Calibrate(Calibrate),
+    /// Say how many pods a rate takes, with which cut and encoding: the cheapest that keeps a promise on latency
+    Plan(Plan),
     /// Simulate an experiment, or a calibrated pipeline beside its measurements
     Simulate(Simulate),
     /// Send the same arrivals through real servers and through the simulator, and compare

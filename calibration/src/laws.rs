@@ -22,6 +22,12 @@ const OVERLAP: f64 = 0.02;
 /// Activations that waited longer than this for a slot show that all were taken \[s\].
 const WAITED_S: f64 = 1e-3;
 
+/// What all records say alike.
+fn always<T: PartialEq>(records: &[&RequestRecord], of: impl Fn(&RequestRecord) -> T) -> Option<T> {
+    let first = of(records.first()?);
+    records.iter().all(|record| of(record) == first).then_some(first)
+}
+
 /// How the law of one duration was found.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct LawFit {
@@ -117,6 +123,8 @@ pub fn fit_laws(
         slot: Some(slot),
         start_up_a: start_up_a?,
         start_up_b: start_up_b?,
+        cut: always(&chosen, |record| record.cut.clone()),
+        encoding: always(&chosen, |record| record.encoding),
         intervals: found.intervals,
         fitted_on: cells.iter().copied().collect(),
     };

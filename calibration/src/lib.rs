@@ -43,6 +43,6 @@ pub use makespans::{CellComparison, Makespans, makespans};
 pub use report::{FitMethod, FitReport, HeldOutLevel, OtherFit, SetAside, Tier, TierError};
 pub use start::StartRow;
 pub use table::{
-    BadRows, Table, TimeRow, are_records, one_measurement, read_bursts, read_records, read_starts,
+    BadRows, Table, TimeRow, are_records, fnv1a, one_measurement, read_bursts, read_records, read_starts,
     read_times, times_of,
 };

@@ -356,8 +356,8 @@ impl Cells<'_> {
     }
 }
 
-/// FNV-1a, 64 bits (Fowler, Noll, Vo; RFC 9923).
-fn fnv1a(bytes: &[u8]) -> String {
+/// FNV-1a, 64 bits (Fowler, Noll, Vo; RFC 9923), as 16 hexadecimal digits: what a table, or a document, is told by.
+pub fn fnv1a(bytes: &[u8]) -> String {
     let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, &byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });

@@ -25,6 +25,8 @@ pub enum Table {
     Fidelity,
     /// `latency.csv`: one row per percent of each held-out cell.
     Latency,
+    /// `candidates.csv`: one row per candidate of a plan.
+    Candidates,
 }
 
 /// A table in memory, with every column that its figure needs, each of its type.
@@ -65,6 +67,7 @@ impl Table {
             Table::Laws => "laws.csv",
             Table::Fidelity => "fidelity.csv",
             Table::Latency => "latency.csv",
+            Table::Candidates => "candidates.csv",
         }
     }
 
@@ -123,6 +126,20 @@ impl Table {
             Table::Latency => {
                 &[("cell", Text), ("percent", Number), ("measured_s", Number), ("simulated_s", Number)]
             }
+            Table::Candidates => &[
+                ("name", Text),
+                ("encoding", Text),
+                ("pods_a", Number),
+                ("pods_b", Number),
+                ("verdict", Text),
+                ("role", Text),
+                ("front", Flag),
+                ("kept_s", Number),
+                ("kept_low_s", Number),
+                ("kept_high_s", Number),
+                ("slo_s", Number),
+                ("target", Number),
+            ],
             Table::Timeline => &[
                 ("time_s", Number),
                 ("slots", Maybe),

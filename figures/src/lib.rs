@@ -9,6 +9,7 @@
 //!  laws.csv                         ─▶ laws            durations and the laws they are drawn from
 //!  fidelity.csv                     ─▶ fidelity        errors of the simulator against utilisation
 //!  latency.csv                      ─▶ latency         latency of servers and simulator, one panel a cell
+//!  candidates.csv                   ─▶ pareto          what pods buy: latency against pods, of a plan's candidates
 //! ```
 //!
 //! # Guarantees
@@ -28,6 +29,7 @@ mod fit;
 mod frame;
 mod learning_curve;
 mod page;
+mod pareto;
 mod timeline;
 
 pub use comparison::comparison;
@@ -37,6 +39,7 @@ pub use fidelity::fidelity;
 pub use fit::fit;
 pub use frame::{Frame, Table};
 pub use learning_curve::learning_curve;
+pub use pareto::pareto;
 pub use timeline::timeline;
 
 /// From one table to the files of its figure.
@@ -66,15 +69,19 @@ pub fn draw_all(folder_in: &Path, folder_out: &Path) -> Result<Vec<PathBuf>, Err
     if let Some(cells) = &cells {
         written.extend(comparison(cells, folder_out)?);
     }
-    let others: [(Table, Drawing); 3] =
-        [(Table::Laws, laws), (Table::Fidelity, fidelity), (Table::Latency, latency)];
+    let others: [(Table, Drawing); 4] = [
+        (Table::Laws, laws),
+        (Table::Fidelity, fidelity),
+        (Table::Latency, latency),
+        (Table::Candidates, pareto),
+    ];
     for (table, draw) in others {
         if let Some(rows) = read(table)? {
             written.extend(draw(&rows, folder_out)?);
         }
     }
     if written.is_empty() {
-        let problem = "holds none of table.csv with fit.csv, cells.csv, learning.csv, timeline.csv, laws.csv, fidelity.csv, latency.csv";
+        let problem = "holds none of table.csv with fit.csv, cells.csv, learning.csv, timeline.csv, laws.csv, fidelity.csv, latency.csv, candidates.csv";
         return Err(Error::Nothing { file: folder_in.to_owned(), problem: problem.to_owned() });
     }
     Ok(written)

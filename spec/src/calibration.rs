@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::Invalid;
 use crate::invalid::{at_least_one, check_schema, ensure, not_negative, positive};
 use crate::law::Makespan;
+use crate::record::Encoding;
 
 /// A calibration, written by `splitscale calibrate`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -132,6 +133,12 @@ pub struct Laws {
     pub start_up_a: Option<ServiceLaw>,
     /// The same of B.
     pub start_up_b: Option<ServiceLaw>,
+    /// Where the network was cut; absent where that was not recorded, or not always the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cut: Option<String>,
+    /// What activations travelled as; absent alike.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encoding: Option<Encoding>,
     /// How sure the numbers are, by their names, such as `service_a.mean_s`.
     #[serde(default)]
     pub intervals: std::collections::BTreeMap<String, Interval>,

@@ -9,6 +9,7 @@ mod fidelity;
 mod figures;
 mod knee;
 mod load;
+mod plan;
 mod ready;
 mod scale;
 mod serve;
@@ -30,6 +31,7 @@ pub fn run(command: Command) -> Result<()> {
         Command::Collect(args) => collect::run(&args),
         Command::Load(args) => load::run(&args),
         Command::Calibrate(args) => calibrate::run(&args),
+        Command::Plan(args) => plan::run(&args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Merge(args) => simulate::merge(&args),
         Command::Fidelity(args) => fidelity::run(&args),

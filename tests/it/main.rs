@@ -8,6 +8,7 @@ mod fidelity;
 mod knee;
 mod load;
 mod metrics;
+mod plan;
 mod requests;
 mod serve;
 mod simulate;

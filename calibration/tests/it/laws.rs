@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use splitscale_calibration::{CalibrationError, DistributionOptions, LawFit, StartRow, corner_cells};
-use splitscale_spec::{Laws, RequestRecord, ServiceLaw, Status};
+use splitscale_spec::{Encoding, Laws, RequestRecord, ServiceLaw, Status};
 
 use crate::record;
 
@@ -166,4 +166,19 @@ fn starts_have_laws_and_drains_intervals() {
     assert_eq!(laws.intervals["drain_a.mean_s"].value, 0.5);
     assert!(!laws.intervals.contains_key("drain_b.mean_s"));
     assert!(fits.iter().any(|fit| fit.law == "start_up_a"));
+}
+
+#[test]
+fn cut_and_encoding_are_told_where_all_records_say_the_same() {
+    let cells = BTreeSet::from([(1, 2)]);
+    let mut records = cell(1, 2, 5);
+    let (cut, encoding) = (records[0].cut.clone(), records[0].encoding);
+    let laws = fit_laws(&records, &cells).unwrap();
+    assert_eq!((laws.cut, laws.encoding), (Some(cut.clone()), Some(encoding)));
+    assert_ne!(encoding, Encoding::U8);
+    records[3].encoding = Encoding::U8;
+    // Of another cell, and no matter here.
+    records.push(RequestRecord { cut: "elsewhere".into(), ..record(2, 4) });
+    let laws = fit_laws(&records, &cells).unwrap();
+    assert_eq!((laws.cut, laws.encoding), (Some(cut), None));
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use splitscale_figures::{
-    Frame, Table, comparison, draw_all, fidelity, latency, laws, learning_curve, timeline,
+    Frame, Table, comparison, draw_all, fidelity, latency, laws, learning_curve, pareto, timeline,
 };
 
 use crate::{CELLS, TIMELINE, write, write_all};
@@ -200,4 +200,36 @@ burst-40-s3-p4,0.8,p99,0.02,0.00,0.03
     write(folder.path(), &[("fidelity.csv", &none)]);
     let error = draw_all(folder.path(), &folder.path().join("figures")).unwrap_err().to_string();
     assert!(error.contains("no row has the figure mean or p99"), "{error}");
+}
+
+const CANDIDATES: &str = "\
+name,encoding,pods_a,pods_b,verdict,role,front,kept_s,kept_low_s,kept_high_s,slo_s,target
+layer2,u8,2,1,fails,,true,9.0,8.0,10.0,1.0,0.99
+layer2,u8,3,1,holds,answer,true,0.8,0.75,0.85,1.0,0.99
+layer1,f32,3,2,holds,runner-up,true,0.7,0.7,0.7,1.0,0.99
+layer1,f32,4,2,open,,false,1.0,0.98,1.02,1.0,0.99
+";
+
+#[test]
+fn what_pods_buy_names_the_answer_and_tells_what_is_off_the_picture() {
+    let files = drawn(Table::Candidates, CANDIDATES, pareto);
+    let svg = &files["pareto.svg"];
+    for words in [
+        "answer",
+        "3 pods of A, 1 of B",
+        "layer2 as u8",
+        "runner-up",
+        "layer1 as f32",
+        "the promise",
+        "latency that 99 % of answers keep [s]",
+        "n = 4 candidates, 2 of them keep the promise",
+        "1 candidate above 2.5 times the promise stands at the upper edge",
+    ] {
+        assert!(svg.contains(words), "`{words}` is not in the picture");
+    }
+    assert!(files["pareto.csv"].contains("layer2,u8,3,1,holds,answer,true,0.8,"), "{}", files["pareto.csv"]);
+    // Where none keeps it there is nobody to name.
+    let none = CANDIDATES.replace("holds,answer", "fails,").replace("holds,runner-up", "fails,");
+    let svg = &drawn(Table::Candidates, &none, pareto)["pareto.svg"];
+    assert!(svg.contains("0 of them keep the promise") && !svg.contains("runner-up"));
 }

@@ -1,0 +1,209 @@
+//! Pods of a variant, simulated: what came of them, with intervals over the seeds.
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+use splitscale_policy::document_hash;
+use splitscale_sim::analysis::Interval;
+use splitscale_sim::{Model, Outcome, Simulation};
+use splitscale_spec::Replicas;
+
+use super::pool::Pool;
+use super::traffic::Traffic;
+use super::variant::Variant;
+
+/// What is asked of a candidate, and how long it is looked at.
+#[derive(Clone, Copy)]
+pub struct Trial<'a> {
+    /// The load.
+    pub traffic: &'a Traffic,
+    /// The promise \[s\].
+    pub slo_s: f64,
+    /// Share of the requests that it is kept to.
+    pub target: f64,
+    /// Seed of the replications, and how many.
+    pub seed: u64,
+    /// Replications.
+    pub seeds: u32,
+    /// Who simulates.
+    pub pool: Pool<'a>,
+}
+
+/// A mean over the seeds and its 95 % interval.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Spread {
+    /// The mean.
+    pub value: f64,
+    /// Lower end.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+}
+
+/// What the seeds say about the promise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// The interval of the attainment lies at the target or above.
+    Holds,
+    /// It lies below.
+    Fails,
+    /// It holds the target: so many seeds do not tell.
+    Open,
+}
+
+/// Pods that were simulated.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Candidate {
+    /// Which of the variants.
+    pub variant: usize,
+    /// Its pods.
+    pub pods: Replicas,
+    /// Replications that were looked at: fewer where the first told already that it fails.
+    pub seeds: u32,
+    /// Whether it keeps the promise.
+    pub verdict: Verdict,
+    /// Share of the requests answered within the promise.
+    pub attainment: Spread,
+    /// Latency that half of the answers keep \[s\].
+    pub p50_s: Spread,
+    /// That 99 % keep \[s\].
+    pub p99_s: Spread,
+    /// That the promised share keeps \[s\].
+    pub kept_s: Spread,
+    /// Busy share of A's pods, of the slots, of B's pods.
+    pub busy: [Spread; 3],
+    /// Hash over the fingerprints of all replications.
+    pub fingerprint: String,
+}
+
+/// Told to stop.
+#[derive(Debug, thiserror::Error)]
+#[error("stopped")]
+pub struct Stopped;
+
+/// Replications after which a candidate that fails beyond doubt is given up.
+const FIRST: u64 = 4;
+/// How sure that has to be.
+const BEYOND_DOUBT: f64 = 0.999;
+
+// === impl Trial ===
+
+impl Trial<'_> {
+    /// Simulates the pods.
+    ///
+    /// # Errors
+    /// [`Stopped`]; as [`Simulation::run_while`].
+    pub fn judge(&self, (index, variant): (usize, &Variant), pods: Replicas) -> Result<Candidate> {
+        let name = || format!("{}, {} pods of A and {} of B", variant.words(), pods.a, pods.b);
+        let model = self.model(variant, pods, 1.0).with_context(name)?;
+        let run = |replication| {
+            let outcome = Simulation::of(&model, self.seed, replication).run_while(self.pool.go_on);
+            outcome.with_context(name)
+        };
+        let mut outcomes = self.pool.each(0..FIRST, run)?.ok_or(Stopped)?;
+        let shares: Vec<f64> = outcomes.iter().map(attainment).collect();
+        let lost = Interval::of(&shares, BEYOND_DOUBT)?.high() < self.target;
+        if !lost {
+            outcomes.extend(self.pool.each(FIRST..u64::from(self.seeds), run)?.ok_or(Stopped)?);
+        }
+        self.of((index, variant.slots), pods, &outcomes)
+    }
+
+    /// Whether one replication keeps the promise where the load is `factor` times as dense; absent where it was stopped.
+    ///
+    /// # Errors
+    /// As [`Simulation::run_while`].
+    pub fn keeps(
+        &self,
+        (variant, pods): (&Variant, Replicas),
+        factor: f64,
+        replication: u64,
+    ) -> Result<Option<bool>> {
+        let model = self.model(variant, pods, factor)?;
+        let outcome = Simulation::of(&model, self.seed, replication).run_while(self.pool.go_on)?;
+        Ok(outcome.map(|outcome| attainment(&outcome) >= self.target))
+    }
+
+    fn model(&self, variant: &Variant, pods: Replicas, factor: f64) -> Result<Model> {
+        let (arrivals, warm_up_s) = self.traffic.times(factor);
+        let mut setup = variant.setup(pods, arrivals);
+        (setup.slo_s, setup.warm_up_s) = (Some(self.slo_s), warm_up_s);
+        Ok(Model::of(&setup)?)
+    }
+
+    fn of(&self, (variant, slots): (usize, u32), pods: Replicas, outcomes: &[Outcome]) -> Result<Candidate> {
+        let spread = |of: &dyn Fn(&Outcome) -> f64| Spread::of(&outcomes.iter().map(of).collect::<Vec<_>>());
+        let share = |of: &dyn Fn(&Outcome) -> f64| spread(of).map(Spread::share);
+        // Nothing here has a deadline or a bounded queue, so that every request is answered in the end.
+        let latency = |p: f64| spread(&|outcome| outcome.latency.histogram.quantile_s(p).unwrap_or(0.0));
+        let attainment = share(&attainment)?;
+        let [a, slots, b] = [pods.a, slots, pods.b].map(f64::from);
+        Ok(Candidate {
+            variant,
+            pods,
+            seeds: outcomes.len() as u32,
+            verdict: Verdict::of(attainment, self.target),
+            attainment,
+            p50_s: latency(0.5)?,
+            p99_s: latency(0.99)?,
+            kept_s: latency(self.target)?,
+            busy: [
+                spread(&|outcome| outcome.a.mean_busy / a)?,
+                spread(&|outcome| outcome.proxy.mean_busy / slots)?,
+                spread(&|outcome| outcome.b.mean_busy / b)?,
+            ],
+            fingerprint: document_hash(
+                &outcomes.iter().map(|outcome| outcome.fingerprint).collect::<Vec<_>>(),
+            ),
+        })
+    }
+}
+
+/// Answered within the promise, of all that were sent after the warm-up.
+fn attainment(outcome: &Outcome) -> f64 {
+    outcome.within_slo.unwrap_or(0) as f64 / (outcome.requests as f64).max(1.0)
+}
+
+// === impl Verdict ===
+
+impl Verdict {
+    fn of(attainment: Spread, target: f64) -> Self {
+        match attainment {
+            Spread { low, .. } if low >= target => Verdict::Holds,
+            Spread { high, .. } if high < target => Verdict::Fails,
+            _ => Verdict::Open,
+        }
+    }
+}
+
+// === impl Spread ===
+
+impl Spread {
+    /// Student's interval of one value a seed.
+    ///
+    /// # Errors
+    /// As [`Interval::of`].
+    pub fn of(values: &[f64]) -> Result<Self> {
+        let interval = Interval::of(values, 0.95)?;
+        Ok(Spread { value: interval.mean, low: interval.low(), high: interval.high() })
+    }
+
+    /// A share of requests is between 0 and 1, and so are the ends of its interval.
+    fn share(self) -> Self {
+        Spread { low: self.low.clamp(0.0, 1.0), high: self.high.clamp(0.0, 1.0), ..self }
+    }
+}
+
+// === impl Candidate ===
+
+impl Candidate {
+    /// What it costs: pods of both stages.
+    pub fn cost(&self) -> u32 {
+        self.pods.a + self.pods.b
+    }
+
+    /// Whether it keeps the promise.
+    pub fn holds(&self) -> bool {
+        self.verdict == Verdict::Holds
+    }
+}

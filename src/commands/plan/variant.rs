@@ -1,0 +1,232 @@
+//! A cut and an encoding: what is simulated of it, and what the throughput law says of it.
+
+use anyhow::{Context, Result, bail};
+use splitscale_sim::{Arrivals, Bandwidth, Payload, Setup, Transfer};
+use splitscale_spec::{Bottleneck, Capacity, Encoding, Laws, Replicas, throughput};
+
+use super::moved::moved;
+
+/// Everything that an activation may travel as, the largest first.
+pub const ENCODINGS: [Encoding; 3] = [Encoding::F32, Encoding::Bf16, Encoding::U8];
+
+/// As it is typed.
+pub fn name_of(encoding: Encoding) -> &'static str {
+    match encoding {
+        Encoding::F32 => "f32",
+        Encoding::Bf16 => "bf16",
+        Encoding::U8 => "u8",
+    }
+}
+
+/// The link that is asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Link {
+    /// Transfer slots.
+    pub slots: u32,
+    /// Bandwidth \[Mbit/s\]; absent where it is as measured.
+    pub mbit_s: Option<f64>,
+    /// All slots share it; as measured, the calibration says.
+    pub shared: bool,
+    /// What comes on top of each transfer \[s\].
+    pub rtt_s: f64,
+}
+
+/// A calibration, and what its activations travelled as.
+#[derive(Debug, Clone)]
+pub struct Measured {
+    /// What the plan calls it.
+    pub name: String,
+    /// Where the network is cut.
+    pub cut: String,
+    /// What its activations travelled as.
+    pub encoding: Encoding,
+    /// Its laws.
+    pub laws: Laws,
+}
+
+/// A cut and an encoding on the link that is asked for.
+#[derive(Debug, Clone)]
+pub struct Variant {
+    /// Name of the calibration in the plan.
+    pub name: String,
+    /// Where the network is cut.
+    pub cut: String,
+    /// What activations travel as.
+    pub encoding: Encoding,
+    /// Whether that was measured; else its transfers are carried over by bytes.
+    pub measured: bool,
+    /// Size of one \[bytes\].
+    pub bytes: u64,
+    /// Transfer slots.
+    pub slots: u32,
+    /// The whole link, where all slots share it \[Mbit/s\].
+    pub whole_mbit_s: Option<f64>,
+    /// A slot of its own, or the whole link, by which bytes move \[Mbit/s\].
+    pub mbit_s: f64,
+    /// What a transfer takes besides the bytes \[s\].
+    pub fixed_s: f64,
+    laws: Laws,
+}
+
+// === impl Variant ===
+
+impl Variant {
+    /// A measured cut in `encoding` on `link`.
+    ///
+    /// # Errors
+    /// Laws that do not tell what a byte takes, where the encoding or the bandwidth is not the measured one.
+    pub fn of(measured: &Measured, encoding: Encoding, link: &Link) -> Result<Variant> {
+        let laws = &measured.laws;
+        let slot = laws.slot.context(
+            "laws.slot is missing, and with it the size of an activation; calibrate with --records",
+        )?;
+        let times = |of: Encoding| of.bytes_per_element() as f64;
+        let bytes = slot.bytes * times(encoding) / times(measured.encoding);
+        let as_measured = encoding == measured.encoding;
+        let mean_s = laws.transfer.mean_s();
+        let before = slot.seconds_per_byte.map(|byte_s| byte_s * slot.bytes);
+        let (moving_s, fixed_s) = match (link.mbit_s, before) {
+            (Some(mbit_s), Some(before_s)) => (bytes * 8e-6 / mbit_s, (mean_s - before_s).max(0.0)),
+            (None, Some(before_s)) => (before_s * bytes / slot.bytes, (mean_s - before_s).max(0.0)),
+            // Without a bandwidth all of the time is taken for the bytes': in sum it is what was measured.
+            (None, None) if as_measured => (mean_s, 0.0),
+            (_, None) => {
+                let what = if as_measured { "another bandwidth" } else { "another encoding" };
+                bail!(
+                    "laws.slot.seconds_per_byte is missing, so what {what} makes of a transfer is not known; measure behind \
+                     a proxy with --slot-bandwidth, or activations of two encodings, or leave --slot-bandwidth, \
+                     --link-bandwidth and --encodings away"
+                );
+            }
+        };
+        if moving_s <= 0.0 {
+            bail!(
+                "laws.transfer and laws.slot: a transfer of {bytes} bytes takes {moving_s} s; it takes above zero"
+            );
+        }
+        let shared = if link.mbit_s.is_some() { link.shared } else { slot.shared };
+        let mbit_s = bytes * 8e-6 / moving_s;
+        let transfer = moved(&laws.transfer, moving_s + fixed_s - mean_s + link.rtt_s);
+        Ok(Variant {
+            name: measured.name.clone(),
+            cut: measured.cut.clone(),
+            encoding,
+            measured: as_measured,
+            bytes: bytes.round() as u64,
+            slots: link.slots,
+            whole_mbit_s: shared.then_some(mbit_s),
+            mbit_s,
+            fixed_s: fixed_s + link.rtt_s,
+            laws: Laws { transfer, ..laws.clone() },
+        })
+    }
+
+    /// Cut and encoding.
+    pub fn words(&self) -> String {
+        format!("cut {} as {}", self.name, name_of(self.encoding))
+    }
+
+    /// What is simulated: the calibrated pipeline with these pods. Payloads on a shared link move at an even rate.
+    pub fn setup(&self, pods: Replicas, arrivals: Arrivals) -> Setup {
+        let mut setup = Setup::new(pods, self.slots, &self.laws, arrivals);
+        setup.link.payload = Some(Payload::Bytes(self.bytes));
+        setup.link.transfer = match self.whole_mbit_s {
+            Some(mbit_s) => Transfer::Bytes { bandwidth: Bandwidth::WholeMbitS(mbit_s), rtt_s: self.fixed_s },
+            None => Transfer::Law(self.laws.transfer.clone()),
+        };
+        setup
+    }
+
+    /// The most requests a second that `pods` carry, and what stops there: the throughput law, and what it has no words
+    /// for: slots that are free after the transfer, a link that all share, cores that the pods of a stage share.
+    pub fn carries(&self, pods: Replicas) -> (f64, Bottleneck) {
+        let held = self.holds();
+        let slots = if held { self.slots } else { u32::MAX };
+        let mut least = throughput(&self.capacity(), pods, slots);
+        let mut bounds = vec![];
+        if !held {
+            bounds.push((f64::from(self.slots) / self.transfer_s(), Bottleneck::Network));
+        }
+        if let Some(mbit_s) = self.whole_mbit_s {
+            bounds.push((mbit_s / (self.bytes as f64 * 8e-6), Bottleneck::Network));
+        }
+        let cores = [
+            (self.laws.cores_a, &self.laws.service_a, Bottleneck::A),
+            (self.laws.cores_b, &self.laws.service_b, Bottleneck::B),
+        ];
+        for (cores, service, stage) in cores {
+            bounds.extend(cores.map(|cores| (cores / service.mean_s(), stage)));
+        }
+        for bound in bounds {
+            if bound.0 < least.0 {
+                least = bound;
+            }
+        }
+        least
+    }
+
+    /// The most that the link carries, however many pods there are \[1/s\].
+    pub fn link_per_s(&self) -> f64 {
+        let unbound = Laws { cores_a: None, cores_b: None, ..self.laws.clone() };
+        Variant { laws: unbound, ..self.clone() }.carries(Replicas { a: u32::MAX, b: u32::MAX }).0
+    }
+
+    /// The fewest pods that carry more than `rate_per_s`; absent where no number does, and then the stage that does not,
+    /// with what its cores carry \[1/s\].
+    pub fn fewest(&self, rate_per_s: f64) -> Result<Replicas, (Bottleneck, f64)> {
+        let most =
+            |cores: Option<f64>, service_s: f64| cores.map_or(f64::INFINITY, |cores| cores / service_s);
+        let stage = |name, cores, service_s: f64| {
+            let most_per_s = most(cores, service_s);
+            let pods = (rate_per_s * service_s).floor() + 1.0;
+            if most_per_s > rate_per_s { Ok(pods as u32) } else { Err((name, most_per_s)) }
+        };
+        Ok(Replicas {
+            a: stage(Bottleneck::A, self.laws.cores_a, self.laws.service_a.mean_s())?,
+            b: stage(Bottleneck::B, self.laws.cores_b, self.laws.service_b.mean_s())?,
+        })
+    }
+
+    /// The most pods that may be of use: beyond, they share cores, or wait for slots that B's other pods hold.
+    pub fn useful(&self, pods_max: u32) -> Replicas {
+        let within =
+            |cores: Option<f64>| cores.map_or(pods_max, |cores| pods_max.min(cores.ceil().max(1.0) as u32));
+        let slots = if self.holds() { self.slots } else { u32::MAX };
+        Replicas { a: within(self.laws.cores_a), b: within(self.laws.cores_b).min(slots) }
+    }
+
+    /// Mean time of a transfer that has the link to itself \[s\].
+    pub fn transfer_s(&self) -> f64 {
+        if self.whole_mbit_s.is_some() {
+            self.bytes as f64 * 8e-6 / self.mbit_s + self.fixed_s
+        } else {
+            self.laws.transfer.mean_s()
+        }
+    }
+
+    /// Mean time of a request that meets nobody \[s\].
+    pub fn alone_s(&self) -> f64 {
+        let laws = &self.laws;
+        laws.service_a.mean_s() + self.transfer_s() + laws.service_b.mean_s() + laws.overhead.mean_s()
+    }
+
+    /// Mean time that a slot is held by a request that waits for no pod of B \[s\].
+    pub fn held_s(&self) -> f64 {
+        self.transfer_s() + if self.holds() { self.laws.service_b.mean_s() } else { 0.0 }
+    }
+
+    /// A slot is held until B has answered.
+    fn holds(&self) -> bool {
+        self.laws.slot.is_none_or(|slot| slot.held_until_answer)
+    }
+
+    fn capacity(&self) -> Capacity {
+        Capacity {
+            service_a_s: self.laws.service_a.mean_s(),
+            service_b_s: self.laws.service_b.mean_s(),
+            payload_bytes: self.bytes,
+            mbit_s: self.mbit_s,
+            rtt_s: self.transfer_s() - self.bytes as f64 * 8e-6 / self.mbit_s,
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! The plan on the terminal: the answer first.
+
+use std::fmt::Write;
+
+use splitscale_spec::{Bottleneck, Replicas};
+
+use super::candidate::Spread;
+use super::candidate::Verdict;
+use super::report::{Choice, Looked, Plan, Row};
+use super::variant::name_of;
+
+/// All of it.
+pub fn of(plan: &Plan<'_>) -> String {
+    let mut text = String::new();
+    let mut line = |words: String| writeln!(text, "{words}").expect("a string grows");
+    let slo = &plan.inputs.slo;
+    line(format!(
+        "asked: {}; {} % of the answers within {} s; {}",
+        plan.inputs.load,
+        percent(slo.target),
+        slo.latency_s,
+        link(plan)
+    ));
+    if let Some(answer) = &plan.answer {
+        line(format!("\nANSWER  {}", short(answer)));
+        expected(answer, plan, &mut line);
+    } else {
+        line("\nNO PLAN  nothing that was looked at keeps the promise".into());
+    }
+    if let Some(second) = &plan.runner_up {
+        line(format!("\nrunner-up  {}", short(second)));
+        expected(second, plan, &mut line);
+    }
+    line(String::new());
+    variants(plan, &mut line);
+    notes(plan, &mut line);
+    text
+}
+
+fn short(choice: &Choice<'_>) -> String {
+    let Replicas { a, b } = choice.pods;
+    format!(
+        "{} pods: {a} of A, {b} of B; cut {} as {} ({} bytes a transfer)",
+        a + b,
+        choice.name,
+        name_of(choice.encoding),
+        choice.bytes
+    )
+}
+
+/// What is to be expected of a choice.
+fn expected(choice: &Choice<'_>, plan: &Plan<'_>, line: &mut impl FnMut(String)) {
+    let slo = &plan.inputs.slo;
+    let share =
+        |s: Spread| format!("{:.2} % ({:.2} to {:.2})", 100.0 * s.value, 100.0 * s.low, 100.0 * s.high);
+    let seconds = |s: Spread| format!("{:.3} s ({:.3} to {:.3})", s.value, s.low, s.high);
+    line(format!(
+        "  in time    {} within {} s, asked {} %",
+        share(choice.attainment),
+        slo.latency_s,
+        percent(slo.target)
+    ));
+    let kept = match slo.target {
+        0.99 => String::new(),
+        target => format!(", p{} {}", percent(target), seconds(choice.kept_s)),
+    };
+    line(format!("  latency    p50 {}{kept}, p99 {}", seconds(choice.p50_s), seconds(choice.p99_s)));
+    let busy = [choice.busy_a, choice.busy_slots, choice.busy_b].map(|s| 100.0 * s.value);
+    line(format!("  busy       A {:.1} %, slots {:.1} %, B {:.1} %", busy[0], busy[1], busy[2]));
+    let room = &choice.headroom;
+    let [value, low, high] =
+        [room.factor.value, room.factor.low, room.factor.high].map(|f| 100.0 * (f - 1.0));
+    let who = match room.bottleneck {
+        Bottleneck::A => "A's pods",
+        Bottleneck::B => "B's pods",
+        _ => "the link",
+    };
+    line(format!(
+        "  headroom   {value:+.1} % ({low:+.1} to {high:+.1}), to {:.2}/s; beyond {:.2}/s {who} would be overrun",
+        room.rate_per_s.value, room.carried_per_s
+    ));
+}
+
+/// A table of all cuts and encodings.
+fn variants(plan: &Plan<'_>, line: &mut impl FnMut(String)) {
+    let width = plan.variants.iter().map(|of| of.name.chars().count()).max().unwrap_or(0).max(3);
+    line(format!(
+        "{:<width$}  {:<8} {:>10} {:>12} {:>14} {:>12}",
+        "cut", "encoding", "bytes", "link [1/s]", "pods by law", "pods (A + B)"
+    ));
+    let pods =
+        |pods: Option<Replicas>| pods.map_or("-".to_string(), |pods| format!("{} + {}", pods.a, pods.b));
+    for Looked { name, encoding, bytes, link_per_s, law_peak, pods: found, why, .. } in &plan.variants {
+        let why = why.as_ref().map_or(String::new(), |why| format!("  {why}"));
+        let (law, found, encoding) = (pods(*law_peak), pods(*found), name_of(*encoding));
+        line(format!(
+            "{name:<width$}  {encoding:<8} {bytes:>10} {link_per_s:>12.2} {law:>14} {found:>12}{why}"
+        ));
+    }
+}
+
+/// What has to be known to rely on it.
+fn notes(plan: &Plan<'_>, line: &mut impl FnMut(String)) {
+    let inputs = &plan.inputs;
+    line(String::new());
+    if let Some(words) = &plan.cheapest_of {
+        line(format!("cheapest of {words}"));
+    }
+    let open = |row: &&Row<'_>| {
+        row.verdict == Verdict::Open
+            && plan.answer.as_ref().is_none_or(|answer| row.pods < answer.pods.a + answer.pods.b)
+    };
+    for row in plan.candidates.iter().filter(open) {
+        line(format!(
+            "not settled: {} + {} pods of {} as {}, {:.2} % ({:.2} to {:.2}) in time; more --seeds or --requests tell",
+            row.pods_a,
+            row.pods_b,
+            row.name,
+            row.encoding,
+            100.0 * row.attainment,
+            100.0 * row.attainment_low,
+            100.0 * row.attainment_high
+        ));
+    }
+    let overrun = |of: &&Looked| of.pods.is_some() && of.link_per_s < inputs.peak_per_s;
+    for of in plan.variants.iter().filter(overrun) {
+        line(format!(
+            "{} as {}: in the busiest minute {:.2}/s come, more than the {:.2}/s that the link carries; a queue grows then",
+            of.name,
+            name_of(of.encoding),
+            inputs.peak_per_s,
+            of.link_per_s
+        ));
+    }
+    if plan.variants.iter().any(|of| !of.measured) {
+        line("an encoding that was not measured has the measured service times, and its transfers by their bytes; measure the chosen one, and what it does to the answers' accuracy".into());
+    }
+    line(format!(
+        "intervals: 95 %, over {} seeds of {} requests on common random numbers; a candidate beyond doubt after 4 is given up",
+        inputs.seeds, inputs.requests
+    ));
+}
+
+fn link(plan: &Plan<'_>) -> String {
+    let inputs = &plan.inputs;
+    let rtt =
+        if inputs.rtt_s > 0.0 { format!(", {} s more a transfer", inputs.rtt_s) } else { String::new() };
+    match (inputs.slot_mbit_s, inputs.link_mbit_s) {
+        (Some(mbit_s), _) => format!("{} slots of {mbit_s} Mbit/s each{rtt}", inputs.slots),
+        (_, Some(mbit_s)) => format!("{} slots on one link of {mbit_s} Mbit/s{rtt}", inputs.slots),
+        _ => format!("{} slots as measured{rtt}", inputs.slots),
+    }
+}
+
+/// A share as people say it: 99, 99.9.
+fn percent(share: f64) -> f64 {
+    (share * 1e8).round() / 1e6
+}
