@@ -16,6 +16,8 @@ use crate::{Error, Frame};
 const COLORS: [RGBColor; 6] = [BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILLION];
 /// What is slower than so many times the promise is drawn at the upper edge: it would press the rest flat.
 const MOST: f64 = 2.5;
+/// Pods beyond those of the answer and the runner-up that are shown: a search tries far more, of which nobody asks.
+const BEYOND: f64 = 4.0;
 
 /// Draws `pareto`: the latency that the promised share of answers keeps against the pods of both stages, one mark a
 /// candidate, filled where the promise is kept; the promise as a line; the front, of candidates that no other undercuts in
@@ -24,7 +26,10 @@ const MOST: f64 = 2.5;
 /// # Errors
 /// As [`crate::fit`].
 pub fn pareto(candidates: &Frame, out: &Path) -> Result<Vec<PathBuf>, Error> {
-    let candidates_of = Candidate::all(candidates)?;
+    let all = Candidate::all(candidates)?;
+    let named = all.iter().filter(|of| !of.role.is_empty()).map(|of| of.pods + BEYOND).reduce(f64::max);
+    let (candidates_of, far): (Vec<_>, Vec<_>) =
+        all.into_iter().partition(|of| named.is_none_or(|most| of.pods <= most));
     let [slo, target] = ["slo_s", "target"].map(|column| candidates.all_numbers(column));
     let (slo, target) = (slo?[0], 100.0 * target?[0]);
     let mut variants: Vec<&str> = candidates_of.iter().map(|of| of.variant.as_str()).collect();
@@ -36,7 +41,7 @@ pub fn pareto(candidates: &Frame, out: &Path) -> Result<Vec<PathBuf>, Error> {
     };
     let most = MOST * slo;
     let above = candidates_of.iter().filter(|of| of.kept > most).count();
-    let caption = caption(&candidates_of, (slo, target), above);
+    let caption = caption((&candidates_of, &far), (slo, target), above);
     let mut key: Vec<_> = variants
         .iter()
         .enumerate()
@@ -194,12 +199,16 @@ fn name(
     }
 }
 
-fn caption(candidates: &[Candidate], (slo, target): (f64, f64), above: usize) -> String {
-    let kept = candidates.iter().filter(|of| of.holds).count();
+fn caption((shown, far): (&[Candidate], &[Candidate]), (slo, target): (f64, f64), above: usize) -> String {
+    let kept = shown.iter().chain(far).filter(|of| of.holds).count();
     let mut text = format!(
         "n = {}, {kept} of them keep the promise: {target} % of all requests answered within {slo} s. Bars: 95 % intervals over the seeds.",
-        counted(candidates.len() as f64, "candidate")
+        counted((shown.len() + far.len()) as f64, "candidate")
     );
+    if !far.is_empty() {
+        text +=
+            &format!(" {} of more pods {} left out.", far.len(), if far.len() == 1 { "is" } else { "are" });
+    }
     if above > 0 {
         text += &format!(
             " {} above {MOST} times the promise {} at the upper edge.",

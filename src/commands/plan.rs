@@ -185,8 +185,9 @@ fn cheapest_of(args: &cli::Plan, looked: &[Looked]) -> String {
         })
         .collect();
     format!(
-        "all with 1 to {} pods a stage, in every cut and encoding above: whatever costs less was simulated and does not keep \
-         the promise, or by the throughput law carries less than comes, or fails even beside the most pods of the other stage ({})",
+        "all with 1 to {} pods a stage, in every cut and encoding above. Whatever costs less was simulated and is not shown to \
+         keep the promise, or carries less than comes by the throughput law, or has a stage that fails beside the most pods \
+         of use in the other ({}), where more pods of the other are taken to do no harm",
         args.pods_max,
         least.join(", ")
     )
@@ -252,11 +253,10 @@ impl Field {
             if let Some(same) = measured.iter().position(|other| other.name == of.name) {
                 let files = [&args.calibrations[same], typed].map(|typed| typed.file.display().to_string());
                 bail!(
-                    "{} and {} are both called {}; write a name before each, as in {0}-fast={}",
+                    "{} and {} are both called {}; write a name before each, as in {2}-fast={1}",
                     files[0],
                     files[1],
-                    of.name,
-                    files[1]
+                    of.name
                 );
             }
             let mut encodings = args.encodings.clone();

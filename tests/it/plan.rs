@@ -125,8 +125,8 @@ fn the_answer_is_that_of_queueing_theory_where_there_is_one() {
     let three = plan["candidates"].as_array().unwrap().iter().find(|row| row["pods_a"] == 3).unwrap();
     assert_eq!(
         (&three["verdict"], &three["seeds"]),
-        (&json!("fails"), &json!(4)),
-        "beyond doubt after 4 seeds"
+        (&json!("fails"), &json!(8)),
+        "beyond doubt after 8 seeds of 20"
     );
     assert_eq!(plan["variants"][0]["law_peak"], json!({ "a": 3, "b": 1 }), "the law alone is content with 3");
 }
@@ -228,7 +228,7 @@ fn a_trace_is_planned_for_as_it_was_recorded() {
     assert_eq!(number(&answer["attainment"]["low"]), 1.0);
     assert!((number(&answer["p99_s"]["value"]) / 0.33 - 1.0).abs() < 1.0 / 128.0, "{answer}");
     assert!((number(&answer["busy_a"]["value"]) - 2.5 / 3.0).abs() < 0.01, "{answer}");
-    assert_eq!(number(&plan["inputs"]["mean_per_s"]), 600.0 / 59.9);
+    assert!((number(&plan["inputs"]["mean_per_s"]) - 600.0 / 59.9).abs() < 1e-9);
     assert_eq!(plan["inputs"]["load_hash"].as_str().unwrap().len(), 16);
     // A burst in it takes more pods than its mean does: 20 at once within 0.9 s.
     let burst: String = (0..20).map(|_| "60.0\n").collect();
@@ -256,7 +256,7 @@ fn plan_of(said: &str, folder: &Path) -> Value {
 #[test]
 fn the_same_question_has_the_same_bytes_on_any_number_of_threads() {
     let folder = folder(&pipeline());
-    let words = "plan c.json --rate 15 --slo 0.7 --slots 3 --encodings f32,u8 --requests 2000 --seeds 6";
+    let words = "plan c.json --rate 15 --slo 0.9 --slots 3 --encodings f32,u8 --requests 2000 --seeds 6";
     for (threads, out) in [(1, "one"), (3, "three")] {
         must(folder.path(), &format!("{words} --threads {threads} --out {out}"));
     }
@@ -363,7 +363,7 @@ fn bad_use_of_plans_is_told() {
 fn an_interrupted_plan_keeps_its_candidates() {
     let folder = folder(&pipeline());
     let mut child = Command::new(env!("CARGO_BIN_EXE_splitscale"))
-        .args("plan c.json --rate 15 --slo 0.7 --slots 3 --requests 400000 --seeds 40 --out p".split(' '))
+        .args("plan c.json --rate 15 --slo 1 --slots 3 --requests 40000 --seeds 40 --out p".split(' '))
         .current_dir(folder.path())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -371,6 +371,7 @@ fn an_interrupted_plan_keeps_its_candidates() {
         .unwrap();
     let part = folder.path().join("p/candidates.csv.part");
     while fs::read_to_string(&part).unwrap_or_default().lines().count() < 2 {
+        assert!(child.try_wait().unwrap().is_none(), "it was done before it could be interrupted");
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
     interrupt(&child);

@@ -208,6 +208,7 @@ layer2,u8,2,1,fails,,true,9.0,8.0,10.0,1.0,0.99
 layer2,u8,3,1,holds,answer,true,0.8,0.75,0.85,1.0,0.99
 layer1,f32,3,2,holds,runner-up,true,0.7,0.7,0.7,1.0,0.99
 layer1,f32,4,2,open,,false,1.0,0.98,1.02,1.0,0.99
+layer0,bf16,64,8,holds,,false,0.7,0.7,0.7,1.0,0.99
 ";
 
 #[test]
@@ -222,14 +223,18 @@ fn what_pods_buy_names_the_answer_and_tells_what_is_off_the_picture() {
         "layer1 as f32",
         "the promise",
         "latency that 99 % of answers keep [s]",
-        "n = 4 candidates, 2 of them keep the promise",
+        "n = 5 candidates, 3 of them keep the promise",
+        "1 of more pods is left out",
         "1 candidate above 2.5 times the promise stands at the upper edge",
     ] {
         assert!(svg.contains(words), "`{words}` is not in the picture");
     }
+    assert!(!svg.contains("layer0"), "its candidate would press the rest into a corner");
     assert!(files["pareto.csv"].contains("layer2,u8,3,1,holds,answer,true,0.8,"), "{}", files["pareto.csv"]);
     // Where none keeps it there is nobody to name.
     let none = CANDIDATES.replace("holds,answer", "fails,").replace("holds,runner-up", "fails,");
     let svg = &drawn(Table::Candidates, &none, pareto)["pareto.svg"];
-    assert!(svg.contains("0 of them keep the promise") && !svg.contains("runner-up"));
+    assert!(
+        svg.contains("1 of them keep the promise") && svg.contains("layer0") && !svg.contains("runner-up")
+    );
 }

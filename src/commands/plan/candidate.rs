@@ -58,7 +58,7 @@ pub struct Candidate {
     pub variant: usize,
     /// Its pods.
     pub pods: Replicas,
-    /// Replications that were looked at: fewer where the first told already that it fails.
+    /// Replications that were looked at: fewer where the first told already that it fails, more where all left it open.
     pub seeds: u32,
     /// Whether it keeps the promise.
     pub verdict: Verdict,
@@ -83,6 +83,9 @@ pub struct Stopped;
 
 /// Replications after which a candidate that fails beyond doubt is given up.
 const FIRST: u64 = 4;
+const SECOND: u64 = 8;
+/// What the seeds that were asked for leave open is looked at once more, with so many times as many.
+pub const AGAIN: u64 = 4;
 /// How sure that has to be.
 const BEYOND_DOUBT: f64 = 0.999;
 
@@ -100,11 +103,19 @@ impl Trial<'_> {
             let outcome = Simulation::of(&model, self.seed, replication).run_while(self.pool.go_on);
             outcome.with_context(name)
         };
-        let mut outcomes = self.pool.each(0..FIRST, run)?.ok_or(Stopped)?;
-        let shares: Vec<f64> = outcomes.iter().map(attainment).collect();
-        let lost = Interval::of(&shares, BEYOND_DOUBT)?.high() < self.target;
-        if !lost {
-            outcomes.extend(self.pool.each(FIRST..u64::from(self.seeds), run)?.ok_or(Stopped)?);
+        let seeds = u64::from(self.seeds);
+        let mut outcomes = Vec::new();
+        for end in [FIRST, SECOND.min(seeds), seeds, AGAIN * seeds] {
+            let done = outcomes.len() as u64;
+            if end > done {
+                outcomes.extend(self.pool.each(done..end, run)?.ok_or(Stopped)?);
+            }
+            let shares: Vec<f64> = outcomes.iter().map(attainment).collect();
+            let lost = Interval::of(&shares, BEYOND_DOUBT)?.high() < self.target;
+            let told = end >= seeds && Verdict::of(Spread::of(&shares)?, self.target) != Verdict::Open;
+            if lost || told {
+                break;
+            }
         }
         self.of((index, variant.slots), pods, &outcomes)
     }

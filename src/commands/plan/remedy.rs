@@ -42,10 +42,12 @@ pub fn why(found: &Found, variant: &Variant, asked: &Asked<'_>) -> Option<String
                 false => String::new(),
             };
             Some(format!(
-                "{alone}{} pods of A and {} of B, the most that are of use, answer {:.2} % within {} s, and {} % within {:.3} s",
+                "{alone}{} pods of A and {} of B, the most that are of use, answer {:.2} % ({:.2} to {:.2}) within {} s, and {} % within {:.3} s",
                 most.pods.a,
                 most.pods.b,
                 100.0 * most.attainment.value,
+                100.0 * most.attainment.low,
+                100.0 * most.attainment.high,
                 asked.slo.0,
                 100.0 * asked.slo.1,
                 most.kept_s.value

@@ -230,3 +230,74 @@ impl Variant {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use splitscale_spec::{ServiceLaw, SlotLaw};
+
+    use super::*;
+
+    const LINK: Link = Link { slots: 2, mbit_s: None, shared: false, rtt_s: 0.0 };
+
+    /// A takes 0.2 s, B 0.05 s, a transfer of 100 000 bytes 0.1 s, 0.02 s of it besides the bytes.
+    fn measured() -> Measured {
+        let constant = |value_s| ServiceLaw::Deterministic { value_s };
+        let slot = SlotLaw {
+            bytes: 1e5,
+            seconds_per_byte: Some(8e-7),
+            fixed_s: Some(0.02),
+            shared: false,
+            held_until_answer: true,
+        };
+        let laws = Laws {
+            service_a: constant(0.2),
+            transfer: constant(0.1),
+            service_b: constant(0.05),
+            slot: Some(slot),
+            ..Laws::default()
+        };
+        Measured { name: "cut".into(), cut: "cut".into(), encoding: Encoding::F32, laws }
+    }
+
+    fn near(value: f64, exact: f64) {
+        assert!((value / exact - 1.0).abs() < 1e-9, "{value} against {exact}");
+    }
+
+    #[test]
+    fn a_transfer_is_carried_over_by_its_bytes_alone() {
+        let of = |encoding, link| Variant::of(&measured(), encoding, &link).unwrap();
+        near(of(Encoding::F32, LINK).transfer_s(), 0.1);
+        near(of(Encoding::U8, LINK).transfer_s(), 0.02 + 0.02);
+        // 100 000 bytes at 100 Mbit/s take 8 ms.
+        let fast = Link { mbit_s: Some(100.0), rtt_s: 0.005, ..LINK };
+        near(of(Encoding::F32, fast).transfer_s(), 0.008 + 0.02 + 0.005);
+        let shared = of(Encoding::Bf16, Link { shared: true, ..fast });
+        near(shared.transfer_s(), 0.004 + 0.02 + 0.005);
+        near(shared.whole_mbit_s.unwrap(), 100.0);
+    }
+
+    #[test]
+    fn the_link_carries_what_its_slots_or_its_bytes_let_through() {
+        let mut measured = measured();
+        let link_per_s = |of: &Measured, link| Variant::of(of, Encoding::F32, &link).unwrap().link_per_s();
+        near(link_per_s(&measured, LINK), 2.0 / 0.15);
+        let whole = Link { slots: 1000, mbit_s: Some(10.0), shared: true, ..LINK };
+        near(link_per_s(&measured, whole), 10.0 / 0.8);
+        measured.laws.slot.as_mut().unwrap().held_until_answer = false;
+        near(link_per_s(&measured, LINK), 2.0 / 0.1);
+    }
+
+    #[test]
+    fn pods_beyond_the_cores_or_the_slots_are_of_no_use() {
+        let mut measured = measured();
+        measured.laws.cores_a = Some(2.5);
+        let variant = Variant::of(&measured, Encoding::F32, &LINK).unwrap();
+        assert_eq!(variant.useful(64), Replicas { a: 3, b: 2 });
+        assert_eq!(variant.fewest(10.0), Ok(Replicas { a: 3, b: 1 }));
+        let Err((Bottleneck::A, per_s)) = variant.fewest(12.6) else { panic!("2.5 / 0.2 s are 12.5/s") };
+        near(per_s, 12.5);
+        let (per_s, at) = variant.carries(Replicas { a: 8, b: 8 });
+        near(per_s, 12.5);
+        assert_eq!(at, Bottleneck::A);
+    }
+}

@@ -4,8 +4,7 @@ use std::fmt::Write;
 
 use splitscale_spec::{Bottleneck, Replicas};
 
-use super::candidate::Spread;
-use super::candidate::Verdict;
+use super::candidate::{AGAIN, Spread, Verdict};
 use super::report::{Choice, Looked, Plan, Row};
 use super::variant::name_of;
 
@@ -104,7 +103,7 @@ fn notes(plan: &Plan<'_>, line: &mut impl FnMut(String)) {
     let inputs = &plan.inputs;
     line(String::new());
     if let Some(words) = &plan.cheapest_of {
-        line(format!("cheapest of {words}"));
+        line(format!("cheapest of {words}."));
     }
     let open = |row: &&Row<'_>| {
         row.verdict == Verdict::Open
@@ -136,8 +135,10 @@ fn notes(plan: &Plan<'_>, line: &mut impl FnMut(String)) {
         line("an encoding that was not measured has the measured service times, and its transfers by their bytes; measure the chosen one, and what it does to the answers' accuracy".into());
     }
     line(format!(
-        "intervals: 95 %, over {} seeds of {} requests on common random numbers; a candidate beyond doubt after 4 is given up",
-        inputs.seeds, inputs.requests
+        "intervals: 95 %, over {} seeds of {} requests, the same for all candidates ({} seeds where these leave it open)",
+        inputs.seeds,
+        inputs.requests,
+        AGAIN * u64::from(inputs.seeds)
     ));
 }
 
