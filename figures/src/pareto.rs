@@ -70,7 +70,14 @@ pub fn pareto(candidates: &Frame, out: &Path) -> Result<Vec<PathBuf>, Error> {
         let (x, y) = panel.at(of.pods, of.kept);
         (x, y.max(top))
     };
-    page.canvas.line(front(&candidates_of, &place), GREY, 2.0);
+    let steps = front(&candidates_of, &place);
+    // What a name is not to cover: the promise, the front, and another name.
+    let mut taken = vec![(left, promise - 2.0, right, promise + 2.0)];
+    taken.extend(steps.windows(2).map(|side| {
+        let ((x0, y0), (x1, y1)) = (side[0], side[1]);
+        (x0.min(x1) - 2.0, y0.min(y1) - 2.0, x0.max(x1) + 2.0, y0.max(y1) + 2.0)
+    }));
+    page.canvas.line(steps, GREY, 2.0);
     for of in &candidates_of {
         let (at, color) = (place(of), color(of));
         if of.kept <= most {
@@ -80,7 +87,6 @@ pub fn pareto(candidates: &Frame, out: &Path) -> Result<Vec<PathBuf>, Error> {
         page.canvas.mark(if of.holds { Mark::Dot } else { Mark::Ring }, at, color);
     }
     let marks: Vec<Point> = candidates_of.iter().map(&place).collect();
-    let mut taken: Vec<(f64, f64, f64, f64)> = Vec::new();
     for role in ["answer", "runner-up"] {
         if let Some(at) = candidates_of.iter().position(|of| of.role == role) {
             name(&mut page, &panel, (&candidates_of[at], marks[at]), (&marks, &mut taken));
@@ -89,6 +95,9 @@ pub fn pareto(candidates: &Frame, out: &Path) -> Result<Vec<PathBuf>, Error> {
     let plotted = candidates.data().columns().to_vec();
     Figure { name: "pareto", canvas: page.canvas, plotted, sources: &[candidates] }.write(out)
 }
+
+/// Left, top, right and bottom edge [pixels].
+type Edges = (f64, f64, f64, f64);
 
 struct Candidate {
     /// Cut and encoding.
@@ -150,7 +159,7 @@ fn name(
     page: &mut Page,
     panel: &Panel,
     (of, (x, y)): (&Candidate, Point),
-    (marks, taken): (&[Point], &mut Vec<(f64, f64, f64, f64)>),
+    (marks, taken): (&[Point], &mut Vec<Edges>),
 ) {
     const LINE: f64 = 18.0;
     let lines = [
@@ -179,7 +188,7 @@ fn name(
             (from_x - 12.0..=from_x + width + 12.0).contains(&at_x)
                 && (from_y - 12.0..=from_y + height + 12.0).contains(&at_y)
         };
-        let clash = |&(x0, y0, x1, y1): &(f64, f64, f64, f64)| {
+        let clash = |&(x0, y0, x1, y1): &Edges| {
             from_x < x1 && x0 < from_x + width && from_y < y1 && y0 < from_y + height
         };
         let covers = marks.iter().filter(|mark| inside(mark)).count()

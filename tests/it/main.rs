@@ -9,7 +9,6 @@ mod knee;
 mod load;
 mod metrics;
 mod plan;
-
 mod requests;
 mod serve;
 mod simulate;
