@@ -115,7 +115,6 @@ fn plan(args: &cli::Plan, field: &Field, trial: &Trial<'_>) -> Result<()> {
         variants: looked,
         candidates: rows,
     };
-    print!("{}", words::of(&plan));
     if let Some(of) = answer {
         let text = report::pipeline(of.pods, variant(of), (&plan.inputs.load, &slo))?;
         files::write(&args.out.join("pipeline.toml"), text.as_bytes())?;
@@ -123,7 +122,8 @@ fn plan(args: &cli::Plan, field: &Field, trial: &Trial<'_>) -> Result<()> {
         files::write(&args.out.join("answer.toml"), text.as_bytes())?;
     }
     write(&args.out, &plan)?;
-    println!("{}", args.out.display());
+    // At last: whoever reads only the first lines has all files.
+    println!("{}{}", words::of(&plan), args.out.display());
     if plan.answer.is_none() {
         bail!("{}", field.remedy(&plan.variants));
     }

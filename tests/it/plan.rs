@@ -171,6 +171,10 @@ fn fewer_bytes_carry_what_the_link_does_not() {
     );
     assert_eq!((u64::from(config.a.pods_max), u64::from(config.b.pods_max)), pods(answer));
     assert!((config.transfer_s() - 0.025).abs() < 1e-12, "{}", config.transfer_s());
+    // Where the bytes make no difference to the pods, what was measured is named.
+    let words = "plan c.json --rate 5 --slo 1.5 --slots 8 --encodings f32,u8 --requests 2000 --out q";
+    let said = must(folder.path(), words);
+    assert!(said.contains("layer2 as f32, as it was measured, keeps it with as many pods"), "{said}");
 }
 
 #[test]

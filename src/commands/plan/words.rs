@@ -131,6 +131,19 @@ fn notes(plan: &Plan<'_>, line: &mut impl FnMut(String)) {
             of.link_per_s
         ));
     }
+    let cost = |pods: Replicas| pods.a + pods.b;
+    let as_measured = |of: &&Looked| {
+        let as_cheap = |answer: &Choice<'_>| of.pods.is_some_and(|pods| cost(pods) == cost(answer.pods));
+        let other = |answer: &Choice<'_>| (answer.name, answer.encoding) != (of.name.as_str(), of.encoding);
+        of.measured && plan.answer.as_ref().is_some_and(|answer| other(answer) && as_cheap(answer))
+    };
+    for of in plan.variants.iter().filter(as_measured) {
+        line(format!(
+            "{} as {}, as it was measured, keeps it with as many pods, a little slower: take it where that is more to you",
+            of.name,
+            name_of(of.encoding)
+        ));
+    }
     if plan.variants.iter().any(|of| !of.measured) {
         line("an encoding that was not measured has the measured service times, and its transfers by their bytes; measure the chosen one, and what it does to the answers' accuracy".into());
     }
