@@ -73,6 +73,14 @@ impl Log {
         Ok(Log { path: path.into(), file })
     }
 
+    /// Goes on with a file of lines; half a line at its end, of whoever was killed writing it, is taken away.
+    pub fn resume_lines(path: &Path) -> Result<Log> {
+        let whole = read(path)?.rfind('\n').map_or(0, |end| end + 1);
+        let log = Log::resume(path)?;
+        log.file.set_len(whole as u64).with_context(|| format!("could not write {}", path.display()))?;
+        Ok(log)
+    }
+
     /// Starts a file beside `path`, in the place of one that an earlier run left there; see [`Log::finish`].
     pub fn beside(path: &Path) -> Result<Log> {
         let part = part_of(path)?;

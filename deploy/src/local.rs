@@ -1,5 +1,6 @@
 //! The backend of pipelines on this machine: the stage servers start and drain their own pods.
 
+use std::cmp::Ordering;
 use std::time::Duration;
 
 use splitscale_spec::{Replicas, Stage};
@@ -115,13 +116,24 @@ impl LocalBackend {
         Err(ApplyError::Refused { stage, url, pods, status, body })
     }
 
-    /// Asks both stages; both are asked even if one fails, since the next decision sees what came of it.
+    /// Takes both stages from what they were told to what they are told now. Whatever shrinks does so first: where one grows
+    /// into what the other gives up, it only does if the other did, and a budget over both is never exceeded. What came of it
+    /// the next decision sees.
     ///
     /// # Errors
     /// The first stage's error.
-    pub async fn apply(&self, pods: Replicas) -> Result<(), ApplyError> {
-        let (a, b) = tokio::join!(self.set_pods(Stage::A, pods.a), self.set_pods(Stage::B, pods.b));
-        a.and(b)
+    pub async fn apply(&self, from: Replicas, to: Replicas) -> Result<(), ApplyError> {
+        let tell = async |stage: Stage, (from, to): (u32, u32), grows: bool| match to.cmp(&from) {
+            Ordering::Less if !grows => self.set_pods(stage, to).await,
+            Ordering::Greater if grows => self.set_pods(stage, to).await,
+            _ => Ok(()),
+        };
+        for grows in [false, true] {
+            let (a, b) =
+                tokio::join!(tell(Stage::A, (from.a, to.a), grows), tell(Stage::B, (from.b, to.b), grows));
+            a.and(b)?;
+        }
+        Ok(())
     }
 
     async fn metrics(&self, url: &str) -> Option<Exposition> {

@@ -56,20 +56,26 @@ impl Scaler {
     }
 
     async fn carry_out(&self, decision: &mut Decision) {
-        let (Some(a), Some(b)) = (&decision.observed.a, &decision.observed.b) else { return };
-        let Some(wanted) = decision.pods else { return };
-        if wanted == (Replicas { a: a.desired, b: b.desired }) {
-            return;
-        }
+        let (Some(from), Some(to)) = (decision.from, decision.pods) else { return };
         let (carried_out, words) = match decision.mode {
+            // What is unseen is told in an emergency, even if it may have been told before.
+            Mode::Emergency if decision.observed.a.is_none() || decision.observed.b.is_none() => {
+                self.tell(Replicas { a: 0, b: 0 }, to).await
+            }
+            _ if from == to => return,
+            Mode::Auto | Mode::Emergency => self.tell(from, to).await,
             Mode::Recommend | Mode::Paused => (false, "recommended only: nothing was changed".to_string()),
-            Mode::Auto | Mode::Emergency => match self.backend.apply(wanted).await {
-                Ok(()) => (true, "carried out".to_string()),
-                // The next tick sees the pods as they are and asks again.
-                Err(error) => (false, format!("not carried out in full: {error}")),
-            },
         };
         decision.carried_out = Some(carried_out);
         decision.why.push(words);
+    }
+
+    /// Whether the pods were changed in full, and in words.
+    async fn tell(&self, from: Replicas, to: Replicas) -> (bool, String) {
+        match self.backend.apply(from, to).await {
+            Ok(()) => (true, "carried out".to_string()),
+            // The next tick sees the pods as they are and asks again.
+            Err(error) => (false, format!("not carried out in full: {error}")),
+        }
     }
 }

@@ -6,25 +6,25 @@ use splitscale_spec::{
 
 use crate::controller::Controller;
 use crate::decision::{Decision, Limiter, Mode};
-use crate::hash::document_hash;
 use crate::setup::Setup;
 
-impl Decision {
-    /// Takes the decision again, from what was seen and remembered.
+impl Controller {
+    /// Takes a decision again, from what was seen and remembered then.
     ///
     /// # Errors
-    /// A setup that cannot be, or whose policy is another than the one that decided.
-    pub fn again(&self, setup: &Setup) -> Result<Decision, Invalid> {
-        let hash = document_hash(&setup.policy);
-        if hash != self.policy {
-            let problem = format!("{hash}, and decision {} was taken by {}", self.id, self.policy);
+    /// Another policy took it.
+    pub fn again(&mut self, decision: &Decision) -> Result<Decision, Invalid> {
+        let hash = self.policy_hash();
+        if hash != decision.policy {
+            let problem = format!("{hash}, and decision {} was taken by {}", decision.id, decision.policy);
             return Err(Invalid::new("policy", problem));
         }
-        let mut controller = Controller::new(setup.clone(), self.mode)?;
-        controller.rewind(self);
-        Ok(controller.decide(self.now_s, &self.observed))
+        self.rewind(decision);
+        Ok(self.decide(decision.now_s, &decision.observed))
     }
+}
 
+impl Decision {
     /// Where another decision on the same differs in what is to be done, in words; empty where it is the same.
     pub fn differs(&self, other: &Decision) -> Vec<String> {
         let words = |pods: Option<Replicas>| pods.map_or("hold".to_owned(), self::pods);
@@ -53,6 +53,9 @@ impl Decision {
         lines.extend(seen(&self.observed));
         lines.push(bottleneck(self.bottleneck, &self.observed));
         match self.raw {
+            Some(raw) if self.mode == Mode::Emergency => {
+                lines.push(format!("In an emergency it is {}.", pods(raw)))
+            }
             Some(raw) if self.limits.iter().any(|limit| limit.by == Limiter::Baseline) => {
                 let name = setup.baseline.as_ref().map_or("baseline", |baseline| &baseline.name);
                 lines.push(format!(
@@ -70,12 +73,9 @@ impl Decision {
         for limit in self.limits.iter().filter(|limit| limit.by != Limiter::Baseline) {
             lines.push(format!("{}: {} became {}.", limit.by.says(), pods(limit.from), pods(limit.to)));
         }
-        let desired = |stage: &Option<StagePods>| stage.as_ref().map(|stage| stage.desired);
-        let asked = match (self.pods, desired(&self.observed.a), desired(&self.observed.b)) {
-            (Some(to), Some(a), Some(b)) if to == (Replicas { a, b }) => format!("It stays at {}.", pods(to)),
-            (Some(to), Some(a), Some(b)) => {
-                format!("It was to go from {} to {}.", pods(Replicas { a, b }), pods(to))
-            }
+        let asked = match (self.pods, self.from) {
+            (Some(to), Some(from)) if to == from => format!("It stays at {}.", pods(to)),
+            (Some(to), Some(from)) => format!("It was to go from {} to {}.", pods(from), pods(to)),
             _ => "The pods stay as they are.".to_owned(),
         };
         lines.push(match (self.carried_out, self.mode) {

@@ -1,11 +1,13 @@
 //! How documents become decisions. Pure: the time is an argument, and nothing is read or written.
 //!
 //! ```text
-//!                     ┌───────────────── Controller ─────────────────┐
-//!  Policy, Pipeline ─▶│ gates: is what I see there, fresh, trained?  │
-//!                     │   no ─▶ hold            yes ─▶ rule ─▶ clamp │─▶ Decision
-//!  Observation, now ─▶│ bottleneck: what holds the pipeline back     │
-//!                     └──────────────────────────────────────────────┘
+//!                      ┌────────────────────── Controller ──────────────────────┐
+//!  Setup, Memory ──────▶│ believed ─▶ policy, or baseline ─▶ shell ─▶ pods       │
+//!                       │ fresh? a    what it wants, or     useful, bounds,      │─▶ Decision ─▶ explain
+//!  Observation, now ───▶│ number?     why it wants nothing  budget, windows,     │   (raw, cap,  again
+//!                       │                                   turns, rates         │    final, why)
+//!                       └────────────────────────────────────────────────────────┘
+//!  Observation ────────▶ Shadow: another policy in a fluid of the throughput law ─▶ Score
 //! ```
 
 mod actions;

@@ -49,6 +49,9 @@ pub struct Scale {
     /// Where the decisions go, a JSON line each; the first line says who decides
     #[arg(long, default_value = "decisions.jsonl", value_name = "FILE")]
     pub out: PathBuf,
+    /// Go on with the decisions in that file: what was remembered then still counts
+    #[arg(long)]
+    pub resume: bool,
     /// Where what was seen goes as a table, for the figure
     #[arg(long, value_name = "FILE")]
     pub timeline: Option<PathBuf>,

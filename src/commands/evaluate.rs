@@ -173,7 +173,8 @@ fn evaluate(args: &Evaluate, go_on: &(dyn Fn() -> bool + Sync)) -> Result<()> {
     files::write_json(&args.out.join("evaluation.json"), &evaluation)?;
     tell(args, &world, &rows);
     // Last, as it takes longest: what was judged stands.
-    let regrets = regret::judge(&world, (table.as_ref(), &seeds_of_referee), (&policies, baseline.as_ref()), workers)?;
+    let regrets =
+        regret::judge(&world, (table.as_ref(), &seeds_of_referee), (&policies, baseline.as_ref()), workers)?;
     let Some(regrets) = regrets else { return Err(stopped()) };
     if !regrets.is_empty() {
         regret::write(&args.out, &regrets)?;

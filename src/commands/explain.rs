@@ -4,8 +4,10 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
-use splitscale_policy::{Controller, Decision, Line, Policy, Setup, Shadow, ShadowConfig, Tally};
-use splitscale_spec::{Calibration, Replicas};
+use splitscale_policy::{
+    Controller, Decision, Freshness, Line, Mode, Policy, Setup, Shadow, ShadowConfig, Tally,
+};
+use splitscale_spec::{Calibration, Replicas, check_schema};
 
 use crate::cli::{Explain, Replay};
 use crate::files;
@@ -72,7 +74,8 @@ pub fn replay(args: &Replay) -> Result<()> {
             other = Some(started.with_context(|| format!("{} cannot be used", path.display()))?);
         }
         let Some(other) = &mut other else { continue };
-        other.set_mode(decision.mode);
+        // Its wishes are not carried out: the pods are those that the other policy had.
+        other.set_mode(if decision.mode == Mode::Auto { Mode::Recommend } else { decision.mode });
         let replayed = other.decide(decision.now_s, &decision.observed);
         score = shadow.as_mut().map(|shadow| shadow.observe(decision.now_s, &decision.observed)).or(score);
         differing += u32::from(replayed.pods != decision.pods);
@@ -108,8 +111,14 @@ pub fn replay(args: &Replay) -> Result<()> {
 
 /// Every decision again by the policy that took it.
 fn same(file: &Path, setups: &[Setup], decisions: &[Logged]) -> Result<()> {
+    if decisions.is_empty() {
+        bail!("{} has no decisions", file.display());
+    }
+    let begin = |setup: &Setup| Controller::new(setup.clone(), Mode::Recommend);
+    let unusable = || format!("{} cannot be used", file.display());
+    let mut controllers = setups.iter().map(begin).collect::<Result<Vec<_>, _>>().with_context(unusable)?;
     for Logged { setup, decision } in decisions {
-        let differs = again(file, &setups[*setup], decision)?;
+        let differs = decision.differs(&controllers[*setup].again(decision).with_context(unusable)?);
         if !differs.is_empty() {
             bail!("taken again, decision {} is another: {}", decision.id, differs.join(", "));
         }
@@ -118,10 +127,16 @@ fn same(file: &Path, setups: &[Setup], decisions: &[Logged]) -> Result<()> {
     Ok(())
 }
 
+/// The last decision of a file, if it has any.
+pub fn last(file: &Path) -> Result<Option<Decision>> {
+    Ok(read(file)?.1.pop().map(|logged| logged.decision))
+}
+
 /// Another policy that lives through the same arrivals by itself.
 fn shadow(policy: &Policy, setup: &Setup, file: &Path, slo_s: f64) -> Result<Shadow> {
     let law = ShadowConfig::of_laws(&laws(file)?, slo_s);
-    law.and_then(|law| Shadow::new(policy, setup.bounds, law))
+    let freshness = Freshness { max_age_s: setup.shell.max_age_s };
+    law.and_then(|law| Shadow::new(policy, setup.bounds, freshness, law))
         .with_context(|| format!("{} cannot be used", file.display()))
 }
 
@@ -136,7 +151,8 @@ pub fn laws(file: &Path) -> Result<splitscale_spec::Laws> {
 
 /// Where the same decision, taken again, differs.
 fn again(file: &Path, setup: &Setup, decision: &Decision) -> Result<Vec<String>> {
-    let again = decision.again(setup);
+    let again =
+        Controller::new(setup.clone(), decision.mode).and_then(|mut controller| controller.again(decision));
     let again = again.with_context(|| format!("{}, decision {}", file.display(), decision.id))?;
     Ok(decision.differs(&again))
 }
@@ -151,6 +167,9 @@ fn read(file: &Path) -> Result<(Vec<Setup>, Vec<Logged>)> {
         let at = || format!("{}, line {}", file.display(), index + 1);
         match Line::parse(line) {
             Ok(Line::Setup(setup)) => setups.push(*setup),
+            Ok(Line::Decision(decision)) if decision.schema != Decision::SCHEMA => {
+                check_schema("decision", decision.schema, Decision::SCHEMA).with_context(at)?;
+            }
             Ok(Line::Decision(decision)) => match setups.len() {
                 0 => bail!("{}: a decision before the line that says who decides", at()),
                 n => decisions.push(Logged { setup: n - 1, decision: *decision }),

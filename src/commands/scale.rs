@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 use splitscale_deploy::{Endpoints, LocalBackend, Observer, Scaler};
 use splitscale_policy::{
-    Bounds, Controller, Decision, Policy, Setup, Shadow, ShadowConfig, ShellConfig, UsefulConfig,
+    Bounds, Controller, Decision, Freshness, Policy, Setup, Shadow, ShadowConfig, ShellConfig, UsefulConfig,
 };
 use splitscale_spec::PipelineConfig;
 use tokio_util::sync::CancellationToken;
@@ -42,10 +42,15 @@ pub fn run(args: &Scale) -> Result<()> {
             }
             held = holding;
         });
-        // Ctrl-C is how a scaler ends: a clean stop, not a failure.
-        match args.duration.map(Duration::from_secs_f64) {
-            Some(duration) => tokio::time::timeout(duration, run).await.unwrap_or(Ok(())),
-            None => run.await,
+        // Ctrl-C is how a scaler ends: a clean stop, not a failure. So is its time: a decision that is being carried out is.
+        let Some(duration) = args.duration.map(Duration::from_secs_f64) else { return run.await };
+        let mut run = std::pin::pin!(run);
+        tokio::select! {
+            done = &mut run => done,
+            () = tokio::time::sleep(duration) => {
+                stop.cancel();
+                run.await
+            }
         }
     })
 }
@@ -58,8 +63,18 @@ pub async fn scale(
 ) -> Result<()> {
     let Backend::Local = args.backend;
     let (setup, shadow) = setup(args)?;
-    let controller = Controller::new(setup, args.mode.into())
+    let mut controller = Controller::new(setup, args.mode.into())
         .with_context(|| format!("{} cannot be used", args.policy.display()))?;
+    let mut log = match args.resume && args.out.exists() {
+        true => {
+            if let Some(last) = explain::last(&args.out)? {
+                controller.resume(&last);
+                controller.set_mode(args.mode.into());
+            }
+            files::Log::resume_lines(&args.out)?
+        }
+        false => files::Log::create(&args.out)?,
+    };
     let interval = Duration::from_secs_f64(args.interval);
     let endpoints =
         Endpoints { a: args.servers.a.clone(), proxy: args.servers.proxy.clone(), b: args.servers.b.clone() };
@@ -70,9 +85,9 @@ pub async fn scale(
         shadow,
         interval,
     };
-    let mut log = files::Log::create(&args.out)?;
     log.json(scaler.controller.setup())?;
-    let mut timeline = args.timeline.as_deref().map(files::Log::create).transpose()?;
+    let begin = if args.resume { files::Log::resume } else { files::Log::create };
+    let mut timeline = args.timeline.as_deref().map(begin).transpose()?;
     scaler
         .run(stop, |decision| {
             log.json(decision)?;
@@ -110,7 +125,10 @@ fn setup(args: &Scale) -> Result<(Setup, Option<Shadow>)> {
         let (laws, unusable) = (explain::laws(path)?, || format!("{} cannot be used", path.display()));
         useful = Some(UsefulConfig::of_laws(&laws).with_context(unusable)?);
         let law = ShadowConfig::of_laws(&laws, pipeline.slo.latency_s).with_context(unusable)?;
-        shadow = Some(Shadow::new(&or_hpa(&args.shadow)?, bounds, law).with_context(unusable)?);
+        shadow = Some(
+            Shadow::new(&or_hpa(&args.shadow)?, bounds, Freshness { max_age_s: shell.max_age_s }, law)
+                .with_context(unusable)?,
+        );
     }
     let setup = Setup {
         schema: Setup::SCHEMA,
@@ -125,8 +143,8 @@ fn setup(args: &Scale) -> Result<(Setup, Option<Shadow>)> {
 
 /// In words what a decision changed; absent where it changed nothing.
 pub fn changed(decision: &Decision) -> Option<String> {
-    let (a, b, to) = (decision.observed.a.as_ref()?, decision.observed.b.as_ref()?, decision.pods?);
-    (a.desired != to.a || b.desired != to.b).then(|| decision.why.join("; "))
+    let (from, to) = (decision.from?, decision.pods?);
+    (from != to).then(|| decision.why.join("; "))
 }
 
 impl TimelineRow {

@@ -84,7 +84,7 @@ fn decisions_are_recommended_told_taken_again_and_by_another_policy() {
     assert_eq!(logged[0]["baseline"]["name"], "two");
     let last = logged.last().unwrap();
     assert_eq!((&last["mode"], last["final"]["a"].is_u64()), (&json!("recommend"), true), "{last}");
-    assert!(last["carried_out"] != true);
+    assert!(last.get("carried_out").is_none(), "there was nothing to change: {last}");
     let shadow = &last["shadow"];
     assert_eq!(shadow["shadow"]["pods"], json!({"a": 2, "b": 2}));
     assert!(shadow["live"]["pod_seconds"].as_f64() > shadow["shadow"]["pod_seconds"].as_f64(), "{shadow}");
@@ -144,6 +144,39 @@ fn an_emergency_holds_at_the_most_and_a_pause_where_it_is() {
     let last = lines(&folder.path().join("decisions.jsonl")).pop().unwrap();
     assert_eq!(last["observed"]["a"]["desired"], 4, "{last}");
     assert_eq!(last["observed"]["b"]["desired"], 4);
+}
+
+#[test]
+fn auto_takes_a_pod_away_within_its_rate_and_another_process_goes_on() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    let [b, proxy, a] = watched(folder, 1, "--mode paused --out paused.jsonl");
+    write(folder, "one.json", &constant("one", 1, 1));
+    let shell = "settle_s = 0\ndown_window_s = 0\nrate_down = { pods = 1, period_s = 3600 }";
+    fs::write(folder.join("shell.toml"), shell).unwrap();
+    let scale = format!(
+        "scale --policy one.json --pipeline pipeline.toml --a {} --proxy {} --b {} --interval 0.2 --mode auto \
+         --shell shell.toml --duration 2",
+        a.url, proxy.url, b.url
+    );
+    must(folder, &scale);
+    let log = folder.join("decisions.jsonl");
+    let logged = lines(&log);
+    let moved: Vec<&Value> = logged.iter().filter(|line| line["carried_out"] == true).collect();
+    assert_eq!(moved.len(), 1, "{moved:?}");
+    assert_eq!((&moved[0]["raw"], &moved[0]["final"]), (&json!({"a": 1, "b": 1}), &json!({"a": 2, "b": 2})));
+    assert_eq!(moved[0]["limits"][0]["by"], "rate");
+    // Killed in the middle of a line, it goes on: the rate of the hour is used up.
+    let text = fs::read_to_string(&log).unwrap();
+    fs::write(&log, format!("{text}{{\"schema\":2,\"id\"")).unwrap();
+    assert!(refused(folder, &scale, 1).contains("name a file that is not there yet"));
+    must(folder, &format!("{scale} --resume"));
+    let both = lines(&log);
+    assert_eq!(both.iter().filter(|line| line.get("shell").is_some()).count(), 2);
+    let ids: Vec<u64> = both.iter().filter_map(|line| line["id"].as_u64()).collect();
+    assert!(ids.len() > logged.len() && ids.iter().zip(1..).all(|(id, number)| *id == number), "{ids:?}");
+    assert_eq!(both.iter().filter(|line| line["carried_out"] == true).count(), 1);
+    must(folder, "replay decisions.jsonl");
 }
 
 #[test]

@@ -59,12 +59,13 @@ fn another_policy_or_a_changed_line_is_found_out() {
     let mut controller = Controller::new(setup(table()), Mode::Auto).unwrap();
     controller.decide(20.0, &Observation { time_s: 20.0, ..one_slot() });
     let decision = controller.decide(40.0, &one_slot());
-    let again = decision.again(controller.setup()).unwrap();
+    let again = controller.again(&decision).unwrap();
     assert_eq!((decision.differs(&again), &again), (Vec::new(), &decision));
     let other = setup(Policy { name: "another".to_owned(), ..table() });
-    assert_eq!(decision.again(&other).unwrap_err().field, "policy");
+    let mut other = Controller::new(other, Mode::Auto).unwrap();
+    assert_eq!(other.again(&decision).unwrap_err().field, "policy");
     let changed = Decision { pods: Some(Replicas { a: 8, b: 8 }), ..decision.clone() };
-    let again = changed.again(controller.setup()).unwrap();
+    let again = controller.again(&changed).unwrap();
     assert_eq!(changed.differs(&again), ["final A 4, B 4 in place of A 8, B 8"]);
 }
 
@@ -104,8 +105,7 @@ fn every_kind_decides_and_is_taken_again() {
         assert!(longest < 20_000, "{name} remembers {longest} bytes");
         for line in &lines {
             let Line::Decision(logged) = Line::parse(line).unwrap() else { panic!("{line}") };
-            let again = logged.again(controller.setup()).unwrap();
-            assert_eq!(again, *logged, "{name}");
+            assert_eq!(controller.again(&logged).unwrap(), *logged, "{name}");
         }
     }
 }

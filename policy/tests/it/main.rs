@@ -12,6 +12,7 @@ mod mlp;
 mod numaflow;
 mod shadow;
 mod shell;
+mod ticks;
 mod useful;
 
 use splitscale_policy::{Bin, Policy, PolicyKind, Region};
