@@ -239,6 +239,7 @@ async fn live(
         window: 5.0,
         duration: None,
         out: out.join("decisions.jsonl"),
+        resume: false,
         timeline: Some(out.join("timeline.csv")),
     };
     let (stop_load, stop_scale) = (CancellationToken::new(), CancellationToken::new());

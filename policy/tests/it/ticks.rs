@@ -231,8 +231,16 @@ fn a_million_ticks_of_garbage_break_no_limit() {
     println!("{ticks} ticks, {changes} changes, {worked:?}");
     assert_eq!(ticks, 1_000_000);
     assert!(changes > 2_000, "{changes}");
-    use Limiter::*;
-    for limiter in [Baseline, Useful, Bounds, Budget, Stabilisation, Settling, Flapping, Rate] {
+    for limiter in [
+        Limiter::Baseline,
+        Limiter::Useful,
+        Limiter::Bounds,
+        Limiter::Budget,
+        Limiter::Stabilisation,
+        Limiter::Settling,
+        Limiter::Flapping,
+        Limiter::Rate,
+    ] {
         assert!(worked.get(&limiter).is_some_and(|&times| times > 20), "{limiter:?}: {worked:?}");
     }
 }

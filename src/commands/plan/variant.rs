@@ -137,16 +137,12 @@ impl Variant {
         setup
     }
 
-    /// The most requests a second that `pods` carry, and what stops there: the throughput law, and what it has no words
-    /// for: slots that are free after the transfer, a link that all share, cores that the pods of a stage share.
+    /// The most requests a second that `pods` carry, and what stops there: the throughput law, the bytes of a link that all
+    /// share (the law's own word on it may be exceeded where B queues, and nothing that works may be left out), and cores that
+    /// the pods of a stage share.
     pub fn carries(&self, pods: Replicas) -> (f64, Bottleneck) {
-        let held = self.holds();
-        let slots = if held { self.slots } else { u32::MAX };
-        let mut least = throughput(&self.capacity(), pods, slots);
+        let mut least = throughput(&self.capacity(), pods, self.slots);
         let mut bounds = vec![];
-        if !held {
-            bounds.push((f64::from(self.slots) / self.transfer_s(), Bottleneck::Network));
-        }
         if let Some(mbit_s) = self.whole_mbit_s {
             bounds.push((mbit_s / (self.bytes as f64 * 8e-6), Bottleneck::Network));
         }
@@ -227,6 +223,8 @@ impl Variant {
             payload_bytes: self.bytes,
             mbit_s: self.mbit_s,
             rtt_s: self.transfer_s() - self.bytes as f64 * 8e-6 / self.mbit_s,
+            shared: false,
+            held_until_answer: self.holds(),
         }
     }
 }
