@@ -161,17 +161,19 @@ impl Region {
 
     /// What lies outside, the first of it; what is missing and never was in training before all else.
     pub(crate) fn left_by(&self, features: &[f64]) -> Option<Silence> {
+        let of = |name: &str| position(name).map_or(0.0, |at| features[at]);
         let outside = |(name, &(low, high)): (&'_ String, &(f64, f64))| {
-            let value = features[position(name)?];
-            let words = match name.strip_prefix("no_") {
+            let value = of(name);
+            let silence = match name.strip_prefix("no_") {
                 Some(name) if value > high => {
-                    Silence::Unseen(format!("{name} is missing, as it never was in training"))
+                    Silence::Unseen(format!("{name} missing, as it never was in training"))
                 }
+                None if of(&format!("no_{name}")) > 0.0 => Silence::Unseen(format!("{name} missing")),
                 _ => Silence::Outside(format!(
                     "{name} {value} outside the trained region, {name} {low}..{high}"
                 )),
             };
-            (!(low..=high).contains(&value)).then_some(words)
+            (!(low..=high).contains(&value)).then_some(silence)
         };
         let missing = |name: &str| name.starts_with("no_");
         let all = || self.0.iter();

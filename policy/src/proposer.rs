@@ -99,7 +99,7 @@ impl Proposer {
         let (pods, words) = match &self.policy.kind {
             PolicyKind::Static(pods) => rule::constant(*pods),
             PolicyKind::SlotsTable(bins) => {
-                let slots = observation.slots.ok_or("slots are missing")?;
+                let slots = observation.slots.ok_or("slots missing")?;
                 rule::table(bins, slots.value).map_err(Silence::Outside)?
             }
             PolicyKind::Greedy(greedy) => {

@@ -62,9 +62,9 @@ fn bounds_clamp_and_say_so() {
 #[test]
 fn a_missing_or_stale_signal_holds() {
     const OLD: [&str; 2] =
-        ["slots 10.5 s old, more than the 10.0 s that are believed", "slots are missing: hold"];
+        ["slots 10.5 s old, more than the 10.0 s that are believed", "slots missing: hold"];
     let with = |slots| Observation { slots, ..one_slot() };
-    assert_holds(&with(None), 40.0, &["slots are missing: hold"]);
+    assert_holds(&with(None), 40.0, &["slots missing: hold"]);
     let aged = |age_s| with(Some(Signal { value: 1, age_s }));
     assert_holds(&aged(10.5), 40.0, &OLD);
     // The observation itself grows old too.
@@ -72,7 +72,7 @@ fn a_missing_or_stale_signal_holds() {
     assert_holds(
         &aged(f64::NAN),
         40.0,
-        &["slots observed at 40.0 s with age NaN s, which cannot be at 40.0 s", "slots are missing: hold"],
+        &["slots observed at 40.0 s with age NaN s, which cannot be at 40.0 s", "slots missing: hold"],
     );
     assert_holds(
         &aged(1.0),

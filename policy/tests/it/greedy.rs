@@ -83,7 +83,7 @@ fn it_holds_outside_of_the_region_and_where_what_it_needs_is_missing() {
         assert_eq!(decision.why.last().unwrap(), words);
     };
     held(&queue(21.0), "queue_proxy 21 outside the trained region, queue_proxy 0..20: hold");
-    let missing = "queue_proxy is missing, as it never was in training: hold";
+    let missing = "queue_proxy missing, as it never was in training: hold";
     held(&Observation { queue_proxy: None, ..queue(1.0) }, missing);
     // What is too old is missing.
     let stale = Some(Signal { value: QueueLevel { mean: 1.0, last: 1.0 }, age_s: 11.0 });

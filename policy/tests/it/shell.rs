@@ -160,11 +160,11 @@ fn what_is_missing_holds_for_a_while_and_then_the_baseline_decides() {
     let blind = |at_s: f64| pods(at_s, 6, 6);
     let first = controller.decide(0.0, &blind(0.0));
     assert_eq!(first.pods, None);
-    assert_eq!(first.why, ["slots are missing, the baseline decides in 30.0 s: hold"]);
+    assert_eq!(first.why, ["slots missing, the baseline decides in 30.0 s: hold"]);
     assert_eq!(controller.decide(29.0, &blind(29.0)).pods, None);
     let then = controller.decide(30.0, &blind(30.0));
     assert_eq!((then.pods, by(&then)), (Some(Replicas { a: 4, b: 4 }), vec![Limiter::Baseline]));
-    assert_eq!(then.why[0], "slots are missing: by the baseline `constant`");
+    assert_eq!(then.why[0], "slots missing: by the baseline `constant`");
     // Seen once, and the time begins anew.
     let six = Replicas { a: 6, b: 6 };
     assert_eq!(controller.decide(31.0, &turning(31.0, 1, six)).pods, Some(Replicas { a: 2, b: 2 }));
