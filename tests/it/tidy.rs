@@ -15,7 +15,7 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
     ("rl/python", &["spec", "policy", "rl"], &["tch", "tokio", "clap"]),
     ("calibration", &["spec"], &["tch", "tokio", "clap"]),
     ("serving", &["spec", "turbo"], &["clap"]),
-    ("serving/fuzz", &["spec", "serving"], &["tch", "clap"]),
+    ("serving/fuzz", &["spec", "policy", "serving"], &["tch", "clap"]),
     ("serving/turbo", &[], &["tch", "tokio", "clap"]),
     ("deploy", &["spec", "policy"], &["tch", "clap"]),
     ("figures", &[], &["tch", "tokio", "clap"]),

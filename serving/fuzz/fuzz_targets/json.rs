@@ -9,8 +9,9 @@ use libfuzzer_sys::fuzz_target;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use splitscale_fuzz::{Message, PIPELINE};
+use splitscale_policy::{Decision, Policy, Setup};
 use splitscale_serving::wire::{Event, PipelineAnswer, PodsState, SlotsState, StageTimes, TailAnswer};
-use splitscale_spec::{Calibration, PipelineConfig, Policy, RequestRecord};
+use splitscale_spec::{Calibration, PipelineConfig, RequestRecord};
 
 fuzz_target!(|data: &[u8]| {
     let message = Message { headers: Vec::new(), body: data };
@@ -37,6 +38,10 @@ fuzz_target!(|data: &[u8]| {
     if let Some(policy) = read::<Policy>(data) {
         let _ = policy.validate();
     }
+    if let Some(setup) = read::<Setup>(data) {
+        let _ = setup.validate();
+    }
+    read::<Decision>(data);
     if let Some(pipeline) = read::<PipelineConfig>(data) {
         let _ = pipeline.validate();
     }
