@@ -23,6 +23,8 @@ pub struct Scaler {
     pub shadow: Option<Shadow>,
     /// Time between two decisions.
     pub interval: Duration,
+    /// When it begins, on the clock of decisions: later than zero where it goes on after another process \[s\].
+    pub begin_s: f64,
 }
 
 impl Scaler {
@@ -46,7 +48,7 @@ impl Scaler {
                 _ = ticks.tick() => {}
             }
             let round = self.backend.scrape().await;
-            let now_s = start.elapsed().as_secs_f64();
+            let now_s = self.begin_s + start.elapsed().as_secs_f64();
             let observation = self.observer.observe(now_s, round);
             let mut decision = self.controller.decide(now_s, &observation);
             decision.shadow = self.shadow.as_mut().map(|shadow| shadow.observe(now_s, &observation));
@@ -56,12 +58,10 @@ impl Scaler {
     }
 
     async fn carry_out(&self, decision: &mut Decision) {
-        let (Some(from), Some(to)) = (decision.from, decision.pods) else { return };
+        let Some(to) = decision.pods else { return };
+        // Where nobody knows what there is, which an emergency does not mind, whatever is to be is more than nothing.
+        let from = decision.from.unwrap_or(Replicas { a: 0, b: 0 });
         let (carried_out, words) = match decision.mode {
-            // What is unseen is told in an emergency, even if it may have been told before.
-            Mode::Emergency if decision.observed.a.is_none() || decision.observed.b.is_none() => {
-                self.tell(Replicas { a: 0, b: 0 }, to).await
-            }
             _ if from == to => return,
             Mode::Auto | Mode::Emergency => self.tell(from, to).await,
             Mode::Recommend | Mode::Paused => (false, "recommended only: nothing was changed".to_string()),

@@ -86,10 +86,15 @@ impl Controller {
         self.memory.shell.began_s = None;
     }
 
-    /// Goes on after a decision that was logged, as another process: with what was remembered then, and settling anew.
+    /// Goes on after a decision that was logged, as another process: with what was remembered then and what came of it,
+    /// settling anew. What the stages have now they are to say themselves.
     pub fn resume(&mut self, last: &Decision) {
+        let mode = self.mode;
         self.rewind(last);
-        self.decide(last.now_s, &last.observed);
+        (self.mode, self.decided) = (mode, last.id);
+        let carried_out = last.carried_out == Some(true);
+        let change = last.from.zip(last.pods).filter(|_| carried_out);
+        self.memory.shell.resume(change.map(|(from, to)| (last.now_s, from, to)));
         self.lead();
     }
 
@@ -161,28 +166,31 @@ impl Controller {
         }
         let mut believed = freshness.believed(now_s, &decision.observed);
         let desired = self.desired(now_s, freshness, &mut believed.seen);
-        let desired = match self.mode {
+        decision.from = desired.clone().ok();
+        if self.mode == Mode::Emergency {
             // Whatever is seen, and if it is nothing.
-            Mode::Emergency => desired.unwrap_or(self.setup.bounds.pods_max),
-            _ => desired?,
-        };
-        decision.from = Some(desired);
-        let raw = match self.mode {
-            Mode::Emergency => {
-                decision.why.push("emergency: as many pods as are allowed".to_owned());
-                self.setup.bounds.pods_max
+            decision.why.push("emergency: as many pods as are allowed".to_owned());
+            let pods = self.setup.shell.most(&self.setup.bounds);
+            if let Ok(desired) = desired {
+                self.memory.shell.told(now_s, desired, pods);
             }
-            _ => self.want((now_s, desired), &believed, decision)?,
-        };
+            decision.pods = Some(pods);
+            return Ok(());
+        }
+        let desired = desired?;
+        let raw = self.want((now_s, desired), &believed, decision)?;
         decision.raw = Some(raw);
         decision.cap = self
             .setup
             .useful
             .as_ref()
             .and_then(|useful| useful.cap(now_s, &believed.seen, self.setup.bounds.pods_max.b));
-        let asked = Asked { now_s, mode: self.mode, desired, cap: decision.cap };
+        let asked = Asked { now_s, desired, cap: decision.cap };
         let Setup { shell, bounds, .. } = &self.setup;
         let (pods, limits) = shell.limit(&mut self.memory.shell, bounds, &asked, raw);
+        if self.mode == Mode::Auto {
+            self.memory.shell.told(now_s, desired, pods);
+        }
         decision.why.extend(limits.iter().map(|limit| limit_words(limit, bounds)));
         decision.why.push(change_words(desired, pods));
         decision.limits.extend(limits);
@@ -229,8 +237,8 @@ impl Controller {
             [] => self.live.propose(live, (now_s, desired), seen, &mut decision.why),
             words => Err(Silence::Outside(words.join(", "))),
         };
-        // What waits for its time has not seen anything yet.
-        if matches!(wish, Ok(_) | Err(Silence::Outside(_))) {
+        // Who waits for his time has not seen anything yet.
+        if !matches!(wish, Err(Silence::Unseen(_) | Silence::Waiting(_))) {
             shell.unseen_since_s = None;
         }
         let silence = match wish {
@@ -240,6 +248,7 @@ impl Controller {
         let words = silence.words();
         let unseen_since_s = match &silence {
             Silence::Outside(_) => None,
+            Silence::Staying(_) => return Err(words.to_owned()),
             Silence::Waiting(_) => match shell.unseen_since_s {
                 None => return Err(words.to_owned()),
                 since_s => since_s,

@@ -25,7 +25,7 @@ pub struct Decision {
     /// What both stages were told to have before, by themselves or by us since; absent where one of them does not answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<Replicas>,
-    /// What the policy wants, or the baseline in its place; absent where neither could tell.
+    /// What the policy wants, or the baseline in its place; absent where neither could tell, and in an emergency.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub raw: Option<Replicas>,
     /// More pods than these would be useless; absent where that is not known.

@@ -53,9 +53,7 @@ impl Decision {
         lines.extend(seen(&self.observed));
         lines.push(bottleneck(self.bottleneck, &self.observed));
         match self.raw {
-            Some(raw) if self.mode == Mode::Emergency => {
-                lines.push(format!("In an emergency it is {}.", pods(raw)))
-            }
+            None if self.mode == Mode::Emergency => lines.push("In an emergency nobody is asked.".to_owned()),
             Some(raw) if self.limits.iter().any(|limit| limit.by == Limiter::Baseline) => {
                 let name = setup.baseline.as_ref().map_or("baseline", |baseline| &baseline.name);
                 lines.push(format!(
@@ -76,6 +74,7 @@ impl Decision {
         let asked = match (self.pods, self.from) {
             (Some(to), Some(from)) if to == from => format!("It stays at {}.", pods(to)),
             (Some(to), Some(from)) => format!("It was to go from {} to {}.", pods(from), pods(to)),
+            (Some(to), None) => format!("It was to have {}, from whatever it had.", pods(to)),
             _ => "The pods stay as they are.".to_owned(),
         };
         lines.push(match (self.carried_out, self.mode) {

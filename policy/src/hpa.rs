@@ -97,7 +97,7 @@ impl HpaConfig {
         let limits = Limits::of(self, of, now_s);
         memory.begin(now_s, current);
         let (to, why) = if current == 0 {
-            return Err(Silence::Waiting("scaling is disabled at zero pods".to_owned()));
+            return Err(Silence::Staying("scaling is disabled at zero pods".to_owned()));
         } else if current > limits.max {
             (limits.max, format!("{current} is above the most, {}", limits.max))
         } else if current < limits.min {

@@ -116,18 +116,18 @@ impl NumaflowConfig {
         let since_s = pods.last_change_age_s.unwrap_or(f64::INFINITY);
         let cools = |cooldown_s: f64| since_s < cooldown_s;
         if cools(of.scale_up_cooldown_s) && cools(of.scale_down_cooldown_s) {
-            return Err(Silence::Waiting(format!("scaled {since_s:.0} s ago")));
+            return Err(Silence::Staying(format!("scaled {since_s:.0} s ago")));
         }
         let current = pods.desired;
         if u64::from(pods.ready) + u64::from(pods.starting) != u64::from(current) {
-            return Err(Silence::Waiting(format!(
+            return Err(Silence::Staying(format!(
                 "{} ready and {} starting of {current}",
                 pods.ready, pods.starting
             )));
         }
         let (min, max) = of.limits();
         if min == max {
-            return Err(Silence::Waiting(format!("the fewest and the most are both {min}")));
+            return Err(Silence::Staying(format!("the fewest and the most are both {min}")));
         }
         if pods.ready == 0 {
             return Err(Silence::Unseen("no pod is ready".to_owned()));
@@ -145,7 +145,7 @@ impl NumaflowConfig {
         }
         if to < current {
             return match cools(of.scale_down_cooldown_s) {
-                true => Err(Silence::Waiting(format!("{why}, scaled {since_s:.0} s ago"))),
+                true => Err(Silence::Staying(format!("{why}, scaled {since_s:.0} s ago"))),
                 false => Ok((current - (current - to).min(of.replicas_per_scale_down), why)),
             };
         }
@@ -156,10 +156,10 @@ impl NumaflowConfig {
             Pressure::Direct if current > min && current > 1 => {
                 Ok((current - 1, format!("{why}, but the edge to b is full: one fewer")))
             }
-            Pressure::Direct => Err(Silence::Waiting(format!("{why}, but the edge to b is full"))),
-            Pressure::Downstream => Err(Silence::Waiting(format!("{why}, but an edge further down is full"))),
+            Pressure::Direct => Err(Silence::Staying(format!("{why}, but the edge to b is full"))),
+            Pressure::Downstream => Err(Silence::Staying(format!("{why}, but an edge further down is full"))),
             Pressure::None if cools(of.scale_up_cooldown_s) => {
-                Err(Silence::Waiting(format!("{why}, scaled {since_s:.0} s ago")))
+                Err(Silence::Staying(format!("{why}, scaled {since_s:.0} s ago")))
             }
             Pressure::None => Ok((current + (to - current).min(of.replicas_per_scale_up), why)),
         }

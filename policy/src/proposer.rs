@@ -19,8 +19,10 @@ pub(crate) struct Proposer {
 /// Why a policy wants nothing, in words.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Silence {
-    /// It is not its time: what there is stays.
+    /// It is not its time: it has not looked.
     Waiting(String),
+    /// It has looked, and what there is stays.
+    Staying(String),
     /// What it goes by is missing or too old.
     Unseen(String),
     /// What was seen is outside of what it was made for.
@@ -44,7 +46,10 @@ impl Silence {
     /// The words alone.
     pub fn words(&self) -> &str {
         match self {
-            Silence::Waiting(words) | Silence::Unseen(words) | Silence::Outside(words) => words,
+            Silence::Waiting(words)
+            | Silence::Staying(words)
+            | Silence::Unseen(words)
+            | Silence::Outside(words) => words,
         }
     }
 }

@@ -17,13 +17,12 @@ pub use track::ShellMemory;
 use splitscale_spec::Replicas;
 
 use crate::bounds::Bounds;
-use crate::decision::{Limit, Limiter, Mode};
+use crate::decision::{Limit, Limiter};
 use track::Track;
 
 /// What the shell knows when it is asked.
 pub(crate) struct Asked {
     pub(crate) now_s: f64,
-    pub(crate) mode: Mode,
     /// Pods that both stages were told to have.
     pub(crate) desired: Replicas,
     /// More are useless.
@@ -35,8 +34,7 @@ impl ShellConfig {
     ///
     /// # Guarantees
     /// Whatever was wanted: within the bounds; together within the budget, or no more than there are; as far from what was
-    /// there as steps and rates allow, where the bounds do not ask for more; in an hour no more reversals than are allowed. In
-    /// an emergency the first two alone.
+    /// there as steps and rates allow, where the bounds do not ask for more; in an hour no more reversals than are allowed.
     pub(crate) fn limit(
         &self,
         memory: &mut ShellMemory,
@@ -53,8 +51,7 @@ impl ShellConfig {
             }
         };
         let least = |x: Replicas, y: Replicas| Replicas { a: x.a.min(y.a), b: x.b.min(y.b) };
-        let emergency = asked.mode == Mode::Emergency;
-        if let Some(cap) = asked.cap.filter(|_| !emergency) {
+        if let Some(cap) = asked.cap {
             pass(Limiter::Useful, least(pods, cap), &mut pods);
         }
         pass(Limiter::Bounds, bounds.clamp(pods), &mut pods);
@@ -62,26 +59,27 @@ impl ShellConfig {
             pass(Limiter::Budget, fit(pods, bounds.pods_min, budget), &mut pods);
         }
         let now = asked.desired;
-        if !emergency {
-            let settled = memory.settled(asked.now_s, self.settle_s);
-            let mut each = |by, step: &dyn Fn(&mut Track, u32, u32) -> u32| {
-                let a = step(&mut memory.a, now.a, pods.a);
-                let b = step(&mut memory.b, now.b, pods.b);
-                pass(by, Replicas { a, b }, &mut pods);
-            };
-            each(Limiter::Stabilisation, &|track, now, to| track.stabilise(self, asked.now_s, now, to));
-            each(Limiter::Settling, &|_, now, to| if settled { to } else { to.max(now) });
-            each(Limiter::Flapping, &|track, now, to| track.calm(self, asked.now_s, now, to));
-            each(Limiter::Rate, &|track, now, to| track.slow(self, asked.now_s, now, to));
-        }
+        let settled = memory.settled(asked.now_s, self.settle_s);
+        let mut each = |by, step: &dyn Fn(&mut Track, u32, u32) -> u32| {
+            let a = step(&mut memory.a, now.a, pods.a);
+            let b = step(&mut memory.b, now.b, pods.b);
+            pass(by, Replicas { a, b }, &mut pods);
+        };
+        each(Limiter::Stabilisation, &|track, now, to| track.stabilise(self, asked.now_s, now, to));
+        each(Limiter::Settling, &|_, now, to| if settled { to } else { to.max(now) });
+        each(Limiter::Flapping, &|track, now, to| track.calm(self, asked.now_s, now, to));
+        each(Limiter::Rate, &|track, now, to| track.slow(self, asked.now_s, now, to));
         // Where somebody else took it out of the bounds, what was there is no measure.
         pass(Limiter::Bounds, bounds.clamp(pods), &mut pods);
         if let Some(budget) = self.budget {
             pass(Limiter::Budget, legs(pods, bounds.clamp(now), budget), &mut pods);
         }
-        memory.a.told(asked, now.a, pods.a);
-        memory.b.told(asked, now.b, pods.b);
         (pods, limits)
+    }
+
+    /// As many pods as bounds and budget allow.
+    pub(crate) fn most(&self, bounds: &Bounds) -> Replicas {
+        self.budget.map_or(bounds.pods_max, |budget| fit(bounds.pods_max, bounds.pods_min, budget))
     }
 }
 

@@ -45,8 +45,10 @@ pub(crate) fn joined(
     };
     let why = format!("{}; {}", words("a", &to_a), words("b", &to_b));
     match (&to_a, &to_b) {
-        (Err(Silence::Unseen(_)), Err(Silence::Unseen(_))) => return Err(Silence::Unseen(why)),
-        (Err(_), Err(_)) => return Err(Silence::Waiting(why)),
+        (Err(Silence::Unseen(_)), Err(_)) | (Err(_), Err(Silence::Unseen(_))) => {
+            return Err(Silence::Unseen(why));
+        }
+        (Err(_), Err(_)) => return Err(Silence::Staying(why)),
         _ => {}
     }
     let pods = |to: Wish, now: &StagePods| to.map_or(now.desired, |(pods, _)| pods);

@@ -129,6 +129,9 @@ fn same(file: &Path, setups: &[Setup], decisions: &[Logged]) -> Result<()> {
 
 /// The last decision of a file, if it has any.
 pub fn last(file: &Path) -> Result<Option<Decision>> {
+    if files::read(file)?.trim().is_empty() {
+        return Ok(None);
+    }
     Ok(read(file)?.1.pop().map(|logged| logged.decision))
 }
 

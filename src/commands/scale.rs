@@ -65,25 +65,27 @@ pub async fn scale(
     let (setup, shadow) = setup(args)?;
     let mut controller = Controller::new(setup, args.mode.into())
         .with_context(|| format!("{} cannot be used", args.policy.display()))?;
-    let mut log = match args.resume && args.out.exists() {
-        true => {
-            if let Some(last) = explain::last(&args.out)? {
-                controller.resume(&last);
-                controller.set_mode(args.mode.into());
-            }
-            files::Log::resume_lines(&args.out)?
-        }
-        false => files::Log::create(&args.out)?,
-    };
     let interval = Duration::from_secs_f64(args.interval);
     let endpoints =
         Endpoints { a: args.servers.a.clone(), proxy: args.servers.proxy.clone(), b: args.servers.b.clone() };
+    let mut begin_s = 0.0;
+    if args.resume && args.out.exists() {
+        if let Some(last) = explain::last(&args.out)? {
+            controller.resume(&last);
+            begin_s = last.now_s;
+        }
+    }
     let scaler = Scaler {
         backend: LocalBackend::new(endpoints, interval.max(Duration::from_secs(1)))?,
         observer: Observer::new(args.window),
         controller,
         shadow,
         interval,
+        begin_s,
+    };
+    let mut log = match args.resume && args.out.exists() {
+        true => files::Log::resume_lines(&args.out)?,
+        false => files::Log::create(&args.out)?,
     };
     log.json(scaler.controller.setup())?;
     let begin = if args.resume { files::Log::resume } else { files::Log::create };

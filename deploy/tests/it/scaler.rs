@@ -84,6 +84,7 @@ async fn run(mode: Mode) -> (Vec<u32>, Vec<u32>, Vec<splitscale_policy::Decision
         observer: Observer::new(5.0),
         controller: controller(mode),
         shadow: None,
+        begin_s: 0.0,
         interval: Duration::from_millis(20),
     };
     let stop = CancellationToken::new();

@@ -3,9 +3,7 @@
 use serde::{Deserialize, Serialize};
 use splitscale_spec::Replicas;
 
-use super::Asked;
 use super::config::{Rate, ShellConfig};
-use crate::decision::Mode;
 
 const HOUR_S: f64 = 3600.0;
 
@@ -81,6 +79,25 @@ impl ShellMemory {
         Replicas { a: of(&self.a, a), b: of(&self.b, b) }
     }
 
+    /// Takes note of what both stages are told to have. What is only recommended is no change, and is not noted.
+    pub(crate) fn told(&mut self, now_s: f64, from: Replicas, to: Replicas) {
+        self.a.note(now_s, from.a, to.a);
+        self.b.note(now_s, from.b, to.b);
+    }
+
+    /// Takes note of a change that another process carried out last, and of what there was before. What there is now the stages
+    /// are to say themselves.
+    pub(crate) fn resume(&mut self, changed: Option<(f64, Replicas, Replicas)>) {
+        if let Some((at_s, from, to)) = changed {
+            for (track, from) in [(&mut self.a, from.a), (&mut self.b, from.b)] {
+                track.had_least.note(at_s, from, u32::lt);
+                track.had_most.note(at_s, from, u32::gt);
+            }
+            self.told(at_s, from, to);
+        }
+        (self.a.told, self.b.told) = (None, None);
+    }
+
     /// Whether the first window is over. It begins with the first wish: before, nothing was seen.
     pub(super) fn settled(&mut self, now_s: f64, settle_s: f64) -> bool {
         now_s - *self.began_s.get_or_insert(now_s) >= settle_s
@@ -121,24 +138,22 @@ impl Track {
         if (low..=high).contains(&to) { to } else { now }
     }
 
-    /// Takes note of what it is to have. What is only recommended is no change.
-    pub(super) fn told(&mut self, asked: &Asked, now: u32, to: u32) {
-        if asked.mode == Mode::Auto || asked.mode == Mode::Emergency {
-            if to != now {
-                let grows = to > now;
-                if self.grew.is_some_and(|grew| grew != grows) {
-                    self.turns.retain(|&at_s| at_s > asked.now_s - HOUR_S);
-                    self.turns.push(asked.now_s);
-                }
-                self.grew = Some(grows);
-                self.told = Some((asked.now_s, to));
+    /// Takes note of what it was told to have.
+    fn note(&mut self, now_s: f64, now: u32, to: u32) {
+        if to != now {
+            let grows = to > now;
+            if self.grew.is_some_and(|grew| grew != grows) {
+                self.turns.retain(|&at_s| at_s > now_s - HOUR_S);
+                self.turns.push(now_s);
             }
-            for (had, better) in
-                [(&mut self.had_least, u32::lt as fn(&u32, &u32) -> bool), (&mut self.had_most, u32::gt)]
-            {
-                if !had.is_empty() {
-                    had.note(asked.now_s, to, better);
-                }
+            self.grew = Some(grows);
+            self.told = Some((now_s, to));
+        }
+        for (had, better) in
+            [(&mut self.had_least, u32::lt as fn(&u32, &u32) -> bool), (&mut self.had_most, u32::gt)]
+        {
+            if !had.is_empty() {
+                had.note(now_s, to, better);
             }
         }
     }

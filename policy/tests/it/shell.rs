@@ -213,7 +213,12 @@ fn an_emergency_needs_to_see_nothing() {
     let mut controller = started(constant(3, 3), None, ShellConfig::default());
     controller.set_mode(Mode::Emergency);
     let blind = controller.decide(0.0, &Observation::empty(0.0, 5.0));
-    assert_eq!(blind.pods, Some(Replicas { a: 10, b: 10 }));
+    assert_eq!((blind.from, blind.pods), (None, Some(Replicas { a: 10, b: 10 })));
+    // A stage that answered once and is dead since is not known either.
+    let mut dead = pods(100.0, 10, 10);
+    dead.b.as_mut().unwrap().age_s = 60.0;
+    let decision = controller.decide(100.0, &dead);
+    assert_eq!((decision.from, decision.pods), (None, blind.pods));
 }
 
 #[test]
@@ -229,6 +234,26 @@ fn a_rule_that_syncs_seldom_is_replaced_as_one_that_always_decides() {
 }
 
 #[test]
+fn who_has_looked_and_stays_is_not_replaced() {
+    // Every pod is starting, by which Numaflow skips a vertex on purpose, and for as long as it takes.
+    let shell = ShellConfig { hold_s: 30.0, ..ShellConfig::bare(10.0) };
+    let kind = PolicyKind::Numaflow(Box::default());
+    let policy = Policy { kind, region: None, ..table() };
+    let mut controller = started(policy, Some(constant(4, 4)), shell);
+    let seen = |time_s: f64| {
+        let mut seen = pods(time_s, 6, 6);
+        for stage in [&mut seen.a, &mut seen.b].into_iter().flatten() {
+            stage.ready = 2;
+        }
+        seen
+    };
+    for second in 0..300 {
+        let decision = controller.decide(f64::from(second), &seen(f64::from(second)));
+        assert_eq!(decision.pods, None, "{:?}", decision.why);
+    }
+}
+
+#[test]
 fn another_process_goes_on_with_what_was_remembered() {
     let rate = Some(Rate { pods: 2, period_s: 60.0 });
     let shell = ShellConfig { rate_up: rate, settle_s: 15.0, ..ShellConfig::bare(10.0) };
@@ -236,11 +261,20 @@ fn another_process_goes_on_with_what_was_remembered() {
     controller.decide(1_000.0, &pods(1_000.0, 2, 2));
     let last = controller.decide(1_010.0, &pods(1_010.0, 4, 4));
     assert_eq!(last.pods, Some(Replicas { a: 4, b: 4 }));
-    let mut next = started(constant(9, 9), None, shell);
+    let mut next = started(constant(9, 9), None, shell.clone());
     next.resume(&last);
-    let first = next.decide(0.0, &pods(0.0, 4, 4));
+    let first = next.decide(1_011.0, &pods(1_011.0, 4, 4));
     assert_eq!((first.id, first.pods), (3, Some(Replicas { a: 4, b: 4 })), "the rate still counts");
-    assert_eq!(next.decide(61.0, &pods(61.0, 4, 4)).pods, Some(Replicas { a: 6, b: 6 }));
+    assert_eq!(next.decide(1_072.0, &pods(1_072.0, 4, 4)).pods, Some(Replicas { a: 6, b: 6 }));
+
+    // What was carried out last counts too, whatever another policy would have made of it; what there is now the stages say.
+    let mut controller = started(constant(9, 9), None, shell.clone());
+    let last = controller.decide(0.0, &pods(0.0, 2, 2));
+    let carried_out = Decision { carried_out: Some(true), ..last };
+    let mut next = started(constant(5, 5), None, shell);
+    next.resume(&carried_out);
+    let first = next.decide(0.0, &pods(0.0, 3, 3));
+    assert_eq!((first.from, first.pods), (Some(Replicas { a: 3, b: 3 }), Some(Replicas { a: 4, b: 4 })));
 }
 
 #[test]
