@@ -265,6 +265,14 @@ impl ArrivalTimes {
     /// # Errors
     /// The first field that is out of range; a closed loop, whose times depend on the answers.
     pub fn of(arrivals: &Arrivals, seed: u64) -> Result<Self, Invalid> {
+        Self::of_replication(arrivals, seed, 0)
+    }
+
+    /// Those of another replication.
+    ///
+    /// # Errors
+    /// As [`ArrivalTimes::of`].
+    pub fn of_replication(arrivals: &Arrivals, seed: u64, replication: u64) -> Result<Self, Invalid> {
         arrivals.validate(true)?;
         if let Arrivals::ClosedLoop { .. } = arrivals {
             return Err(Invalid::new("arrivals", "a closed loop; its times depend on the answers"));
@@ -279,9 +287,9 @@ impl ArrivalTimes {
             gap,
         };
         Ok(ArrivalTimes {
-            source: Source::new(&load, arrivals.unprompted(), seed, 0),
+            source: Source::new(&load, arrivals.unprompted(), seed, replication),
             load,
-            chance: Chance::new(seed, 0),
+            chance: Chance::new(seed, replication),
             laws,
             thin: arrivals.scale().thin,
         })

@@ -58,7 +58,7 @@ pub struct Plan {
     #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(4..=1000))]
     pub seeds: u32,
     /// Seed of them
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = seed)]
     pub seed: u64,
     /// Requests of each replication of --rate, the first tenth its warm-up; a trace is simulated from end to end
     #[arg(long, default_value_t = 20_000, value_name = "N", value_parser = clap::value_parser!(u32).range(100..=10_000_000))]
@@ -115,6 +115,14 @@ fn rate(text: &str) -> Result<f64, String> {
     })
 }
 
+/// The answer is written as a TOML document, whose whole numbers are signed.
+fn seed(text: &str) -> Result<u64, String> {
+    match text.parse::<u64>() {
+        Ok(seed) if i64::try_from(seed).is_ok() => Ok(seed),
+        _ => Err("must be a whole number from 0 to 9223372036854775807 (2^63 - 1), the most that answer.toml holds".into()),
+    }
+}
+
 /// Nobody can show by a finite number of requests that all are kept.
 fn target(text: &str) -> Result<f64, String> {
     share(text).and_then(|v| if v < 1.0 { Ok(v) } else { Err("must be below 1; 0.99 is usual".into()) })
@@ -134,5 +142,13 @@ mod tests {
         assert_eq!(of("layer2:u8=c.json"), Ok((named("layer2"), Some(Encoding::U8), "c.json".into())));
         assert!(of("layer2:u4=c.json").unwrap_err().contains("f32, bf16 and u8"));
         assert!(of("=c.json").is_err());
+    }
+
+    #[test]
+    fn a_seed_is_what_a_document_holds() {
+        assert_eq!(seed("9223372036854775807"), Ok(i64::MAX as u64));
+        for text in ["9223372036854775808", "-1", "x"] {
+            assert!(seed(text).unwrap_err().contains("2^63 - 1"), "{text}");
+        }
     }
 }

@@ -14,6 +14,7 @@ mod pool;
 mod remedy;
 mod report;
 mod search;
+mod share;
 mod traffic;
 mod variant;
 mod words;
@@ -118,7 +119,7 @@ fn plan(args: &cli::Plan, field: &Field, trial: &Trial<'_>) -> Result<()> {
     if let Some(of) = answer {
         let text = report::pipeline(of.pods, variant(of), (&plan.inputs.load, &slo))?;
         files::write(&args.out.join("pipeline.toml"), text.as_bytes())?;
-        let text = experiment::of(trial, variant(of), of.pods)?;
+        let text = experiment::of(trial, variant(of), of)?;
         files::write(&args.out.join("answer.toml"), text.as_bytes())?;
     }
     write(&args.out, &plan)?;
@@ -193,14 +194,16 @@ fn cheapest_of(args: &cli::Plan, looked: &[Looked]) -> String {
     )
 }
 
-/// All files; the table takes the place of the one that grew.
+/// All files; the table takes the place of the one that grew. The figure comes last: should it fail, no number is lost.
 fn write(out: &Path, plan: &Plan<'_>) -> Result<()> {
     let table = out.join("candidates.csv");
     files::write_csv(&table, &plan.candidates)?;
+    files::write_json(&out.join("plan.json"), plan)?;
     if !plan.candidates.is_empty() {
-        pareto(&Frame::read(&table, Table::Candidates)?, out)?;
+        pareto(&Frame::read(&table, Table::Candidates)?, out)
+            .with_context(|| format!("the plan is in {}, but its figure could not be drawn", out.display()))?;
     }
-    files::write_json(&out.join("plan.json"), plan)
+    Ok(())
 }
 
 /// A folder that holds nothing, or an earlier plan, which goes.

@@ -8,6 +8,7 @@ use splitscale_sim::{Model, Outcome, Simulation};
 use splitscale_spec::Replicas;
 
 use super::pool::Pool;
+use super::share::{self, BEYOND_DOUBT, USUAL};
 use super::traffic::Traffic;
 use super::variant::Variant;
 
@@ -86,8 +87,6 @@ const FIRST: u64 = 4;
 const SECOND: u64 = 8;
 /// What the seeds that were asked for leave open is looked at once more, with so many times as many.
 pub const AGAIN: u64 = 4;
-/// How sure that has to be.
-const BEYOND_DOUBT: f64 = 0.999;
 
 // === impl Trial ===
 
@@ -110,9 +109,10 @@ impl Trial<'_> {
             if end > done {
                 outcomes.extend(self.pool.each(done..end, run)?.ok_or(Stopped)?);
             }
-            let shares: Vec<f64> = outcomes.iter().map(attainment).collect();
-            let lost = Interval::of(&shares, BEYOND_DOUBT)?.high() < self.target;
-            let told = end >= seeds && Verdict::of(Spread::of(&shares)?, self.target) != Verdict::Open;
+            let counts: Vec<(u64, u64)> = outcomes.iter().map(in_time).collect();
+            let lost = share::spread(&counts, BEYOND_DOUBT)?.high < self.target;
+            let told =
+                end >= seeds && Verdict::of(share::spread(&counts, USUAL)?, self.target) != Verdict::Open;
             if lost || told {
                 break;
             }
@@ -132,7 +132,7 @@ impl Trial<'_> {
     ) -> Result<Option<bool>> {
         let model = self.model(variant, pods, factor)?;
         let outcome = Simulation::of(&model, self.seed, replication).run_while(self.pool.go_on)?;
-        Ok(outcome.map(|outcome| attainment(&outcome) >= self.target))
+        Ok(outcome.as_ref().map(in_time).map(|(hits, all)| hits as f64 >= self.target * all as f64))
     }
 
     fn model(&self, variant: &Variant, pods: Replicas, factor: f64) -> Result<Model> {
@@ -144,10 +144,9 @@ impl Trial<'_> {
 
     fn of(&self, (variant, slots): (usize, u32), pods: Replicas, outcomes: &[Outcome]) -> Result<Candidate> {
         let spread = |of: &dyn Fn(&Outcome) -> f64| Spread::of(&outcomes.iter().map(of).collect::<Vec<_>>());
-        let share = |of: &dyn Fn(&Outcome) -> f64| spread(of).map(Spread::share);
         // Nothing here has a deadline or a bounded queue, so that every request is answered in the end.
         let latency = |p: f64| spread(&|outcome| outcome.latency.histogram.quantile_s(p).unwrap_or(0.0));
-        let attainment = share(&attainment)?;
+        let attainment = share::spread(&outcomes.iter().map(in_time).collect::<Vec<_>>(), USUAL)?;
         let [a, slots, b] = [pods.a, slots, pods.b].map(f64::from);
         Ok(Candidate {
             variant,
@@ -170,9 +169,9 @@ impl Trial<'_> {
     }
 }
 
-/// Answered within the promise, of all that were sent after the warm-up.
-fn attainment(outcome: &Outcome) -> f64 {
-    outcome.within_slo.unwrap_or(0) as f64 / (outcome.requests as f64).max(1.0)
+/// Answered within the promise, and all that were sent after the warm-up.
+fn in_time(outcome: &Outcome) -> (u64, u64) {
+    (outcome.within_slo.unwrap_or(0), outcome.requests)
 }
 
 // === impl Verdict ===
@@ -197,11 +196,6 @@ impl Spread {
     pub fn of(values: &[f64]) -> Result<Self> {
         let interval = Interval::of(values, 0.95)?;
         Ok(Spread { value: interval.mean, low: interval.low(), high: interval.high() })
-    }
-
-    /// A share of requests is between 0 and 1, and so are the ends of its interval.
-    fn share(self) -> Self {
-        Spread { low: self.low.clamp(0.0, 1.0), high: self.high.clamp(0.0, 1.0), ..self }
     }
 }
 

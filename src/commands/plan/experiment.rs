@@ -6,15 +6,15 @@ use anyhow::{Context, Result};
 use splitscale_sim::{Arrivals, Bandwidth, Setup, StageSetup, Transfer};
 use toml::{Table, Value};
 
-use super::candidate::Trial;
+use super::candidate::{Candidate, Trial};
 use super::variant::Variant;
-use splitscale_spec::Replicas;
 
-/// The document. A recorded load is named by its absolute path.
+/// The document, with as many replications as the candidate was settled by. A recorded load is named by its absolute path.
 ///
 /// # Errors
 /// What `toml` says.
-pub fn of(trial: &Trial<'_>, variant: &Variant, pods: Replicas) -> Result<String> {
+pub fn of(trial: &Trial<'_>, variant: &Variant, candidate: &Candidate) -> Result<String> {
+    let pods = candidate.pods;
     let (arrivals, warm_up_s) = trial.traffic.times(1.0);
     let setup = Setup { warm_up_s, ..variant.setup(pods, arrivals) };
     let mut whole = table([
@@ -22,7 +22,7 @@ pub fn of(trial: &Trial<'_>, variant: &Variant, pods: Replicas) -> Result<String
         ("name", text("answer")),
         ("title", text(format!("{} pods of A and {} of B, {}", pods.a, pods.b, variant.words()))),
         ("seed", Value::Integer(i64::try_from(trial.seed).context("--seed: above 2^63 - 1")?)),
-        ("replications", Value::Integer(trial.seeds.into())),
+        ("replications", Value::Integer(candidate.seeds.into())),
         ("slo_s", Value::Float(trial.slo_s)),
     ]);
     let setup = table([
