@@ -188,7 +188,8 @@ fn cheapest_of(args: &cli::Plan, looked: &[Looked]) -> String {
     format!(
         "all with 1 to {} pods a stage, in every cut and encoding above. Whatever costs less was simulated and is not shown to \
          keep the promise, or carries less than comes by the throughput law, or has a stage that fails beside the most pods \
-         of use in the other ({}), where more pods of the other are taken to do no harm",
+         of use in the other ({}), or is of a cut and encoding whose most pods of use are not shown to keep it (told above); more \
+         pods are taken to do no harm",
         args.pods_max,
         least.join(", ")
     )
@@ -200,8 +201,9 @@ fn write(out: &Path, plan: &Plan<'_>) -> Result<()> {
     files::write_csv(&table, &plan.candidates)?;
     files::write_json(&out.join("plan.json"), plan)?;
     if !plan.candidates.is_empty() {
-        pareto(&Frame::read(&table, Table::Candidates)?, out)
-            .with_context(|| format!("the plan is in {}, but its figure could not be drawn", out.display()))?;
+        pareto(&Frame::read(&table, Table::Candidates)?, out).with_context(|| {
+            format!("the plan is in {}, but its figure could not be drawn", out.display())
+        })?;
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use splitscale_spec::{Bottleneck, Encoding};
 
+use super::candidate::Verdict;
 use super::search::Found;
 use super::traffic::Traffic;
 use super::variant::{ENCODINGS, Link, Measured, Variant, name_of};
@@ -41,8 +42,9 @@ pub fn why(found: &Found, variant: &Variant, asked: &Asked<'_>) -> Option<String
                 true => format!("a request that meets nobody takes {alone_s:.3} s; "),
                 false => String::new(),
             };
+            let open = if most.verdict == Verdict::Open { "not settled: " } else { "" };
             Some(format!(
-                "{alone}{} pods of A and {} of B, the most that are of use, answer {:.2} % ({:.2} to {:.2}) within {} s, and {} % within {:.3} s",
+                "{open}{alone}{} pods of A and {} of B, the most that are of use, answer {:.2} % ({:.2} to {:.2}) within {} s, and {} % within {:.3} s",
                 most.pods.a,
                 most.pods.b,
                 100.0 * most.attainment.value,
@@ -76,7 +78,11 @@ pub fn remedies(found: &Found, (measured, variant): (&Measured, &Variant), asked
         }
         Found::PodsMax(pods) => vec![format!("--pods-max {}", pods.a.max(pods.b))],
         Found::Promise(most) => {
-            let mut all = fewer_bytes(measured, variant, asked);
+            let mut all = vec![];
+            if most.verdict == Verdict::Open {
+                all.push("more --seeds or --requests, which would tell whether it is kept".to_string());
+            }
+            all.extend(fewer_bytes(measured, variant, asked));
             all.push(format!("--slo {}", up(most.kept_s.high)));
             all.push("a lower rate".into());
             all

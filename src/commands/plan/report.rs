@@ -113,7 +113,7 @@ pub struct Looked {
     pub law_mean: Option<Replicas>,
     /// The same of the busiest minute.
     pub law_peak: Option<Replicas>,
-    /// The fewest of each stage that keep the promise beside the most of the other; absent where there are none.
+    /// The fewest of each stage that do not fail beside the most of the other; absent where the most do not keep it.
     pub least: Option<Replicas>,
     /// The most of each stage that were looked at; absent alike.
     pub most: Option<Replicas>,

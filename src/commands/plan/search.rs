@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use splitscale_spec::{Bottleneck, Replicas};
 
-use super::candidate::{Candidate, Trial};
+use super::candidate::{Candidate, Trial, Verdict};
 use super::variant::Variant;
 
 /// What came of the search among the pods of one variant.
@@ -24,14 +24,14 @@ pub enum Found {
     Cores(Bottleneck, f64),
     /// It takes more pods than may be had to carry what comes.
     PodsMax(Replicas),
-    /// Even the most pods do not keep the promise.
+    /// Even the most pods are not shown to keep the promise: they fail, or are left open.
     Promise(Candidate),
 }
 
 /// Where the cheapest was looked for.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
-    /// The fewest of each stage that keep the promise beside the most of the other.
+    /// The fewest of each stage that do not fail beside the most of the other.
     pub least: Replicas,
     /// The most that may be of use, or may be had.
     pub most: Replicas,
@@ -66,8 +66,8 @@ impl<'a> Search<'a> {
 
     /// Looks for the cheapest with at most `pods_max` pods a stage.
     ///
-    /// What carries less than comes is not tried (the throughput law). Of each stage the fewest are found that keep the
-    /// promise beside the most pods of the other; no fewer are of any use. From there on all pods are tried by rising
+    /// What carries less than comes is not tried (the throughput law). Of each stage the fewest are found that do not
+    /// fail beside the most pods of the other (what is left open does not); no fewer are of any use. From there on all pods are tried by rising
     /// cost, and the first cost at which any keep the promise is the lowest. At last one pod less of each stage is tried:
     /// should a stage be better off with fewer pods of the other, that would show.
     ///
@@ -104,22 +104,21 @@ impl<'a> Search<'a> {
         Ok(Found::Pods { best, bounds: Bounds { least, most } })
     }
 
-    /// The fewest pods from `low` to `high` that keep the promise, where `high` do: in growing steps, then by halves.
+    /// The fewest pods from `low` to `high` that do not fail, where `high` do not: in growing steps, then by halves.
     fn fewest(&mut self, (low, high): (u32, u32), pods: impl Fn(u32) -> Replicas) -> Result<u32> {
         let (mut fails, mut at, mut step) = (low.saturating_sub(1), low, 1);
-        while at < high && !self.judge(pods(at))?.holds() {
+        while at < high && self.judge(pods(at))?.verdict == Verdict::Fails {
             (fails, at, step) = (at, high.min(at + step), 2 * step);
         }
-        let mut holds = at;
-        while holds - fails > 1 {
-            let middle = fails + (holds - fails) / 2;
-            if middle < low || !self.judge(pods(middle))?.holds() {
+        while at - fails > 1 {
+            let middle = fails + (at - fails) / 2;
+            if middle < low || self.judge(pods(middle))?.verdict == Verdict::Fails {
                 fails = middle;
             } else {
-                holds = middle;
+                at = middle;
             }
         }
-        Ok(holds)
+        Ok(at)
     }
 
     /// The first that keep the promise, by rising cost; of one cost those with the lowest latency.

@@ -56,9 +56,12 @@ mod tests {
     /// Newcombe (1998), "Two-sided confidence intervals for the single proportion", table I, method 3.
     #[test]
     fn wilson_s_interval_is_that_of_the_literature() {
-        for ((hits, all), (low, high)) in
-            [((81, 263), (0.2553, 0.3662)), ((15, 148), (0.0624, 0.1605)), ((0, 20), (0.0, 0.1611)), ((1, 29), (0.0061, 0.1718))]
-        {
+        for ((hits, all), (low, high)) in [
+            ((81, 263), (0.2553, 0.3662)),
+            ((15, 148), (0.0624, 0.1605)),
+            ((0, 20), (0.0, 0.1611)),
+            ((1, 29), (0.0061, 0.1718)),
+        ] {
             let of = wilson(hits, all, USUAL.z);
             assert!((of.0 - low).abs() < 6e-5 && (of.1 - high).abs() < 6e-5, "{hits} of {all}: {of:?}");
         }

@@ -24,7 +24,7 @@ pub fn of(plan: &Plan<'_>) -> String {
         line(format!("\nANSWER  {}", short(answer)));
         expected(answer, plan, &mut line);
     } else {
-        line("\nNO PLAN  nothing that was looked at keeps the promise".into());
+        line("\nNO PLAN  nothing that was looked at is shown to keep the promise".into());
     }
     if let Some(second) = &plan.runner_up {
         line(format!("\nrunner-up  {}", short(second)));
@@ -74,9 +74,15 @@ fn expected(choice: &Choice<'_>, plan: &Plan<'_>, line: &mut impl FnMut(String))
         Bottleneck::B => "B's pods",
         _ => "the link",
     };
+    let least = if room.at_least { "at least " } else { "" };
+    // What ends may be answered in time though more comes than is carried.
+    let beyond = match plan.inputs.load_file {
+        Some(_) => format!("a queue grows at {who} where more than {:.2}/s come", room.carried_per_s),
+        None => format!("beyond {:.2}/s {who} would be overrun", room.carried_per_s),
+    };
     line(format!(
-        "  headroom   {value:+.1} % ({low:+.1} to {high:+.1}), to {:.2}/s; beyond {:.2}/s {who} would be overrun",
-        room.rate_per_s.value, room.carried_per_s
+        "  headroom   {least}{value:+.1} % ({low:+.1} to {high:+.1}), to {:.2}/s; {beyond}",
+        room.rate_per_s.value
     ));
 }
 
@@ -105,11 +111,7 @@ fn notes(plan: &Plan<'_>, line: &mut impl FnMut(String)) {
     if let Some(words) = &plan.cheapest_of {
         line(format!("cheapest of {words}."));
     }
-    let open = |row: &&Row<'_>| {
-        row.verdict == Verdict::Open
-            && plan.answer.as_ref().is_none_or(|answer| row.pods < answer.pods.a + answer.pods.b)
-    };
-    for row in plan.candidates.iter().filter(open) {
+    for row in plan.candidates.iter().filter(|row| row.verdict == Verdict::Open) {
         line(format!(
             "not settled: {} + {} pods of {} as {}, {:.2} % ({:.2} to {:.2}) in time; more --seeds or --requests tell",
             row.pods_a,
