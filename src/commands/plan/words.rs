@@ -5,7 +5,7 @@ use std::fmt::Write;
 use splitscale_spec::{Bottleneck, Replicas};
 
 use super::candidate::{AGAIN, Spread, Verdict};
-use super::report::{Choice, Looked, Plan, Row};
+use super::report::{Choice, Looked, Plan};
 use super::variant::name_of;
 
 /// All of it.
