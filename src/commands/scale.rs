@@ -69,11 +69,10 @@ pub async fn scale(
     let endpoints =
         Endpoints { a: args.servers.a.clone(), proxy: args.servers.proxy.clone(), b: args.servers.b.clone() };
     let mut begin_s = 0.0;
-    if args.resume && args.out.exists() {
-        if let Some(last) = explain::last(&args.out)? {
-            controller.resume(&last);
-            begin_s = last.now_s;
-        }
+    let resumes = args.resume && args.out.exists();
+    if let Some(last) = resumes.then(|| explain::last(&args.out)).transpose()?.flatten() {
+        controller.resume(&last);
+        begin_s = last.now_s;
     }
     let scaler = Scaler {
         backend: LocalBackend::new(endpoints, interval.max(Duration::from_secs(1)))?,
@@ -83,7 +82,7 @@ pub async fn scale(
         interval,
         begin_s,
     };
-    let mut log = match args.resume && args.out.exists() {
+    let mut log = match resumes {
         true => files::Log::resume_lines(&args.out)?,
         false => files::Log::create(&args.out)?,
     };
