@@ -336,7 +336,10 @@ fn so_many_requests_show_so_much() {
         (&open["verdict"], &open["seeds"], &open["attainment"]),
         (&json!("open"), &json!(16), &json!(1.0))
     );
-    assert!((number(&open["attainment_low"]) - n / (n + 1.959_964f64.powi(2))).abs() < 1e-9, "{open}");
+    // The warm-up goes by time, and what comes in it is Poisson: 160 of all on average, give or take four times 12.6.
+    let low = number(&open["attainment_low"]);
+    let counted = 1.959_964f64.powi(2) * low / (1.0 - low);
+    assert!((counted - n).abs() < 51.0, "{counted} of {n}: {open}");
     // Of 0.99 the four cannot tell either, and the sixteen do: the experiment has as many.
     must(folder.path(), asked);
     let answer = &plan(folder.path(), "p")["answer"];
