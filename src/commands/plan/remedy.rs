@@ -83,7 +83,9 @@ pub fn remedies(found: &Found, (measured, variant): (&Measured, &Variant), asked
                 all.push("more --seeds or --requests, which would tell whether it is kept".to_string());
             }
             all.extend(fewer_bytes(measured, variant, asked));
-            all.push(format!("--slo {}", up(most.kept_s.high)));
+            if most.kept_s.high > asked.slo.0 {
+                all.push(format!("--slo {}", up(most.kept_s.high)));
+            }
             all.push("a lower rate".into());
             all
         }
