@@ -108,6 +108,7 @@ fn setup(args: &Scale) -> Result<(Setup, Option<Shadow>)> {
         policy.validate().with_context(|| format!("{} cannot be used", path.display()))?;
         Ok(policy)
     };
+    let live = policy(&args.policy)?;
     let or_hpa = |path: &Option<PathBuf>| path.as_ref().map_or_else(|| Ok(Policy::hpa()), policy);
     let pipeline = files::read_toml::<PipelineConfig>(&args.pipeline)?
         .validate()
@@ -133,7 +134,7 @@ fn setup(args: &Scale) -> Result<(Setup, Option<Shadow>)> {
     }
     let setup = Setup {
         schema: Setup::SCHEMA,
-        policy: policy(&args.policy)?,
+        policy: live,
         baseline: Some(or_hpa(&args.baseline)?),
         bounds,
         useful,

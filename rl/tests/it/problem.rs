@@ -134,10 +134,12 @@ fn a_document_decides_as_the_agent_does() {
             [&["arrivals_per_s", "link_age_s", "link_mbit_s"], &missing[..], &["queue_a"]].concat()
         );
 
-        let mut controller = start(&policy, &pipeline(), Freshness::default()).unwrap();
+        let fresh = start(&policy, &pipeline(), Freshness::default()).unwrap();
         let (mut decided, mut held, mut seen) = (0, 0, std::collections::BTreeSet::new());
         let mut features = world.reset(Some(77));
         for _ in 0..40 {
+            // What it told the pods of one episode it did not tell those of the next.
+            let mut controller = fresh.clone();
             loop {
                 let state = values.state(&features);
                 let (action, _) = values.best_of(state, |action| world.allows(action));
