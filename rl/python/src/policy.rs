@@ -59,8 +59,12 @@ pub(crate) fn decide(document: &str, observation: [f64; FEATURES]) -> PyResult<(
             let bin = bins.iter().find(|bin| (bin.slots_min..=bin.slots_max).contains(&slots));
             bin.ok_or_else(|| PyValueError::new_err(format!("no bin holds {slots} slots")))?.pods
         }
-        PolicyKind::Hpa(_) => {
-            let problem = "policy document: an HPA remembers what it saw; only a controller asks it";
+        PolicyKind::Hpa(_)
+        | PolicyKind::Keda(_)
+        | PolicyKind::Kpa(_)
+        | PolicyKind::Numaflow(_)
+        | PolicyKind::Useful(_) => {
+            let problem = "policy document: a rule of an autoscaler; only a controller asks it";
             return Err(PyValueError::new_err(problem));
         }
         PolicyKind::Greedy(greedy) => {
