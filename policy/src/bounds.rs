@@ -32,6 +32,15 @@ impl Bounds {
         Ok(())
     }
 
+    /// Becomes the fewest and the most of each stage, where those of a document are left open.
+    pub(crate) fn fill(&self, a: [&mut Option<u32>; 2], b: [&mut Option<u32>; 2]) {
+        let Bounds { pods_min, pods_max } = self;
+        let own = a.into_iter().zip([pods_min.a, pods_max.a]);
+        for (of_document, ours) in own.chain(b.into_iter().zip([pods_min.b, pods_max.b])) {
+            of_document.get_or_insert(ours);
+        }
+    }
+
     /// The nearest pods within.
     #[inline]
     pub fn clamp(&self, pods: Replicas) -> Replicas {

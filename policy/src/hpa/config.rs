@@ -88,18 +88,10 @@ impl HpaConfig {
     }
 
     /// The same with these bounds where none are given.
-    pub fn within(self, bounds: Bounds) -> Self {
-        let bounded = |stage: HpaStage, min, max| HpaStage {
-            pods_min: stage.pods_min.or(Some(min)),
-            pods_max: stage.pods_max.or(Some(max)),
-            ..stage
-        };
-        let Bounds { pods_min, pods_max } = bounds;
-        HpaConfig {
-            a: bounded(self.a, pods_min.a, pods_max.a),
-            b: bounded(self.b, pods_min.b, pods_max.b),
-            ..self
-        }
+    pub fn within(mut self, bounds: Bounds) -> Self {
+        let (a, b) = (&mut self.a, &mut self.b);
+        bounds.fill([&mut a.pods_min, &mut a.pods_max], [&mut b.pods_min, &mut b.pods_max]);
+        self
     }
 
     /// Checks every field.

@@ -173,13 +173,9 @@ impl KedaConfig {
     }
 
     /// The same with these bounds where none are given.
-    pub fn within(mut self, Bounds { pods_min, pods_max }: Bounds) -> Self {
-        for (stage, min, max) in
-            [(&mut self.a, pods_min.a, pods_max.a), (&mut self.b, pods_min.b, pods_max.b)]
-        {
-            stage.pods_min = stage.pods_min.or(Some(min));
-            stage.pods_max = stage.pods_max.or(Some(max));
-        }
+    pub fn within(mut self, bounds: Bounds) -> Self {
+        let (a, b) = (&mut self.a, &mut self.b);
+        bounds.fill([&mut a.pods_min, &mut a.pods_max], [&mut b.pods_min, &mut b.pods_max]);
         self
     }
 
