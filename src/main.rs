@@ -1,6 +1,6 @@
 //! The one binary: what was typed, one command, an exit code.
 //!
-//! Exit codes: 0 done, 1 failed, 2 wrong use, 130 interrupted.
+//! Exit codes: 0 done, 1 failed, 2 wrong use, 130 interrupted, 141 nobody reads standard output any more.
 
 #![allow(unreachable_pub)] // nothing of a binary is reachable from outside
 
@@ -19,6 +19,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
+    end_with_standard_output();
     let cli = cli::Cli::parse();
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
@@ -39,6 +40,21 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// `println!` panics where standard output does not take it: that is no bug of ours. A pipe that was closed, as by `head`, ends
+/// the program as it does any other (128 + SIGPIPE); a full disk is told.
+fn end_with_standard_output() {
+    let told = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let words = panic.payload().downcast_ref::<String>().map(String::as_str).unwrap_or_default();
+        let Some(why) = words.strip_prefix("failed printing to stdout: ") else { return told(panic) };
+        if why.contains("Broken pipe") {
+            std::process::exit(141);
+        }
+        eprintln!("error: could not write to standard output: {why}");
+        std::process::exit(1);
+    }));
 }
 
 /// The chain of an error; a cause that the message before it already tells is not told again.

@@ -130,14 +130,20 @@ fn pull_one_by_one<E: Environment<Observation = usize>>(
 }
 
 impl Bandit {
-    fn validate(self) -> Result<(), Invalid> {
-        let (field, value, sound) = match self {
-            Bandit::EpsilonGreedy { epsilon } => ("epsilon", epsilon, (0.0..=1.0).contains(&epsilon)),
-            Bandit::Ucb { width } => ("width", width, width.is_finite() && width > 0.0),
-            Bandit::SuccessiveElimination { risk } => ("risk", risk, risk > 0.0 && risk < 1.0),
+    pub(crate) fn validate(self) -> Result<(), Invalid> {
+        let (field, value, sound, range) = match self {
+            Bandit::EpsilonGreedy { epsilon } => {
+                ("epsilon_greedy.epsilon", epsilon, (0.0..=1.0).contains(&epsilon), "in [0, 1]")
+            }
+            Bandit::Ucb { width } => {
+                ("ucb.width", width, width.is_finite() && width > 0.0, "a finite number above zero")
+            }
+            Bandit::SuccessiveElimination { risk } => {
+                ("successive_elimination.risk", risk, risk > 0.0 && risk < 1.0, "in (0, 1)")
+            }
             Bandit::Thompson => return Ok(()),
         };
-        if sound { Ok(()) } else { Err(Invalid::new(field, format!("{value} is out of range"))) }
+        if sound { Ok(()) } else { Err(Invalid::new(field, format!("{value} is not {range}"))) }
     }
 
     /// Each arm was pulled twice at least.

@@ -43,6 +43,9 @@ pub struct TrainConfig {
     pub table: Option<DiscretisedConfig>,
 }
 
+/// Most steps of an algorithm to one of the environment.
+const STEPS_MAX: usize = 100_000;
+
 /// What is learnt on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -207,9 +210,30 @@ impl TrainConfig {
         };
         self.settings.validate().map_err(within("settings"))?;
         self.length.validate().map_err(within("length"))?;
-        if let Algorithm::Dqn(dqn) = &self.algorithm {
-            // How many components there are, whoever begins knows.
-            dqn.validate().map_err(within("algorithm.dqn"))?;
+        let out_of = |field: &str, value: &dyn std::fmt::Display, range: &str| {
+            Err(Invalid::new(format!("algorithm.{field}"), format!("{value} is not in {range}")))
+        };
+        match &self.algorithm {
+            Algorithm::Dqn(dqn) => {
+                // How many components there are, whoever begins knows.
+                dqn.validate().map_err(within("algorithm.dqn"))?;
+                if self.settings != Settings::default() {
+                    let problem = "dqn has settings of its own, in algorithm.dqn; leave the table away";
+                    return Err(Invalid::new("settings", problem));
+                }
+            }
+            Algorithm::Bandit(bandit) => bandit.validate().map_err(within("algorithm.bandit"))?,
+            Algorithm::NStepSarsa { n } if !(1..=STEPS_MAX).contains(n) => {
+                return out_of("n_step_sarsa.n", n, &format!("1..={STEPS_MAX}"));
+            }
+            // A run is only told to stop between episodes.
+            Algorithm::DynaQ { planning } if *planning > STEPS_MAX => {
+                return out_of("dyna_q.planning", planning, &format!("0..={STEPS_MAX}"));
+            }
+            Algorithm::SarsaLambda { lambda } if !(0.0..=1.0).contains(lambda) => {
+                return out_of("sarsa_lambda.lambda", lambda, "[0, 1]");
+            }
+            _ => {}
         }
         if self.table.is_some() && !matches!(self.environment, EnvironmentConfig::Scaling(_)) {
             let problem = "it cuts scaling into states; the environment is another, leave the table away";

@@ -58,8 +58,16 @@ impl Schedule {
         };
         match *self {
             Schedule::Constant(value) => sound("", value),
-            Schedule::Linear { from, to, .. } => {
-                sound("linear.from", from).and_then(|()| sound("linear.to", to))
+            Schedule::Linear { from, to, episodes } => {
+                sound("linear.from", from)?;
+                sound("linear.to", to)?;
+                match episodes {
+                    0 => Err(Invalid::new(
+                        format!("{field}.linear"),
+                        "over nothing; it takes at least one episode or step",
+                    )),
+                    _ => Ok(()),
+                }
             }
             Schedule::Power { from, exponent } => {
                 sound("power.from", from)?;

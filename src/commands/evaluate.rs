@@ -125,7 +125,7 @@ fn evaluate(args: &Evaluate, go_on: &(dyn Fn() -> bool + Sync)) -> Result<()> {
         let hpa = best_hpa(&of_tuning, &HpaGrid::default(), &tuning, workers)?.into_iter().next()?.0;
         Some((constant, here, hpa))
     };
-    let Some((constant, here, hpa)) = tuned() else { return Err(stopped()) };
+    let Some((constant, here, hpa)) = tuned() else { return Err(stopped(&args.out)) };
     turning.finish_and_clear();
     let default = HpaStage { metrics: vec![HpaMetric::CpuPercent(80)], ..HpaStage::default() };
     let kinds = [
@@ -146,7 +146,9 @@ fn evaluate(args: &Evaluate, go_on: &(dyn Fn() -> bool + Sync)) -> Result<()> {
     for (name, policy) in &policies {
         let controller = at_work(policy, baseline.as_ref(), &world)?;
         let contender = [Contender::controller(name, controller)];
-        let Some(episodes) = play(&world, &contender, &judged, workers) else { return Err(stopped()) };
+        let Some(episodes) = play(&world, &contender, &judged, workers) else {
+            return Err(stopped(&args.out));
+        };
         log.csv(episodes.iter().map(Episode::of))?;
         played.extend(episodes);
         bar.inc(1);
@@ -175,7 +177,7 @@ fn evaluate(args: &Evaluate, go_on: &(dyn Fn() -> bool + Sync)) -> Result<()> {
     // Last, as it takes longest: what was judged stands.
     let regrets =
         regret::judge(&world, (table.as_ref(), &seeds_of_referee), (&policies, baseline.as_ref()), workers)?;
-    let Some(regrets) = regrets else { return Err(stopped()) };
+    let Some(regrets) = regrets else { return Err(stopped(&args.out)) };
     if !regrets.is_empty() {
         regret::write(&args.out, &regrets)?;
         regret::tell(&regrets);
@@ -203,8 +205,16 @@ fn freshness(world: &Scaling) -> Freshness {
     Freshness { max_age_s: Freshness::default().max_age_s.max(due_s) }
 }
 
-fn stopped() -> anyhow::Error {
-    Interrupted("what was played is in episodes.csv, what was tuned in baselines/".into()).into()
+/// It was told to stop; what it leaves.
+fn stopped(out: &Path) -> anyhow::Error {
+    let left = [("episodes.csv", "what was played"), ("baselines", "what was tuned")];
+    let left: Vec<String> = left
+        .into_iter()
+        .filter(|(name, _)| out.join(name).exists())
+        .map(|(name, what)| format!("{what} is in {}", out.join(name).display()))
+        .collect();
+    let words = if left.is_empty() { "nothing was played yet".to_owned() } else { left.join(", ") };
+    Interrupted(words).into()
 }
 
 fn read_one(path: &Path) -> Result<Policy> {

@@ -9,9 +9,11 @@ use clap::ValueEnum;
 use serde::Serialize;
 use splitscale_sim::{Arrivals, Bandwidth, KneeSearch, Payload, Setup, Transfer};
 use splitscale_spec::{Calibration, Capacity, Laws, Replicas, ServiceLaw, throughput, useful};
+use tokio_util::sync::CancellationToken;
 
 use crate::cli::{CutName, Knee, ServiceName};
 use crate::files;
+use crate::interrupt::{self, Interrupted};
 use crate::progress;
 
 /// Clients of the closed loop: many more than slots (64 at most) and pods (51, beyond which one adds less than 2 % of
@@ -76,7 +78,7 @@ pub fn run(args: &Knee) -> Result<()> {
             }
         }
     }
-    let rows = rows(&cells, args)?;
+    let rows = interrupt::run(async |stop| tokio::task::block_in_place(|| rows(&cells, args, &stop)))?;
     print(&rows, services);
     match &args.out {
         Some(path) => files::write_csv(path, &rows),
@@ -85,7 +87,7 @@ pub fn run(args: &Knee) -> Result<()> {
 }
 
 /// A row a cell, in their order: each cell is a piece of work of its own, whoever does it.
-fn rows(cells: &[Cell], args: &Knee) -> Result<Vec<Row>> {
+fn rows(cells: &[Cell], args: &Knee, stop: &CancellationToken) -> Result<Vec<Row>> {
     let threads = args
         .threads
         .map_or_else(|| available_parallelism().map_or(1, usize::from), |threads| threads as usize);
@@ -95,7 +97,7 @@ fn rows(cells: &[Cell], args: &Knee) -> Result<Vec<Row>> {
         for _ in 0..threads.min(cells.len()) {
             let (next, done, bar) = (&next, done.clone(), &bar);
             scope.spawn(move || {
-                loop {
+                while !stop.is_cancelled() {
                     let at = next.fetch_add(1, Ordering::Relaxed);
                     let Some(cell) = cells.get(at) else { break };
                     // Nobody stops to listen before all are done.
@@ -108,6 +110,12 @@ fn rows(cells: &[Cell], args: &Knee) -> Result<Vec<Row>> {
         all.iter().collect()
     });
     bar.finish_and_clear();
+    if rows.len() < cells.len() {
+        let done = rows.len();
+        return Err(
+            Interrupted(format!("{done} of {} cells were worked out; none is kept", cells.len())).into()
+        );
+    }
     rows.sort_by_key(|&(at, _)| at);
     rows.into_iter().map(|(_, row)| row).collect()
 }

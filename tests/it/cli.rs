@@ -260,6 +260,26 @@ fn a_server_ends_with_its_standard_input_or_with_ctrl_c() {
 }
 
 #[test]
+fn who_no_longer_reads_ends_the_program_and_a_full_disk_is_told() {
+    let folder = TempDir::new().unwrap();
+    table(folder.path());
+    let calibrate = |out: Stdio| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_splitscale"));
+        command.args(["calibrate", "table.csv"]).current_dir(folder.path()).stdout(out);
+        command.output().unwrap()
+    };
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = calibrate(writer.into());
+    assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(141), ""));
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let output = calibrate(full.into());
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.starts_with("error: could not write to standard output: No space left"), "{said}");
+}
+
+#[test]
 fn an_interrupted_measurement_says_so_by_its_exit_code() {
     let folder = TempDir::new().unwrap();
     // Port 9 answers nobody: the measurement waits for the pipeline until it is interrupted.

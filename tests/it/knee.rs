@@ -4,9 +4,28 @@ use std::fs;
 
 use tempfile::TempDir;
 
-use crate::cli::{must, refused, splitscale};
+use crate::cli::{interrupt, must, refused, splitscale};
 
 const FEW: &str = "knee --slots 1,6 --bandwidth 20,500 --answers 2000 --replications 2";
+
+#[test]
+fn told_to_stop_it_says_how_far_it_came() {
+    let folder = TempDir::new().unwrap();
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_splitscale"))
+        .args("knee --answers 20000 --threads 1 --out knee.csv".split(' '))
+        .current_dir(folder.path())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Whenever it falls, an interruption before the end must be told as one; all cells take minutes.
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    interrupt(&child);
+    let mut said = String::new();
+    std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut said).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130), "{said}");
+    assert!(said.contains("cells were worked out; none is kept"), "{said}");
+    assert!(!folder.path().join("knee.csv").exists());
+}
 
 #[test]
 fn the_closed_form_is_within_one_pod_of_the_simulated_knee_and_the_bytes_do_not_depend_on_threads() {

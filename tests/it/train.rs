@@ -161,7 +161,26 @@ fn a_training_that_cannot_be_is_told_by_its_field() {
         ("ties = \"random\"", "tie = \"random\"", "unknown field `tie`"),
         ("\"cliff_walking\"", "\"cliff\"", "unknown variant `cliff`"),
         ("seeds = 6", "algorithm = { bandit = \"thompson\" }", "a bandit takes one-step problems"),
-        ("seeds = 6", "algorithm = { n_step_sarsa = { n = 0 } }", "n: 0 is not in 1..=100000"),
+        (
+            "seeds = 6",
+            "algorithm = { n_step_sarsa = { n = 0 } }",
+            "algorithm.n_step_sarsa.n: 0 is not in 1..=100000",
+        ),
+        (
+            "seeds = 6",
+            "algorithm = { dyna_q = { planning = 100001 } }",
+            "algorithm.dyna_q.planning: 100001 is not in 0..=100000",
+        ),
+        (
+            "seeds = 6",
+            "algorithm = { sarsa_lambda = { lambda = 2.0 } }",
+            "algorithm.sarsa_lambda.lambda: 2 is not in [0, 1]",
+        ),
+        (
+            "seeds = 6",
+            "algorithm = { bandit = { epsilon_greedy = { epsilon = 1.5 } } }",
+            "algorithm.bandit.epsilon_greedy.epsilon: 1.5 is not in [0, 1]",
+        ),
         (
             "[length]",
             "[table]\ncuts = []\nepisodes = 1\nsnapshots = 1\ndiscount = 0.9\nseed = 1\n[length]",

@@ -92,9 +92,9 @@ fn what_is_no_bandit_problem_is_refused() {
     assert_eq!(play(&mut curves, Bandit::Thompson, (100, 0), &|| false).unwrap(), None);
     for (bandit, budget, words) in [
         (Bandit::Thompson, 6, "budget: 6 pulls do not last"),
-        (Bandit::EpsilonGreedy { epsilon: 1.5 }, 10, "epsilon: 1.5"),
-        (Bandit::Ucb { width: 0.0 }, 10, "width: 0"),
-        (Bandit::SuccessiveElimination { risk: 1.0 }, 10, "risk: 1"),
+        (Bandit::EpsilonGreedy { epsilon: 1.5 }, 10, "epsilon_greedy.epsilon: 1.5"),
+        (Bandit::Ucb { width: 0.0 }, 10, "ucb.width: 0"),
+        (Bandit::SuccessiveElimination { risk: 1.0 }, 10, "successive_elimination.risk: 1"),
     ] {
         let said = play(&mut curves, bandit, (budget, 0), &|| true).unwrap_err().to_string();
         assert!(said.starts_with(words), "{said}");

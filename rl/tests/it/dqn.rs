@@ -17,6 +17,9 @@ fn settings_are_read_with_defaults_and_checked() {
 
     let problem = |dqn: &str| config(dqn).unwrap().validate().unwrap_err().to_string();
     assert_eq!(problem("n = 0"), "algorithm.dqn.n: 0 is not in 1..=1000");
+    let mut other = config("").unwrap();
+    other.settings.discount = 0.5;
+    assert!(other.validate().unwrap_err().to_string().starts_with("settings: dqn has settings of its own"));
     assert_eq!(problem("target_rate = 0.0"), "algorithm.dqn.target_rate: 0 is not in (0, 1]");
     assert!(problem("hidden = [8, 0]").starts_with("algorithm.dqn.hidden: [8, 0]; 8 layers of"));
     assert_eq!(problem("exploration = 2"), "algorithm.dqn.exploration: 2 is not in [0, 1]");

@@ -232,6 +232,8 @@ fn settings_out_of_range_are_named() {
         problem(Settings { exploration: line, ..good() }),
         "exploration.linear.to: -0.1 is not in [0, 1]"
     );
+    let line = Schedule::Linear { from: 1.0, to: 0.1, episodes: 0 };
+    assert!(problem(Settings { step_size: line, ..good() }).starts_with("step_size.linear: over nothing"));
     let power = Schedule::Power { from: 1.0, exponent: 0.0 };
     assert!(
         problem(Settings { step_size: power, ..good() }).starts_with("step_size.power.exponent: 0 is not")
