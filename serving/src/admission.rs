@@ -108,6 +108,14 @@ impl Gate {
         self.admit(now, bytes)
     }
 
+    /// A place for one that had one, and comes back whatever the bound is.
+    pub(crate) fn back(&self, now: Instant, bytes: usize) -> Admission {
+        let mut held = self.lock();
+        held.give(now, bytes);
+        held.note(now);
+        Admission { gate: self.clone(), bytes, here: true }
+    }
+
     /// Takes a promise back that will not be used.
     pub(crate) fn release(&self, number: u64) {
         self.lock().void(Instant::now(), number);
@@ -159,12 +167,16 @@ impl Held {
                 self.requests, self.bytes
             ));
         }
+        self.give(now, bytes);
+        Ok(())
+    }
+
+    fn give(&mut self, now: Instant, bytes: usize) {
         if self.requests == 0 {
             self.since = now;
         }
         self.requests += 1;
         self.bytes += bytes;
-        Ok(())
     }
 
     /// Takes back the credits that were not used in time.
@@ -238,6 +250,21 @@ mod tests {
         drop(b);
         assert!(gate.admit(now, 41).is_err(), "101 bytes");
         assert!(gate.admit(now, 40).is_ok());
+    }
+
+    #[test]
+    fn one_that_comes_back_has_its_place_and_keeps_out_others() {
+        let now = Instant::now();
+        let gate = Gate::new(QueueBound { requests: 1, bytes: 100 });
+        let mut waits = gate.admit(now, 60).unwrap();
+        waits.came(now, 60);
+        let back = gate.back(now, 60);
+        assert_eq!(gate.waiting(), 2);
+        drop(waits);
+        assert!(gate.admit(now, 1).is_err(), "it counts as any other");
+        drop(back);
+        let held = gate.lock();
+        assert_eq!((held.waiting(), held.bytes), (0, 0));
     }
 
     #[test]

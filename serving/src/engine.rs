@@ -11,11 +11,15 @@
 pub mod emulated;
 #[cfg(feature = "torch")]
 pub mod libtorch;
+pub mod process;
 #[cfg(feature = "torch")]
 mod resnet50;
 pub mod weights;
 
 use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 use crate::activation::{Activation, VALUE_BYTES, elements};
 use crate::image::ImageError;
@@ -39,9 +43,27 @@ pub trait Engine {
     /// [`EngineError::BadActivation`] when it is not of this cut's shape, or gives no finite answer,
     /// [`EngineError::Failed`] when this engine holds A's half or the arithmetic fails.
     fn tail(&mut self, activation: &Activation) -> Result<Tail, EngineError>;
+
+    /// CPU time that it has used so far beside the calling thread's.
+    fn cpu_elsewhere(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    /// The process that computes, where it is one of its own.
+    fn process(&self) -> Option<u32> {
+        None
+    }
+
+    /// Whether it can still compute, asked while it is idle.
+    ///
+    /// # Errors
+    /// [`EngineError::Gone`] when its process has ended.
+    fn check(&mut self) -> Result<(), EngineError> {
+        Ok(())
+    }
 }
 
-/// Makes one engine a pod. The engines of one factory share their weights.
+/// Makes one engine a pod. The engines of one factory share their weights, but for those that are processes.
 pub trait EngineFactory: Send + Sync {
     /// What the engines compute, and with what.
     fn about(&self) -> &About;
@@ -55,7 +77,8 @@ pub trait EngineFactory: Send + Sync {
 }
 
 /// What the engines of a factory compute, and with what.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct About {
     /// Which arithmetic, such as `reference`.
     pub engine: String,
@@ -114,7 +137,8 @@ pub struct Tail {
 }
 
 /// Why an engine gave no answer, by whose fault it was.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum EngineError {
     /// The client's fault: what it sent is no image, or one beyond the limits.
     #[error("not a usable image: {why}")]
@@ -130,6 +154,9 @@ pub enum EngineError {
     /// Ours: a missing or unfit weights file, no libtorch, a failed computation.
     #[error("{0}")]
     Failed(String),
+    /// The process that computed has ended, whoever's fault it was: another may do it.
+    #[error("{0}")]
+    Gone(String),
 }
 
 impl From<ImageError> for EngineError {

@@ -24,6 +24,8 @@ pub(crate) struct Job {
     pub(crate) deadline: Option<Instant>,
     /// Its place in the queue, given up when a pod takes it.
     pub(crate) place: Option<Admission>,
+    /// Pods whose processes ended while they served it.
+    pub(crate) pods_lost: u32,
     pub(crate) reply: oneshot::Sender<Result<Served, Failure>>,
 }
 
@@ -58,6 +60,16 @@ pub(crate) struct Run {
     pub(crate) cpu_s: f64,
     /// The engine panicked: what it holds cannot be trusted any more.
     pub(crate) poisoned: bool,
+}
+
+impl Work {
+    /// What it came with \[bytes\].
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Work::Image(file, _) => file.len(),
+            Work::Tensor(packed, _) | Work::Tail(packed) => packed.body.len(),
+        }
+    }
 }
 
 /// An engine on its thread, with what it needs to know of its place.
@@ -109,20 +121,26 @@ impl Pod {
     /// taken |- decode -|- forward -|- encode -|------ rest ------| taken + max(wall, c / share)
     /// ```
     ///
-    /// c is the thread's CPU time over all three steps, encoding included: a pod pays for all it computes. Where it is
-    /// rated, c is that number: a machine whose clock drifts stays out of the pace.
+    /// c is the thread's CPU time over all three steps, encoding included, and that of its process where the engine has
+    /// one: a pod pays for all it computes. Where it is rated, c is that number: a machine whose clock drifts stays out
+    /// of the pace.
     /// What lies between the steps, the wake-up of the thread above all, counts as `decode`.
+    ///
+    /// A process that ended does not rest: its request is another's now.
     pub(crate) fn serve(&mut self, job: &Job, taken: Instant) -> Run {
-        let cpu_before = thread_cpu();
+        let cpu_before = self.cpu();
         let worked = catch_unwind(AssertUnwindSafe(|| self.compute(&job.work)));
-        let mut cpu = thread_cpu() - cpu_before;
+        let mut cpu = self.cpu() - cpu_before;
         if let (true, Ok(Ok((_, forward_s, _)))) = (self.emulated, &worked) {
             // The wait stands for computing.
             cpu += Duration::from_secs_f64(*forward_s);
         }
         let done = Instant::now();
         let paid = self.pace.rated_cpu.unwrap_or(cpu);
-        let left = wait_until(taken + paid.div_f64(self.pace.share), done);
+        let left = match &worked {
+            Ok(Err(EngineError::Gone(_))) => done,
+            _ => wait_until(taken + paid.div_f64(self.pace.share), done),
+        };
         let poisoned = worked.is_err();
         let result = worked.unwrap_or_else(|panic| Err(panicked(&*panic)));
         let result = result.map(|(output, forward_s, encode_s)| Served {
@@ -139,6 +157,21 @@ impl Pod {
             },
         });
         Run { result, cpu_s: cpu.as_secs_f64(), poisoned }
+    }
+
+    /// CPU time so far of whatever computes here.
+    fn cpu(&self) -> Duration {
+        thread_cpu() + self.engine.cpu_elsewhere()
+    }
+
+    /// The engine's process, where it has one.
+    pub(crate) fn process(&self) -> Option<u32> {
+        self.engine.process()
+    }
+
+    /// Fails where the engine's process has ended.
+    pub(crate) fn check(&mut self) -> Result<(), EngineError> {
+        self.engine.check()
     }
 
     /// The output, and the seconds of the forward pass and of the encoding.
@@ -181,12 +214,12 @@ pub(crate) fn wait_until(deadline: Instant, now: Instant) -> Instant {
 }
 
 /// CPU time of the calling thread.
-fn thread_cpu() -> Duration {
+pub(crate) fn thread_cpu() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-fn panicked(panic: &(dyn std::any::Any + Send)) -> EngineError {
+pub(crate) fn panicked(panic: &(dyn std::any::Any + Send)) -> EngineError {
     let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref().copied());
     EngineError::Failed(format!("the engine panicked: {}", text.unwrap_or("without a message")))
 }

@@ -4,6 +4,7 @@
 //!  submit ──▶ FIFO queue ──▶ lowest-numbered free pod in use ──▶ reply
 //!
 //!  starting ──▶ ready ──▶ draining ──▶ gone      (in use: the first `limit` of the ready ones)
+//!                 └─ process ended ──▶ gone       its request to the head of the queue, another pod starts
 //! ```
 //!
 //! All decisions are made under one lock, none of which is held while anything computes. A pod's inbox
@@ -12,23 +13,28 @@
 mod roster;
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
 use splitscale_spec::{PodPhase, Stage};
 use tokio::sync::watch;
 
+use self::roster::Roster;
 pub(crate) use self::roster::{Counts, Meters, Refusal};
-use self::roster::{Member, Roster};
 use crate::admission::{Admission, Gate};
-use crate::engine::EngineFactory;
+use crate::engine::{EngineError, EngineFactory};
 use crate::pod::{Job, Pace, Pod, Run};
 use crate::stage::StageOptions;
 use crate::wire::{Failure, PodState, PodsState};
 
 /// How often the threads of a closing pool are looked at.
 const ENDED_EVERY: Duration = Duration::from_millis(2);
+/// How often an idle pod looks whether its process is still there.
+const CHECK_EVERY: Duration = Duration::from_millis(250);
+/// Pods that one request may cost.
+const PODS_LOST_MAX: u32 = 2;
 
 /// A request that has its place and waits for something else before it waits for a pod; one that is dropped
 /// meanwhile counts as abandoned.
@@ -231,6 +237,7 @@ impl Pool {
                     busy: member.busy,
                     ready_age_s: member.ready_since.map(|since| (now - since).as_secs_f64()),
                     cpu_s: cpu_s(number),
+                    pid: member.pid,
                 })
                 .collect(),
         };
@@ -255,11 +262,7 @@ impl Pool {
         let name = format!("pod-{}{number}", if self.stage == Stage::A { "a" } else { "b" });
         match std::thread::Builder::new().name(name).spawn(move || pool.run(number, &jobs)) {
             Ok(thread) => {
-                let member =
-                    Member { phase: PodPhase::Starting, ready_since: None, busy: false, inbox: Some(inbox) };
-                roster.pods.insert(number, member);
-                roster.meters.cpu_s.entry(number).or_insert(0.0);
-                roster.threads.push(thread);
+                roster.add(number, inbox, thread);
                 true
             }
             Err(error) => {
@@ -278,9 +281,25 @@ impl Pool {
                 return self.gone(number, Some(format!("pod {number} could not start: {error}")), false);
             }
         };
-        self.ready(number);
-        while let Ok((job, taken)) = jobs.recv() {
+        self.ready(number, pod.process());
+        loop {
+            let (mut job, taken) = match jobs.recv_timeout(CHECK_EVERY) {
+                Ok(given) => given,
+                Err(RecvTimeoutError::Timeout) => match pod.check() {
+                    Ok(()) => continue,
+                    Err(error) => return self.lost(number, jobs, None, &error),
+                },
+                Err(RecvTimeoutError::Disconnected) => break,
+            };
+            // Had it ended before this came to it, this would be none of its doing.
+            if let Err(error) = pod.check() {
+                return self.lost(number, jobs, Some(job), &error);
+            }
             let run = pod.serve(&job, taken);
+            if let Err(error @ EngineError::Gone(_)) = &run.result {
+                job.pods_lost += 1;
+                return self.lost(number, jobs, Some(job), error);
+            }
             self.finished(number, &run);
             let panic = run.result.as_ref().err().filter(|_| run.poisoned).map(ToString::to_string);
             // Whoever waited may have left; then nobody is there to be told.
@@ -289,12 +308,15 @@ impl Pool {
                 return self.gone(number, Some(format!("pod {number} ended: {error}")), true);
             }
         }
+        // It drains until its process has ended, where it is one.
+        drop(pod);
         self.gone(number, None, false);
     }
 
-    fn ready(&self, number: u32) {
+    fn ready(&self, number: u32, pid: Option<u32>) {
         let mut roster = self.lock();
         let Some(member) = roster.pods.get_mut(&number) else { return };
+        member.pid = pid;
         if member.phase == PodPhase::Starting {
             member.phase = PodPhase::Ready;
             member.ready_since = Some(Instant::now());
@@ -321,22 +343,51 @@ impl Pool {
         self.balance(&mut roster);
     }
 
+    /// The process of a pod has ended: what it had, or what was just given to it, is the next to be served, and the
+    /// pod is replaced. A request that has cost so many pods is taken to be the cause, and fails.
+    fn lost(
+        self: &Arc<Self>,
+        number: u32,
+        jobs: &mpsc::Receiver<(Job, Instant)>,
+        job: Option<Job>,
+        error: &EngineError,
+    ) {
+        let mut roster = self.lock();
+        // From here on nothing more is given to it.
+        roster.pods.remove(&number);
+        for mut job in job.into_iter().chain(jobs.try_iter().map(|(job, _)| job)) {
+            if job.pods_lost >= PODS_LOST_MAX {
+                roster.meters.failed += 1;
+                let why = format!("{} pods ended while they served this, the last: {error}", job.pods_lost);
+                let _ = job.reply.send(Err(EngineError::Gone(why).into()));
+            } else {
+                job.place = Some(self.gate.back(Instant::now(), job.work.bytes()));
+                roster.queue.push_front(job);
+            }
+        }
+        self.removed(&mut roster, Some(format!("pod {number} was lost: {error}")), true);
+    }
+
     /// A pod has ended. One that could not start is not tried again before the next `/set_pods`: it would
     /// fail again, and burn what the others compute with. One whose engine panicked is replaced.
     fn gone(self: &Arc<Self>, number: u32, error: Option<String>, replace: bool) {
         let mut roster = self.lock();
         roster.pods.remove(&number);
+        self.removed(&mut roster, error, replace);
+    }
+
+    fn removed(self: &Arc<Self>, roster: &mut Roster, error: Option<String>, replace: bool) {
         if let Some(error) = error {
             tracing::error!(stage = ?self.stage, "{error}");
             roster.last_error = Some(error);
         }
         if replace {
-            self.reconcile(&mut roster);
+            self.reconcile(roster);
         }
         if roster.live().count() == 0 {
             roster.drop_queue();
         }
-        self.balance(&mut roster);
+        self.balance(roster);
     }
 
     /// Gives waiting requests to free pods, then takes note of how things stand. Every change ends here.

@@ -246,7 +246,8 @@ impl StageServer {
     async fn compute(&self, work: Work, asked: Asked) -> Result<Served, Failure> {
         let (reply, answer) = oneshot::channel();
         let Asked { arrived, deadline, place } = asked;
-        self.pool.submit(Job { work, arrived, pods_in_use: 0, deadline, place: Some(place), reply });
+        let place = Some(place);
+        self.pool.submit(Job { work, arrived, pods_in_use: 0, deadline, place, pods_lost: 0, reply });
         let answer = async {
             let ended = |_| Err(Failure::unavailable("the stage ended before this request had its turn"));
             answer.await.unwrap_or_else(ended)
@@ -310,7 +311,7 @@ impl From<EngineError> for Failure {
                 StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST)
             }
             EngineError::BadActivation(_) => StatusCode::BAD_REQUEST,
-            EngineError::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            EngineError::Failed(_) | EngineError::Gone(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Failure::new(status, error.to_string())
     }

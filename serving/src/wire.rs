@@ -329,6 +329,9 @@ pub struct PodState {
     pub ready_age_s: Option<f64>,
     /// CPU time that pods of this number burnt on requests \[s\].
     pub cpu_s: f64,
+    /// The process that it is, where it is one of its own and has started.
+    #[serde(default)]
+    pub pid: Option<u32>,
 }
 
 /// Body of `/set_pods` and `/use_pods`.

@@ -76,6 +76,8 @@ pub(super) struct Member {
     pub(super) phase: PodPhase,
     pub(super) ready_since: Option<Instant>,
     pub(super) busy: bool,
+    /// Its process, where it is one and has started.
+    pub(super) pid: Option<u32>,
     /// Absent once the pod drains.
     pub(super) inbox: Option<mpsc::Sender<(Job, Instant)>>,
 }
@@ -171,6 +173,14 @@ impl Roster {
         let served = (self.meters.answered + self.meters.failed).max(1) as f64;
         let busy_s = self.meters.busy.total(Instant::now());
         busy_s / served / f64::from(self.counts().in_use.max(1))
+    }
+
+    /// A pod that starts.
+    pub(super) fn add(&mut self, number: u32, inbox: mpsc::Sender<(Job, Instant)>, thread: JoinHandle<()>) {
+        let (phase, inbox) = (PodPhase::Starting, Some(inbox));
+        self.pods.insert(number, Member { phase, ready_since: None, busy: false, pid: None, inbox });
+        self.meters.cpu_s.entry(number).or_insert(0.0);
+        self.threads.push(thread);
     }
 
     /// Gives up those that wait: no pod will come for them, and their receivers learn it now.

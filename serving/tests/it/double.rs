@@ -51,6 +51,8 @@ pub(crate) struct Double {
     pub(crate) fails: Option<u8>,
     /// Tag of the request that panics.
     pub(crate) panics: Option<u8>,
+    /// Tags of requests under which the engine's process is told to have ended, each as often as it is here.
+    pub(crate) ends: Mutex<Vec<u8>>,
     pub(crate) started: AtomicU32,
     pub(crate) seen: Mutex<Vec<u8>>,
 }
@@ -101,6 +103,12 @@ impl Double {
         }
         self.seen.lock().unwrap().push(tag);
         assert_ne!(self.panics, Some(tag), "told to panic");
+        let mut ends = self.ends.lock().unwrap();
+        if let Some(place) = ends.iter().position(|ends| *ends == tag) {
+            ends.remove(place);
+            return Err(EngineError::Gone("told to end".into()));
+        }
+        drop(ends);
         if self.fails == Some(tag) {
             return Err(EngineError::Failed("told to fail".into()));
         }

@@ -1,6 +1,7 @@
 //! Pods: how they start, serve, are paced, limited, drained and lost.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use splitscale_serving::ServeError;
@@ -13,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use splitscale_serving::{Ending, QueueBound};
 
-use crate::double::{Double, ENDING, LONG, PAYLOAD, QUEUE, factory, line, port, stage_options, until};
+use crate::double::{Double, ENDING, Gate, LONG, PAYLOAD, QUEUE, factory, line, port, stage_options, until};
 
 /// A stage B on loopback.
 struct StageB {
@@ -114,6 +115,53 @@ async fn a_pod_whose_engine_panics_fails_one_request_and_is_replaced() {
     assert!(body.contains("told to panic"), "{body}");
     until("the pod was replaced", async || stage.pods().await.ready == 1).await;
     assert_eq!(stage.complete(1).await.0, 200);
+    stage.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_request_whose_pod_ended_is_the_next_to_be_served_and_waits_for_the_pod_that_replaces_it() {
+    let (start_gate, gate) = (Arc::new(Gate::default()), Arc::new(Gate::default()));
+    let (starts, takes) = (Some(Arc::clone(&start_gate)), Some(Arc::clone(&gate)));
+    let double = Double { start_gate: starts, gate: takes, ends: vec![1].into(), ..Double::default() };
+    let double = Arc::new(double);
+    start_gate.let_through(1);
+    let stage = StageB::start(&double, stage_options(1)).await;
+    let mut answers = JoinSet::new();
+    for tag in 1..=2 {
+        answers.spawn(stage.complete(tag));
+        until("it has come", async || {
+            let state = stage.pods().await;
+            state.queued + u64::from(state.busy) == u64::from(tag)
+        })
+        .await;
+    }
+    gate.let_through(1);
+    until("the pod is lost", async || stage.pods().await.starting == 1).await;
+    answers.spawn(stage.complete(3));
+    until("all wait", async || stage.pods().await.queued == 3).await;
+    let state = stage.pods().await;
+    assert_eq!((state.ready, state.busy, state.desired), (0, 0, 1));
+    assert!(state.last_error.unwrap().contains("pod 0 was lost: told to end"));
+    start_gate.let_through(1);
+    gate.let_through(3);
+    let answers = answers.join_all().await;
+    assert!(answers.iter().all(|(status, _)| *status == 200), "{answers:?}");
+    assert_eq!(double.tags(), [1, 1, 2, 3]);
+    assert_eq!(stage.metric("split_answers_total{stage=\"b\",status=\"failed\"}").await, 0.0);
+    stage.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_request_that_ends_one_pod_after_the_other_fails_after_two() {
+    let double = Arc::new(Double { ends: vec![13; 3].into(), ..Double::default() });
+    let stage = StageB::start(&double, stage_options(2)).await;
+    let (status, body) = stage.complete(13).await;
+    assert_eq!(status, 500);
+    assert!(body.contains("2 pods ended while they served this, the last: told to end"), "{body}");
+    until("both were replaced", async || stage.pods().await.ready == 2).await;
+    assert_eq!(double.started.load(Ordering::SeqCst), 4);
+    assert_eq!(stage.complete(1).await.0, 200);
+    assert_eq!(stage.metric("split_answers_total{stage=\"b\",status=\"failed\"}").await, 1.0);
     stage.stop().await.unwrap();
 }
 
