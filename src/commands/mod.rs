@@ -10,6 +10,7 @@ mod figures;
 mod knee;
 mod load;
 mod plan;
+mod pod;
 mod ready;
 mod scale;
 mod serve;
@@ -27,6 +28,7 @@ pub use summary::Machine;
 pub fn run(command: Command) -> Result<()> {
     match command {
         Command::Serve(server) => serve::run(server),
+        Command::Pod(args) => pod::run(&args),
         Command::Ready(args) => ready::run(&args),
         Command::Collect(args) => collect::run(&args),
         Command::Load(args) => load::run(&args),

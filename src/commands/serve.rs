@@ -6,18 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use splitscale_serving::engine::emulated::Emulated;
-use splitscale_serving::engine::{Choice, Cut, EngineConfig, EngineFactory, Half, Network, open};
+use splitscale_serving::engine::{EngineFactory, Half};
 use splitscale_serving::proxy::{Balance, BandwidthSteps, ProxyOptions, serve_proxy};
 use splitscale_serving::stage::{Downstream, StageOptions, serve_a, serve_b};
 use splitscale_serving::wire::format::{Container, Format, encoding_of};
 use splitscale_serving::{Ending, QueueBound};
-use splitscale_sim::Durations;
 use splitscale_sim::trace::BandwidthTrace;
-use splitscale_spec::{Calibration, ServiceLaw};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use super::pod;
 use crate::cli::{BalanceName, EngineName, Listen, Pods, Serve, ServeA, ServeB, ServeProxy};
 use crate::{files, interrupt};
 
@@ -146,58 +144,18 @@ fn ending(listen: &Listen) -> Ending {
 }
 
 fn factory(pods: &Pods, half: Half) -> Result<Arc<dyn EngineFactory>> {
-    if pods.engine == EngineName::Emulated {
-        if pods.rated_cpu.is_some() {
-            bail!("--rated-cpu is for engines that compute; an emulated one has --service-time");
-        }
-        return emulated(pods, half);
+    let emulated = pods.engine.engine == EngineName::Emulated;
+    if emulated && pods.rated_cpu.is_some() {
+        bail!("--rated-cpu is for engines that compute; an emulated one has --service-time");
     }
-    if pods.calibration.is_some() || pods.service_time.is_some() {
-        bail!("--calibration and --service-time are for --engine emulated; the others take what they take");
-    }
-    let choice = match pods.engine {
-        EngineName::Auto | EngineName::Emulated => Choice::Auto,
-        EngineName::Reference => Choice::Reference,
-        EngineName::F32 => Choice::F32,
-        EngineName::Bf16 => Choice::Bf16,
+    let factory = match pods.pod_processes {
+        true => pod::processes(&pods.engine, half)?,
+        false => pod::factory(&pods.engine, half)?,
     };
-    let network = match &pods.module {
-        Some(file) => Network::Module {
-            file: file.clone(),
-            cut: pods.module_cut.clone(),
-            input: pods.module_input.iter().map(|size| *size as usize).collect(),
-        },
-        None => Network::Resnet50 { cut: cut(pods)?, weights: pods.weights.clone() },
-    };
-    let labels = pods.labels.as_deref().map(files::read).transpose()?;
-    let labels = labels.map(|text| text.lines().map(String::from).collect::<Vec<_>>());
-    if pods.module.is_none() && pods.weights.is_none() {
+    if emulated {
+        tracing::warn!("--engine emulated: nothing is computed, and the answers mean nothing");
+    } else if pods.engine.module.is_none() && pods.engine.weights.is_none() {
         tracing::warn!("no --weights: the weights are a formula, and the class names mean nothing");
     }
-    let config = EngineConfig { half, network, choice, device: pods.gpu_type.clone(), labels };
-    Ok(Arc::from(open(&config)?))
-}
-
-fn cut(pods: &Pods) -> Result<Cut> {
-    Cut::from_version(pods.model_version).context("--model-version is 1, 2 or 3")
-}
-
-/// An engine of waits. A share below 1 stretches them: they stand for CPU time.
-fn emulated(pods: &Pods, half: Half) -> Result<Arc<dyn EngineFactory>> {
-    let (law, file) = match (&pods.calibration, pods.service_time) {
-        (Some(path), _) => {
-            let calibration: Calibration = files::read_json(path, Calibration::SCHEMA)?;
-            calibration.validate().with_context(|| path.display().to_string())?;
-            let laws = calibration.laws.with_context(|| {
-                format!("{}: laws: absent; calibrate with --records to have them", path.display())
-            })?;
-            let law = if half == Half::A { laws.service_a } else { laws.service_b };
-            (law, path.display().to_string())
-        }
-        (None, Some(value_s)) => (ServiceLaw::Deterministic { value_s }, "--service-time".into()),
-        (None, None) => bail!("--engine emulated takes --calibration FILE or --service-time SECONDS"),
-    };
-    let mut durations = Durations::of(&law, pods.engine_seed).context(file)?;
-    tracing::warn!("--engine emulated: nothing is computed, and the answers mean nothing");
-    Ok(Arc::new(Emulated::new(half, cut(pods)?, Box::new(move || durations.next_s()))))
+    Ok(factory)
 }

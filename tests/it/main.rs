@@ -9,6 +9,7 @@ mod knee;
 mod load;
 mod metrics;
 mod plan;
+mod pods;
 mod requests;
 mod serve;
 mod simulate;
