@@ -119,13 +119,12 @@ pub(super) fn read<T: DeserializeOwned>(from: &mut impl BufRead) -> Result<Optio
             Err(error) => return Err(error.into()),
         }
     }
-    let [magic, header, payload] = [(); 3].map(|()| word(from));
-    let magic = magic?;
+    let magic = word(from)?;
     if magic != MAGIC {
         return Err(FrameError::Garbage(format!("it begins with {:?}", magic.escape_ascii().to_string())));
     }
-    let [header, payload] =
-        lengths(u32::from_le_bytes(header?) as usize, u32::from_le_bytes(payload?) as usize)?;
+    let mut length = || word(from).map(|word| u32::from_le_bytes(word) as usize);
+    let [header, payload] = lengths(length()?, length()?)?;
     let header = exactly(from, header)?;
     let header = serde_json::from_slice(&header).map_err(|error| FrameError::Garbage(error.to_string()))?;
     Ok(Some((header, exactly(from, payload)?.into())))
@@ -244,6 +243,7 @@ mod tests {
         };
         for bytes in [
             b"what a module printed".to_vec(),
+            b"four".to_vec(),
             [b"spl\x02", &sent(&[])[4..]].concat(),
             framed(b"{"),
             framed(b"\"tail\""),
