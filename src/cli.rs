@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 mod calibrate;
+mod contest;
 mod engine;
 mod fidelity;
 mod knee;
@@ -19,6 +20,7 @@ mod simulate;
 mod value;
 
 pub use calibrate::Calibrate;
+pub use contest::Contest;
 pub use engine::{EngineFlags, EngineName, HalfName, Pod};
 pub use fidelity::Fidelity;
 pub use knee::{CutName, Knee, ServiceName};
@@ -74,6 +76,8 @@ pub enum Command {
     Knee(Knee),
     /// Watch a running pipeline and change its pods
     Scale(Scale),
+    /// Play the same arrivals and traffic to a pipeline a policy, each scaled by its own, and say what each came to
+    Contest(Contest),
     /// Tell a logged decision in sentences, and take it again
     Explain(Explain),
     /// Take logged decisions again, or let another policy take them

@@ -18,6 +18,9 @@ const START_LIMIT: Duration = Duration::from_secs(120);
 /// Longest that a server may take to stop before it is killed.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 
+/// What every server that is started here is told beside its own words.
+pub const OWN_WORDS: [&str; 5] = ["--port", "0", "--exit-with-stdin", "--grace", "5"];
+
 /// One running server.
 #[derive(Debug)]
 pub struct Server {
@@ -88,7 +91,7 @@ impl Server {
         let mut child = Command::new(program)
             .arg("serve")
             .args(args)
-            .args(["--port", "0", "--exit-with-stdin", "--grace", "5"])
+            .args(OWN_WORDS)
             // What the user's shell exports for servers of his own must not change these.
             .env_remove("MODEL_VERSION")
             .env_remove("GPU_TYPE")

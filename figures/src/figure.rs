@@ -43,6 +43,7 @@ impl Figure<'_> {
     }
 }
 
-fn same_file(one: &Path, other: &Path) -> bool {
+/// Whether both are there and are the same.
+pub(crate) fn same_file(one: &Path, other: &Path) -> bool {
     matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
 }

@@ -19,6 +19,8 @@ pub enum Table {
     Learning,
     /// `timeline.csv`: one row per look at the live pipeline.
     Timeline,
+    /// `contest-timeline.csv`: one row per look at the pipeline of each policy.
+    Contest,
     /// `laws.csv`: one row per percent of each duration, measured beside its law.
     Laws,
     /// `fidelity.csv`: one row per figure of each held-out cell, servers beside simulator.
@@ -64,6 +66,7 @@ impl Table {
             Table::Cells => "cells.csv",
             Table::Learning => "learning.csv",
             Table::Timeline => "timeline.csv",
+            Table::Contest => "contest-timeline.csv",
             Table::Laws => "laws.csv",
             Table::Fidelity => "fidelity.csv",
             Table::Latency => "latency.csv",
@@ -139,6 +142,16 @@ impl Table {
                 ("kept_high_s", Number),
                 ("slo_s", Number),
                 ("target", Number),
+            ],
+            Table::Contest => &[
+                ("policy", Text),
+                ("time_s", Number),
+                ("slots", Maybe),
+                ("desired_a", Maybe),
+                ("desired_b", Maybe),
+                ("throughput_per_s", Maybe),
+                ("latency_p95_s", Maybe),
+                ("slo_s", Extra),
             ],
             Table::Timeline => &[
                 ("time_s", Number),

@@ -9,6 +9,7 @@
 //!  laws.csv                         ─▶ laws            durations and the laws they are drawn from
 //!  fidelity.csv                     ─▶ fidelity        errors of the simulator against utilisation
 //!  latency.csv                      ─▶ latency         latency of servers and simulator, one panel a cell
+//!  contest-timeline.csv             ─▶ contest         slots, pods, throughput, latency of several policies
 //!  candidates.csv                   ─▶ pareto          what pods buy: latency against pods, of a plan's candidates
 //! ```
 //!
@@ -21,6 +22,7 @@ use std::path::{Path, PathBuf};
 mod axis;
 mod canvas;
 mod comparison;
+mod contest;
 mod cumulative;
 mod error;
 mod fidelity;
@@ -33,6 +35,7 @@ mod pareto;
 mod timeline;
 
 pub use comparison::comparison;
+pub use contest::contest;
 pub use cumulative::{latency, laws};
 pub use error::Error;
 pub use fidelity::fidelity;
@@ -69,7 +72,8 @@ pub fn draw_all(folder_in: &Path, folder_out: &Path) -> Result<Vec<PathBuf>, Err
     if let Some(cells) = &cells {
         written.extend(comparison(cells, folder_out)?);
     }
-    let others: [(Table, Drawing); 4] = [
+    let others: [(Table, Drawing); 5] = [
+        (Table::Contest, contest),
         (Table::Laws, laws),
         (Table::Fidelity, fidelity),
         (Table::Latency, latency),
@@ -81,7 +85,7 @@ pub fn draw_all(folder_in: &Path, folder_out: &Path) -> Result<Vec<PathBuf>, Err
         }
     }
     if written.is_empty() {
-        let problem = "holds none of table.csv with fit.csv, cells.csv, learning.csv, timeline.csv, laws.csv, fidelity.csv, latency.csv, candidates.csv";
+        let problem = "holds none of table.csv with fit.csv, cells.csv, learning.csv, timeline.csv, contest-timeline.csv, laws.csv, fidelity.csv, latency.csv, candidates.csv";
         return Err(Error::Nothing { file: folder_in.to_owned(), problem: problem.to_owned() });
     }
     Ok(written)

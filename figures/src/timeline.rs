@@ -151,7 +151,7 @@ impl Series {
 }
 
 /// The corners of a line whose values hold until the next one; it ends where its last value is known.
-fn steps(run: &[Point]) -> Vec<Point> {
+pub(crate) fn steps(run: &[Point]) -> Vec<Point> {
     let mut corners = vec![run[0]];
     for pair in run.windows(2) {
         corners.extend([(pair[1].0, pair[0].1), pair[1]]);
@@ -174,7 +174,7 @@ fn changes(series: &[Vec<Option<f64>>]) -> Vec<usize> {
 
 /// From when to when slots stayed the same, and how dark that is: nothing for the most slots of the run, a
 /// tenth of ink for the fewest. Unknown slots have no background.
-fn backgrounds(times: &[f64], slots: &[Option<f64>]) -> Vec<(f64, f64, f64)> {
+pub(crate) fn backgrounds(times: &[f64], slots: &[Option<f64>]) -> Vec<(f64, f64, f64)> {
     let mut levels: Vec<f64> = slots.iter().flatten().copied().collect();
     levels.sort_by(|one, other| other.total_cmp(one));
     levels.dedup();
@@ -195,7 +195,7 @@ fn backgrounds(times: &[f64], slots: &[Option<f64>]) -> Vec<(f64, f64, f64)> {
 }
 
 /// How often there was a look, in words; nothing for a single one.
-fn interval(times: &[f64]) -> String {
+pub(crate) fn interval(times: &[f64]) -> String {
     let mut gaps: Vec<f64> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
     gaps.sort_by(f64::total_cmp);
     let usual = gaps.get(gaps.len() / 2);

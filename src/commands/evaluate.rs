@@ -4,7 +4,6 @@
 mod regret;
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::thread::available_parallelism;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -20,6 +19,7 @@ use splitscale_rl::referee::{Discretised, Errors};
 use splitscale_rl::scaling::Bill;
 use splitscale_rl::{Scaling, ScalingConfig};
 
+use super::scale::policy;
 use crate::cli::Evaluate;
 use crate::files::{self, Log};
 use crate::interrupt::{self, Interrupted};
@@ -98,7 +98,7 @@ fn evaluate(args: &Evaluate, go_on: &(dyn Fn() -> bool + Sync)) -> Result<()> {
     let threads = args.threads.map_or_else(|| available_parallelism().map_or(1, usize::from), |n| n as usize);
     let workers = Workers { threads, go_on };
     let mut policies = read(args)?;
-    let baseline = args.baseline.as_deref().map(read_one).transpose()?;
+    let baseline = args.baseline.as_deref().map(policy).transpose()?;
     if !BASELINES.contains(&args.against.as_str()) && !policies.iter().any(|(name, _)| *name == args.against)
     {
         let known = policies.iter().map(|(name, _)| name.as_str()).chain(BASELINES);
@@ -217,17 +217,11 @@ fn stopped(out: &Path) -> anyhow::Error {
     Interrupted(words).into()
 }
 
-fn read_one(path: &Path) -> Result<Policy> {
-    let policy: Policy = files::read_json(path, Policy::SCHEMA)?;
-    policy.validate().with_context(|| format!("{} cannot be used", path.display()))?;
-    Ok(policy)
-}
-
 /// The policies by their names; the file's where two have the same.
 fn read(args: &Evaluate) -> Result<Vec<(String, Policy)>> {
     let mut named: Vec<(String, Policy)> = Vec::new();
     for path in &args.policies {
-        let policy = read_one(path)?;
+        let policy = policy(path)?;
         named.push((policy.name.clone(), policy));
     }
     let mut seen: BTreeSet<String> = BASELINES.map(String::from).into();

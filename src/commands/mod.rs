@@ -2,6 +2,7 @@
 
 mod calibrate;
 mod collect;
+mod contest;
 mod demo;
 mod evaluate;
 mod explain;
@@ -42,6 +43,7 @@ pub fn run(command: Command) -> Result<()> {
         Command::Verify(args) => verify::run(&args),
         Command::Knee(args) => knee::run(&args),
         Command::Scale(args) => scale::run(&args),
+        Command::Contest(args) => contest::run(&args),
         Command::Explain(args) => explain::explain(&args),
         Command::Replay(args) => explain::replay(&args),
         Command::Figures(args) => figures::run(&args).map(drop),

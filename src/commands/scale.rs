@@ -1,6 +1,6 @@
 //! `splitscale scale`: a policy watches a running pipeline and changes its pods.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -9,12 +9,15 @@ use splitscale_deploy::{Endpoints, LocalBackend, Observer, Scaler};
 use splitscale_policy::{
     Bounds, Controller, Decision, Freshness, Policy, Setup, Shadow, ShadowConfig, ShellConfig, UsefulConfig,
 };
-use splitscale_spec::PipelineConfig;
+use splitscale_spec::{Pipeline, PipelineConfig};
 use tokio_util::sync::CancellationToken;
 
 use super::explain;
 use crate::cli::{Backend, Scale};
 use crate::{files, interrupt};
+
+/// The controller of a pipeline, and the policy that is scored beside it, if one is.
+pub type Deciders = (Controller, Option<Shadow>);
 
 /// A row of `timeline.csv`: what a decision saw, for the figure. What was not seen is empty.
 #[derive(Debug, Serialize)]
@@ -56,15 +59,18 @@ pub fn run(args: &Scale) -> Result<()> {
 }
 
 /// Scales until `stop`; each decision is on disk before `on_decision` sees it.
-pub async fn scale(
+pub async fn scale(args: &Scale, stop: CancellationToken, on_decision: impl FnMut(&Decision)) -> Result<()> {
+    scale_by(args, deciders(args)?, stop, on_decision).await
+}
+
+/// As [`scale`], by whoever was made ready to decide.
+pub async fn scale_by(
     args: &Scale,
+    (mut controller, shadow): Deciders,
     stop: CancellationToken,
     mut on_decision: impl FnMut(&Decision),
 ) -> Result<()> {
     let Backend::Local = args.backend;
-    let (setup, shadow) = setup(args)?;
-    let mut controller = Controller::new(setup, args.mode.into())
-        .with_context(|| format!("{} cannot be used", args.policy.display()))?;
     let interval = Duration::from_secs_f64(args.interval);
     let endpoints =
         Endpoints { a: args.servers.a.clone(), proxy: args.servers.proxy.clone(), b: args.servers.b.clone() };
@@ -101,27 +107,20 @@ pub async fn scale(
         .await
 }
 
-/// Everything that decides, and the policy that is scored beside it.
-fn setup(args: &Scale) -> Result<(Setup, Option<Shadow>)> {
-    let policy = |path: &PathBuf| -> Result<Policy> {
-        let policy: Policy = files::read_json(path, Policy::SCHEMA)?;
-        policy.validate().with_context(|| format!("{} cannot be used", path.display()))?;
-        Ok(policy)
-    };
+/// Who decides, by what the files say.
+fn deciders(args: &Scale) -> Result<Deciders> {
     let live = policy(&args.policy)?;
-    let or_hpa = |path: &Option<PathBuf>| path.as_ref().map_or_else(|| Ok(Policy::hpa()), policy);
     let pipeline = files::read_toml::<PipelineConfig>(&args.pipeline)?
         .validate()
         .with_context(|| format!("{} cannot be used", args.pipeline.display()))?;
-    let bounds = Bounds::from(&pipeline);
-    let shell = match &args.shell {
-        Some(path) => {
-            let shell: ShellConfig = files::read_toml(path)?;
-            shell.validate(&bounds).with_context(|| format!("{} cannot be used", path.display()))?;
-            shell
-        }
-        None => ShellConfig::default(),
-    };
+    let shell = shell(args.shell.as_deref(), &Bounds::from(&pipeline))?;
+    deciders_of(args, live, &pipeline, shell)
+}
+
+/// Who decides for this policy, pipeline and shell; the rest as the files say.
+pub fn deciders_of(args: &Scale, live: Policy, pipeline: &Pipeline, shell: ShellConfig) -> Result<Deciders> {
+    let bounds = Bounds::from(pipeline);
+    let or_hpa = |path: &Option<PathBuf>| path.as_deref().map_or_else(|| Ok(Policy::hpa()), policy);
     let (mut useful, mut shadow) = (None, None);
     if let Some(path) = &args.calibration {
         let (laws, unusable) = (explain::laws(path)?, || format!("{} cannot be used", path.display()));
@@ -140,7 +139,24 @@ fn setup(args: &Scale) -> Result<(Setup, Option<Shadow>)> {
         useful,
         shell,
     };
-    Ok((setup, shadow))
+    let controller = Controller::new(setup, args.mode.into())
+        .with_context(|| format!("{} cannot be used", args.policy.display()))?;
+    Ok((controller, shadow))
+}
+
+/// A policy that can be used.
+pub fn policy(path: &Path) -> Result<Policy> {
+    let policy: Policy = files::read_json(path, Policy::SCHEMA)?;
+    policy.validate().with_context(|| format!("{} cannot be used", path.display()))?;
+    Ok(policy)
+}
+
+/// A shell that can be used; without a file the one that stands in the documentation.
+pub fn shell(path: Option<&Path>, bounds: &Bounds) -> Result<ShellConfig> {
+    let Some(path) = path else { return Ok(ShellConfig::default()) };
+    let shell: ShellConfig = files::read_toml(path)?;
+    shell.validate(bounds).with_context(|| format!("{} cannot be used", path.display()))?;
+    Ok(shell)
 }
 
 /// In words what a decision changed; absent where it changed nothing.

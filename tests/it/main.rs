@@ -1,6 +1,7 @@
 //! Tests of the house and of the one binary.
 
 mod cli;
+mod contest;
 mod decisions;
 mod evaluate;
 mod faults;

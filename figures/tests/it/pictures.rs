@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use splitscale_figures::{
-    Frame, Table, comparison, draw_all, fidelity, latency, laws, learning_curve, pareto, timeline,
+    Frame, Table, comparison, contest, draw_all, fidelity, latency, laws, learning_curve, pareto, timeline,
 };
 
 use crate::{CELLS, TIMELINE, write, write_all};
@@ -106,6 +106,58 @@ fn scale_decisions_are_counted_from_the_desired_pods() {
 fn columns_without_any_value_are_said_to_be_empty() {
     let text = "time_s,slots,desired_a,desired_b,ready_a,ready_b,throughput_per_s,latency_p50_s,latency_p95_s\n5,,,,,,,,\n";
     assert_eq!(drawn(Table::Timeline, text, timeline)["timeline.svg"].matches("no data").count(), 5);
+}
+
+/// Two pipelines; of the second the latency was not known at one look, and its first look came first.
+const CONTEST: &str = "\
+policy,time_s,slots,desired_a,desired_b,throughput_per_s,latency_p95_s,slo_s
+ours,0.002,8,4,2,6.1,1.9,5
+ours,1,8,3,2,6.2,2.0,5
+ours,2,1,1,1,2.5,4.1,5
+HPA & KEDA,0.001,8,4,2,6.1,1.9,5
+HPA & KEDA,1,8,4,2,6.0,,5
+HPA & KEDA,2,1,6,,2.4,6.0,5
+";
+
+#[test]
+fn every_policy_of_a_contest_has_its_colour_in_every_strip() {
+    let files = drawn(Table::Contest, CONTEST, contest);
+    let svg = &files["contest.svg"];
+    for words in [
+        "ours",
+        "HPA &amp; KEDA",
+        "desired pods, A and B together",
+        "latency, 95th percentile [s]",
+        "promised",
+        "n = 2 pipelines at 6 looks",
+    ] {
+        assert!(svg.contains(words), "`{words}` is not in the picture: {svg}");
+    }
+    // The key, and a line in each of three strips; of the second policy a disc before the gap in its latency and one after.
+    assert_eq!(svg.matches("#0072B2").count(), 1 + 3);
+    assert_eq!(svg.matches("#D55E00").count(), 1 + 2 + 2);
+    assert!(files["contest.csv"].contains("HPA & KEDA,1,8,4,2,6,,5\n"), "{}", files["contest.csv"]);
+    let unknown = CONTEST.replace(",5\n", ",\n");
+    assert!(!drawn(Table::Contest, &unknown, contest)["contest.svg"].contains("promised"));
+}
+
+#[test]
+fn more_policies_than_colours_and_names_without_end_still_make_a_picture() {
+    let header = CONTEST.lines().next().unwrap();
+    let row = |policy: usize| format!("policy number {policy} with a long name,0,8,{policy},1,1,1,5\n");
+    let text = format!("{header}\n{}", (1..=9).map(row).collect::<String>());
+    let svg = &drawn(Table::Contest, &text, contest)["contest.svg"];
+    assert!(svg.contains("n = 9 pipelines at 9 looks") && !svg.contains("a long name"), "shortened: {svg}");
+}
+
+#[test]
+fn the_figure_of_a_contest_does_not_take_the_place_of_its_scores() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), &[("contest-timeline.csv", CONTEST), ("contest.csv", "policy\nours\n")]);
+    let error = draw_all(folder.path(), folder.path()).unwrap_err().to_string();
+    assert!(error.contains("contest.csv") && error.contains("another folder"), "{error}");
+    assert_eq!(std::fs::read_to_string(folder.path().join("contest.csv")).unwrap(), "policy\nours\n");
+    draw_all(folder.path(), &folder.path().join("figures")).unwrap();
 }
 
 #[test]

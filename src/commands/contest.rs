@@ -1,0 +1,282 @@
+//! `splitscale contest`: policies side by side on real servers, under the same arrivals and the same traffic.
+//!
+//! ```text
+//!  plan ─▶ arrivals, phases ─┬─▶ pipeline, scaled by policy 1 ─▶ NAME/records.csv, decisions.jsonl ─┬─▶ contest.csv
+//!                            └─▶ pipeline, scaled by policy 2 ─▶ NAME/ ...       ─▶ contest-timeline.csv ─▶ figure
+//! ```
+//!
+//! All pipelines have one clock: every request is due, and the slots move, at the same time after the start in each.
+
+mod plan;
+mod score;
+mod table;
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use futures_util::future::{join_all, try_join_all};
+use splitscale_policy::{Bounds, Decision};
+use splitscale_serving::client::PipelineClient;
+use splitscale_serving::load::{Halt, OpenSpec, Patience, open_loop};
+use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use super::scale::{self, Deciders};
+use super::{collect, figures};
+use crate::cli::{Backend, Contest, Figures, Scale, ScaleMode, Servers};
+use crate::files;
+use crate::images::{self, Image};
+use crate::interrupt::{self, Interrupted};
+use crate::servers::{self, Server};
+
+use plan::Plan;
+use score::{Look, Played, Score};
+
+/// Most requests under way: more than any patience lets come together.
+const UNDER_WAY_MAX: usize = 16_384;
+/// Longest that what is under way may take to end after Ctrl-C.
+const GRACE: Duration = Duration::from_secs(5);
+/// Name of the table that the figure is drawn from.
+const TIMELINE: &str = "contest-timeline.csv";
+
+/// One that plays.
+struct Contestant {
+    name: String,
+    folder: PathBuf,
+    /// All but where its servers are.
+    scale: Scale,
+}
+
+/// What all that play have in common.
+struct Game<'a> {
+    plan: &'a Plan,
+    images: &'a [Image],
+    timeline: RefCell<files::Log>,
+    stop: CancellationToken,
+}
+
+/// Plays, and says what each policy came to.
+pub fn run(args: &Contest) -> Result<()> {
+    let plan = Plan::read(&args.file, args.policies.len())?;
+    let images = images::load(args.images.as_deref())?;
+    let (contestants, deciders) = contestants(args, &plan)?;
+    let out = &args.out;
+    files::empty_folder(out)?;
+    files::write(&out.join("contest.toml"), files::read(&args.file)?.as_bytes())?;
+    files::write(&out.join("pipeline.toml"), toml::to_string(&*plan.pipeline)?.as_bytes())?;
+    let timeline = RefCell::new(files::Log::create(&out.join(TIMELINE))?);
+
+    let length_s = plan.length().as_secs_f64();
+    let (requests, count) = (plan.times.len(), contestants.len());
+    let order = if plan.together { "all at once" } else { "one after the other" };
+    println!("{requests} requests in {length_s} s, to {count} pipelines, {order}");
+    let played = interrupt::run(async |stop| {
+        let game = Game { plan: &plan, images: &images, timeline, stop };
+        let at_once = if plan.together { count } else { 1 };
+        let (mut waiting, mut played) = (contestants.iter().zip(deciders), Vec::new());
+        while played.len() < count {
+            let round: Vec<_> = waiting.by_ref().take(at_once).collect();
+            played.extend(game.round(round, out).await?);
+        }
+        anyhow::Ok(played)
+    })?;
+
+    // It grew in the order of time; whole, it stands in the order of the policies.
+    files::write_csv(&out.join(TIMELINE), played.iter().flat_map(|played| &played.looks))?;
+    let scores: Vec<Score> =
+        played.iter().flat_map(|played| played.scores(&plan.phases, &plan.pipeline)).collect();
+    files::write_csv(&out.join("contest.csv"), &scores)?;
+    print!("{}", table::of(&scores, &plan.pipeline));
+    figures::run(&Figures { folder: out.clone(), out: None })?;
+    println!("{}", out.display());
+    Ok(())
+}
+
+/// Everybody who plays, and who decides for each. Nothing is started or written before all of it can be used.
+fn contestants(args: &Contest, plan: &Plan) -> Result<(Vec<Contestant>, Vec<Deciders>)> {
+    let shell = scale::shell(args.shell.as_deref(), &Bounds::from(&plan.pipeline))?;
+    let mut files_by_name = BTreeMap::new();
+    let (mut contestants, mut deciders) = (Vec::new(), Vec::new());
+    for path in &args.policies {
+        let policy = scale::policy(path)?;
+        let name = policy.name.clone();
+        let folder = folder_name(&name).with_context(|| format!("{}: name", path.display()))?;
+        if let Some(other) = files_by_name.insert(folder.clone(), path) {
+            bail!(
+                "{}: name: `{name}` is as good as that of {}; give one of them another",
+                path.display(),
+                other.display()
+            );
+        }
+        let folder = args.out.join(folder);
+        let scale = Scale {
+            policy: path.clone(),
+            baseline: args.baseline.clone(),
+            shell: args.shell.clone(),
+            calibration: args.calibration.clone(),
+            shadow: None,
+            backend: Backend::Local,
+            mode: ScaleMode::Auto,
+            servers: Servers { a: String::new(), proxy: String::new(), b: String::new() },
+            pipeline: args.out.join("pipeline.toml"),
+            interval: plan.interval_s,
+            window: plan.window_s,
+            duration: None,
+            out: folder.join("decisions.jsonl"),
+            resume: false,
+            timeline: Some(folder.join("timeline.csv")),
+        };
+        let shell = plan.shells.get(&name).unwrap_or(&shell).clone();
+        deciders.push(scale::deciders_of(&scale, policy, &plan.pipeline, shell)?);
+        contestants.push(Contestant { name, folder, scale });
+    }
+    Ok((contestants, deciders))
+}
+
+/// What the folder of a policy is called.
+fn folder_name(name: &str) -> Result<String> {
+    let plain = |c: char| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '-' };
+    let folder: String = name.chars().map(plain).collect();
+    if folder.is_empty() || folder.starts_with('.') || folder == "figures" {
+        bail!("`{name}` cannot be the name of a folder of results; give the policy another");
+    }
+    Ok(folder)
+}
+
+impl Game<'_> {
+    /// Plays these at the same time, from starting their servers to stopping them.
+    async fn round(&self, round: Vec<(&Contestant, Deciders)>, out: &Path) -> Result<Vec<Played>> {
+        let mut started: Vec<Vec<Server>> = round.iter().map(|_| Vec::new()).collect();
+        let interrupted = || {
+            let words = format!("what was played is in {}, a folder a policy", out.display());
+            anyhow::Error::from(Interrupted(words))
+        };
+        let work = async {
+            let mut ready = Vec::new();
+            let starting = async {
+                for ((contestant, _), started) in round.iter().zip(&mut started) {
+                    ready.push(self.start(contestant, started).await.with_context(|| of(contestant))?);
+                }
+                anyhow::Ok(())
+            };
+            tokio::select! {
+                done = starting => done?,
+                () = self.stop.cancelled() => return Err(interrupted()),
+            }
+            let begin = Instant::now();
+            let games = round.into_iter().zip(ready).zip(&mut started);
+            let games = games.map(|(((contestant, deciders), (client, servers)), started)| async move {
+                tokio::select! {
+                    played = self.play(contestant, deciders, (client, servers), begin) => played,
+                    ended = servers::watch(started) => Err(ended),
+                }
+                .with_context(|| of(contestant))
+            });
+            try_join_all(games).await
+        };
+        let over = async {
+            self.stop.cancelled().await;
+            sleep(GRACE).await;
+        };
+        let played = tokio::select! {
+            played = work => played.and_then(|played| match self.stop.is_cancelled() {
+                true => Err(interrupted()),
+                false => Ok(played),
+            }),
+            () = over => Err(interrupted()),
+        };
+        let stopped = join_all(started.into_iter().map(servers::stop_all)).await;
+        let played = played?;
+        stopped.into_iter().collect::<Result<()>>()?;
+        Ok(played)
+    }
+
+    /// A pipeline of its own, as the first phase has it.
+    async fn start(
+        &self,
+        contestant: &Contestant,
+        started: &mut Vec<Server>,
+    ) -> Result<(PipelineClient, Servers)> {
+        let logs = contestant.folder.join("logs");
+        std::fs::create_dir_all(&logs)
+            .with_context(|| format!("could not make the folder {}", logs.display()))?;
+        let urls = servers::start(&self.plan.servers, &logs, started).await?;
+        let client = collect::client(&urls)?;
+        tokio::select! {
+            ready = client.wait_ready(collect::READY_LIMIT) => ready?,
+            ended = servers::watch(started) => return Err(ended),
+        }
+        Ok((client, urls))
+    }
+
+    /// Sends, moves the slots and scales, from `begin` to the end of the last phase; then waits for what is under way.
+    async fn play(
+        &self,
+        contestant: &Contestant,
+        deciders: Deciders,
+        (client, servers): (PipelineClient, Servers),
+        begin: Instant,
+    ) -> Result<Played> {
+        let Contestant { name, folder, scale } = contestant;
+        let plan = self.plan;
+        // Ctrl-C leaves nothing under way: what was not answered by then is on record as lost.
+        let halt = Halt { stop: self.stop.child_token(), abandon: self.stop.child_token() };
+        let stop_scale = self.stop.child_token();
+        let mut log = files::Log::create(&folder.join("records.csv"))?;
+        let (mut records, mut looks) = (Vec::new(), Vec::new());
+        let (mut kept, mut drawn) = (Ok(()), Ok(()));
+
+        let patience = Patience { timeout: plan.timeout, retries: 0 };
+        let spec = OpenSpec { run_id: 0, under_way_max: UNDER_WAY_MAX, patience };
+        let times = plan.times.clone().into_iter();
+        let load = async {
+            open_loop(&client, self.images, (&spec, times), halt.clone(), |ended| {
+                if kept.is_ok() {
+                    kept = log.csv([&ended.record]);
+                }
+                // Rows that cannot be kept are not worth more requests.
+                if kept.is_err() {
+                    halt.stop.cancel();
+                }
+                records.push(ended.record);
+            })
+            .await?;
+            anyhow::Ok(())
+        };
+        let scale = Scale { servers, ..scale.clone() };
+        let scaling = scale::scale_by(&scale, deciders, stop_scale.clone(), |decision: &Decision| {
+            if let Some(words) = scale::changed(decision) {
+                println!("{:>7.1} s  {name}: {words}", decision.observed.time_s);
+            }
+            let look = Look::of(name, decision, plan.pipeline.slo.latency_s);
+            if drawn.is_ok() {
+                drawn = self.timeline.borrow_mut().csv([&look]);
+            }
+            looks.push(look);
+        });
+        let traffic = async {
+            let mut at = begin;
+            for phase in &plan.phases {
+                client.set_threads(phase.slots).await?;
+                at += Duration::from_secs_f64(phase.seconds);
+                tokio::select! {
+                    () = sleep_until(at) => {}
+                    () = self.stop.cancelled() => break,
+                }
+            }
+            stop_scale.cancel();
+            anyhow::Ok(())
+        };
+        tokio::try_join!(load, scaling, traffic)?;
+        kept?;
+        drawn?;
+        Ok(Played { policy: name.clone(), records, looks })
+    }
+}
+
+fn of(contestant: &Contestant) -> String {
+    format!("the pipeline of {}", contestant.name)
+}
