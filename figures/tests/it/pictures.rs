@@ -129,7 +129,7 @@ fn every_policy_of_a_contest_has_its_colour_in_every_strip() {
         "desired pods, A and B together",
         "latency, 95th percentile [s]",
         "promised",
-        "n = 2 pipelines at 6 looks",
+        "n = 6 looks at 2 pipelines",
     ] {
         assert!(svg.contains(words), "`{words}` is not in the picture: {svg}");
     }
@@ -147,7 +147,7 @@ fn more_policies_than_colours_and_names_without_end_still_make_a_picture() {
     let row = |policy: usize| format!("policy number {policy} with a long name,0,8,{policy},1,1,1,5\n");
     let text = format!("{header}\n{}", (1..=9).map(row).collect::<String>());
     let svg = &drawn(Table::Contest, &text, contest)["contest.svg"];
-    assert!(svg.contains("n = 9 pipelines at 9 looks") && !svg.contains("a long name"), "shortened: {svg}");
+    assert!(svg.contains("n = 9 looks at 9 pipelines") && !svg.contains("a long name"), "shortened: {svg}");
 }
 
 #[test]
