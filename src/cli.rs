@@ -391,6 +391,9 @@ pub struct Demo {
     /// The original's grid: slots 1..8 x pods 2..8
     #[arg(long)]
     pub full: bool,
+    /// Show the scaler's page in a browser while it scales
+    #[arg(long)]
+    pub open: bool,
     /// Folder of JPEG and PNG files to send; without it a few that the program draws itself
     #[arg(long, value_name = "DIR")]
     pub images: Option<PathBuf>,

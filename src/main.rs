@@ -10,6 +10,7 @@ mod files;
 mod images;
 mod interrupt;
 mod measurement;
+mod page;
 mod progress;
 mod servers;
 

@@ -7,12 +7,20 @@
 //!
 //! The decision itself has no I/O and lives in the policy crate; nothing here links libtorch.
 
+mod connections;
+mod desk;
 mod exposition;
+mod http;
 mod local;
+mod meters;
 mod scaler;
 mod scrape;
 
+pub use connections::serve;
+pub use desk::Desk;
 pub use exposition::{Exposition, NotExposition};
+pub use http::app;
 pub use local::{ApplyError, Endpoints, LocalBackend, SetupError};
-pub use scaler::Scaler;
+pub use meters::Meters;
+pub use scaler::{Half, Scaler};
 pub use scrape::{Observer, Round};

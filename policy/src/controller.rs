@@ -92,10 +92,15 @@ impl Controller {
         let mode = self.mode;
         self.rewind(last);
         (self.mode, self.decided) = (mode, last.id);
-        let carried_out = last.carried_out == Some(true);
-        let change = last.from.zip(last.pods).filter(|_| carried_out);
+        // Whatever came of it: what may have been done counts as done, which only slows down what follows.
+        let change = last.from.zip(last.pods).filter(|_| last.acts());
         self.memory.shell.resume(change.map(|(from, to)| (last.now_s, from, to)));
         self.lead();
+    }
+
+    /// What was last told did not come to pass in full: so many pods are there, until the stages say otherwise.
+    pub fn untold(&mut self, there: Replicas) {
+        self.memory.shell.untold(there);
     }
 
     /// What is done with decisions from now on. What was not decided about may have changed: it settles anew.
@@ -142,6 +147,7 @@ impl Controller {
             policy: self.live.hash.clone(),
             memory,
             shadow: None,
+            agreement: None,
             carried_out: None,
         };
         if let Err(reason) = self.choose(now_s, freshness, &mut decision) {

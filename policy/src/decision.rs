@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 use splitscale_spec::{Bottleneck, Observation, Replicas};
 
 use crate::memory::Memory;
+use crate::residuals::Agreement;
+use crate::setup::Setup;
 use crate::shadow::Score;
 
 /// A decision of a controller.
@@ -45,6 +47,9 @@ pub struct Decision {
     /// Beside it, what another policy would have come to by now; absent where none runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shadow: Option<Score>,
+    /// How the pipeline agrees with its calibration; absent without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agreement: Option<Agreement>,
     /// Whether the pods were changed in full; absent where there was nothing to change.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub carried_out: Option<bool>,
@@ -52,7 +57,26 @@ pub struct Decision {
 
 impl Decision {
     /// The schema this build reads and writes.
-    pub const SCHEMA: u32 = 2;
+    pub const SCHEMA: u32 = 3;
+
+    /// Whether something is to be changed by it.
+    pub fn acts(&self) -> bool {
+        let acting = matches!(self.mode, Mode::Auto | Mode::Emergency);
+        acting && self.pods.is_some() && self.pods != self.from
+    }
+
+    /// What waits for its time, and how long yet \[s\]: `down`, until pods may be taken away; `baseline`, until it decides in the
+    /// place of a policy that sees too little.
+    pub fn countdown(&self, setup: &Setup) -> Vec<(&'static str, f64)> {
+        let (memory, shell) = (&self.memory.shell, &setup.shell);
+        let baseline_s = memory.unseen_since_s.map(|since_s| since_s + shell.hold_s - self.now_s);
+        let waits = [("down", memory.down_left_s(shell, self.now_s)), ("baseline", baseline_s)];
+        waits
+            .into_iter()
+            .filter_map(|(name, left_s)| Some((name, left_s?)))
+            .filter(|(_, left_s)| *left_s > 0.0)
+            .collect()
+    }
 }
 
 /// What is done with a decision.
@@ -105,6 +129,18 @@ pub enum Limiter {
 }
 
 impl Limiter {
+    /// All of them, in their order.
+    pub const ALL: [Limiter; 8] = [
+        Limiter::Baseline,
+        Limiter::Useful,
+        Limiter::Bounds,
+        Limiter::Budget,
+        Limiter::Stabilisation,
+        Limiter::Settling,
+        Limiter::Flapping,
+        Limiter::Rate,
+    ];
+
     /// Its name, as in documents and labels of metrics.
     pub fn name(self) -> &'static str {
         match self {

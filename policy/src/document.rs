@@ -109,6 +109,9 @@ impl Policy {
     /// The first field that is out of range, by its path.
     pub fn validate(&self) -> Result<(), Invalid> {
         check_schema("policy", self.schema, Self::SCHEMA)?;
+        if self.name.trim().is_empty() {
+            return Err(Invalid::new("name", "empty; it is what tables and decisions call it"));
+        }
         let within = |kind: &'static str| {
             move |wrong: Invalid| Invalid::new(format!("kind.{kind}.{}", wrong.field), wrong.problem)
         };

@@ -6,6 +6,7 @@ use splitscale_spec::{
 
 use crate::controller::Controller;
 use crate::decision::{Decision, Limiter, Mode};
+use crate::residuals::Agreement;
 use crate::setup::Setup;
 
 impl Controller {
@@ -81,9 +82,13 @@ impl Decision {
             (Some(true), _) => format!("{asked} That was carried out."),
             (Some(false), Mode::Recommend) => format!("{asked} That was recommended and not carried out."),
             (Some(false), _) => format!("{asked} That was not carried out in full."),
+            (None, _) if self.acts() => format!("{asked} What came of it was not written down."),
             (None, _) => asked,
         });
         lines.push(format!("In its own words: {}.", self.why.join("; ")));
+        if let Some(stale) = self.agreement.as_ref().and_then(Agreement::stale) {
+            lines.push(format!("The calibration no longer holds: {stale}."));
+        }
         if let Some(shadow) = &self.shadow {
             lines.push(format!(
                 "By the law, since {:.0} s: {:.0} pod-seconds and {:.0} late ({:.0} to {:.0}); the shadow would have had \

@@ -8,6 +8,7 @@
 //!                       │                                   turns, rates         │    final, why)
 //!                       └────────────────────────────────────────────────────────┘
 //!  Observation ────────▶ Shadow: another policy in a fluid of the throughput law ─▶ Score
+//!  Observation ────────▶ Residuals: what is seen beside what was calibrated ─▶ Agreement
 //! ```
 
 mod actions;
@@ -30,6 +31,7 @@ mod memory;
 mod mlp;
 pub mod numaflow;
 mod proposer;
+mod residuals;
 mod rule;
 mod setup;
 mod shadow;
@@ -51,11 +53,12 @@ pub use hash::document_hash;
 pub use hpa::{HpaConfig, HpaMemory};
 pub use keda::{KedaConfig, KedaMemory};
 pub use kpa::{KpaConfig, KpaMemory};
-pub use log::Line;
+pub use log::{End, Line, Outcome};
 pub use memory::{Memory, RuleMemory};
 pub use mlp::{Mlp, Room};
 pub use numaflow::{NumaflowConfig, NumaflowMemory};
 pub use proposer::Silence;
+pub use residuals::{Agreement, Quantity, Residual, Residuals, TIME_CONSTANT_S};
 pub use setup::Setup;
 pub use shadow::{Score, Shadow, ShadowConfig, Tally};
 pub use shell::{Rate, ShellConfig, ShellMemory};

@@ -36,6 +36,30 @@ pub enum Bottleneck {
     Unknown,
 }
 
+impl Bottleneck {
+    /// All of them.
+    pub const ALL: [Bottleneck; 6] = [
+        Bottleneck::Network,
+        Bottleneck::A,
+        Bottleneck::B,
+        Bottleneck::Load,
+        Bottleneck::None,
+        Bottleneck::Unknown,
+    ];
+
+    /// Its name, as in documents and labels of metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Bottleneck::Network => "network",
+            Bottleneck::A => "a",
+            Bottleneck::B => "b",
+            Bottleneck::Load => "load",
+            Bottleneck::None => "none",
+            Bottleneck::Unknown => "unknown",
+        }
+    }
+}
+
 /// What the law needs to know of a pipeline.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Capacity {

@@ -55,6 +55,12 @@ pub struct Scale {
     /// Where what was seen goes as a table, for the figure
     #[arg(long, value_name = "FILE")]
     pub timeline: Option<PathBuf>,
+    /// Where the page, its API and /metrics are; port 0 takes a free one. Without it there are none
+    #[arg(long, value_name = "HOST:PORT")]
+    pub listen: Option<String>,
+    /// File with the token that switches the mode on the page; without it the page only shows
+    #[arg(long, value_name = "FILE", requires = "listen")]
+    pub token_file: Option<PathBuf>,
 }
 
 /// Where the pods are.

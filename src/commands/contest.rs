@@ -128,6 +128,8 @@ fn contestants(args: &Contest, plan: &Plan) -> Result<(Vec<Contestant>, Vec<Deci
             out: folder.join("decisions.jsonl"),
             resume: false,
             timeline: Some(folder.join("timeline.csv")),
+            listen: None,
+            token_file: None,
         };
         let shell = plan.shells.get(&name).unwrap_or(&shell).clone();
         deciders.push(scale::deciders_of(&scale, policy, &plan.pipeline, shell)?);
@@ -247,7 +249,7 @@ impl Game<'_> {
             anyhow::Ok(())
         };
         let scale = Scale { servers, ..scale.clone() };
-        let scaling = scale::scale_by(&scale, deciders, stop_scale.clone(), |decision: &Decision| {
+        let scaling = scale::scale_by(&scale, deciders, None, stop_scale.clone(), |decision: &Decision| {
             if let Some(words) = scale::changed(decision) {
                 println!("{:>7.1} s  {name}: {words}", decision.observed.time_s);
             }

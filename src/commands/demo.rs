@@ -21,6 +21,7 @@ use crate::cli::{
 };
 use crate::images::{self, Image};
 use crate::interrupt::{self, Interrupted};
+use crate::page::{self, Page};
 use crate::servers::{self, Local, Server};
 use crate::{files, progress};
 
@@ -191,7 +192,7 @@ async fn work(
 
     heading(6, "scale live: 12 clients send while the slots move 8 -> 1 -> 8");
     let live = tokio::select! {
-        live = live(&client, urls, (Replicas { a: most, b: most }, extent.phase), images, out) => live?,
+        live = live(&client, urls, (Replicas { a: most, b: most }, extent.phase, args.open), images, out) => live?,
         ended = servers::watch(servers) => return Err(ended),
     };
     steps.done("scale");
@@ -218,7 +219,7 @@ fn local(args: &Demo, pods: u32) -> Local {
 async fn live(
     client: &PipelineClient,
     servers: Servers,
-    (most, phase): (Replicas, Duration),
+    (most, phase, open): (Replicas, Duration, bool),
     images: &[Image],
     out: &Path,
 ) -> Result<Live> {
@@ -229,7 +230,7 @@ async fn live(
         policy: out.join("policy.json"),
         baseline: None,
         shell: Some(out.join("shell.toml")),
-        calibration: None,
+        calibration: Some(out.join("calibration.json")),
         shadow: None,
         backend: Backend::Local,
         mode: ScaleMode::Auto,
@@ -241,7 +242,13 @@ async fn live(
         out: out.join("decisions.jsonl"),
         resume: false,
         timeline: Some(out.join("timeline.csv")),
+        listen: None,
+        token_file: None,
     };
+    let page = if open { Some(Page::bind("127.0.0.1:0", None).await?) } else { None };
+    if let Some(url) = page.as_ref().map(Page::url) {
+        tokio::spawn(async move { page::open(&url).await });
+    }
     let (stop_load, stop_scale) = (CancellationToken::new(), CancellationToken::new());
     let (mut live, mut records) = (Live::default(), files::Log::create(&out.join("live.csv"))?);
     let (mut requests, mut kept) = (Requests::default(), Ok(()));
@@ -263,7 +270,7 @@ async fn live(
         stop_scale.cancel();
         anyhow::Ok(sent?)
     };
-    let scaling = scale::scale(&scale_args, stop_scale.clone(), |decision| {
+    let scaling = scale::scale(&scale_args, page, stop_scale.clone(), |decision| {
         bar.set_position(decision.observed.time_s as u64);
         let Some(words) = scale::changed(decision) else { return };
         bar.suspend(|| println!("{:>7.1} s  {words}", decision.observed.time_s));

@@ -4,6 +4,7 @@
 mod regret;
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::thread::available_parallelism;
 
 use anyhow::{Context, Result, bail, ensure};

@@ -4,8 +4,9 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
+use splitscale_deploy::Half;
 use splitscale_policy::{
-    Controller, Decision, Freshness, Line, Mode, Policy, Setup, Shadow, ShadowConfig, Tally,
+    Controller, Decision, End, Freshness, Line, Mode, Policy, Setup, Shadow, ShadowConfig, Tally,
 };
 use splitscale_spec::{Calibration, Replicas, check_schema};
 
@@ -16,6 +17,8 @@ use crate::files;
 struct Logged {
     setup: usize,
     decision: Decision,
+    /// How it ended, if that was written.
+    end: Option<End>,
 }
 
 /// A row of the table of a replay: pods at the time, and what both policies made of it; empty where one holds.
@@ -36,7 +39,7 @@ struct Row {
 pub fn explain(args: &Explain) -> Result<()> {
     let (setups, decisions) = read(&args.file)?;
     let found = decisions.iter().rev().find(|logged| logged.decision.id == args.id);
-    let Some(Logged { setup, decision }) = found else {
+    let Some(Logged { setup, decision, .. }) = found else {
         let ids = decisions.first().zip(decisions.last());
         let range = ids.map_or("none".to_owned(), |(first, last)| {
             format!("{} to {}", first.decision.id, last.decision.id)
@@ -66,7 +69,7 @@ pub fn replay(args: &Replay) -> Result<()> {
     };
     let (mut other, mut last, mut rows, mut score) = (None, usize::MAX, Vec::new(), None);
     let (mut differing, mut same_raw) = (0, 0);
-    for Logged { setup, decision } in &decisions {
+    for Logged { setup, decision, .. } in &decisions {
         if last != *setup {
             last = *setup;
             let setup = Setup { policy: policy.clone(), ..setups[last].clone() };
@@ -117,7 +120,7 @@ fn same(file: &Path, setups: &[Setup], decisions: &[Logged]) -> Result<()> {
     let begin = |setup: &Setup| Controller::new(setup.clone(), Mode::Recommend);
     let unusable = || format!("{} cannot be used", file.display());
     let mut controllers = setups.iter().map(begin).collect::<Result<Vec<_>, _>>().with_context(unusable)?;
-    for Logged { setup, decision } in decisions {
+    for Logged { setup, decision, .. } in decisions {
         let differs = decision.differs(&controllers[*setup].again(decision).with_context(unusable)?);
         if !differs.is_empty() {
             bail!("taken again, decision {} is another: {}", decision.id, differs.join(", "));
@@ -127,12 +130,17 @@ fn same(file: &Path, setups: &[Setup], decisions: &[Logged]) -> Result<()> {
     Ok(())
 }
 
-/// The last decision of a file, if it has any.
-pub fn last(file: &Path) -> Result<Option<Decision>> {
+/// The last decision of a file, if it has any, and what of it may be half done.
+pub fn last(file: &Path) -> Result<Option<(Decision, Option<Half>)>> {
     if files::read(file)?.trim().is_empty() {
         return Ok(None);
     }
-    Ok(read(file)?.1.pop().map(|logged| logged.decision))
+    let last = read(file)?.1.pop();
+    Ok(last.map(|Logged { decision, end, .. }| {
+        let open = matches!(end, None | Some(End::Half));
+        let half = Half::of(&decision).filter(|_| open);
+        (decision, half)
+    }))
 }
 
 /// Another policy that lives through the same arrivals by itself.
@@ -175,8 +183,17 @@ fn read(file: &Path) -> Result<(Vec<Setup>, Vec<Logged>)> {
             }
             Ok(Line::Decision(decision)) => match setups.len() {
                 0 => bail!("{}: a decision before the line that says who decides", at()),
-                n => decisions.push(Logged { setup: n - 1, decision: *decision }),
+                n => decisions.push(Logged { setup: n - 1, decision: *decision, end: None }),
             },
+            Ok(Line::Outcome(outcome)) => {
+                let of =
+                    decisions.iter_mut().rev().find(|logged: &&mut Logged| logged.decision.id == outcome.of);
+                let Some(logged) = of else {
+                    bail!("{}: what came of decision {}, which is not there", at(), outcome.of)
+                };
+                logged.decision.ended(&outcome);
+                logged.end = Some(outcome.end);
+            }
             // A scaler that was killed may have been writing.
             Err(_) if index + 1 == count && !whole => {}
             Err(problem) => return Err(problem).with_context(|| format!("{} is no decision", at())),

@@ -5,19 +5,28 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde::Serialize;
-use splitscale_deploy::{Endpoints, LocalBackend, Observer, Scaler};
+use splitscale_deploy::{Desk, Endpoints, LocalBackend, Observer, Scaler};
 use splitscale_policy::{
-    Bounds, Controller, Decision, Freshness, Policy, Setup, Shadow, ShadowConfig, ShellConfig, UsefulConfig,
+    Agreement, Bounds, Controller, Decision, Freshness, Line, Mode, Policy, Residuals, Setup, Shadow,
+    ShadowConfig, ShellConfig, UsefulConfig,
 };
 use splitscale_spec::{Pipeline, PipelineConfig};
 use tokio_util::sync::CancellationToken;
 
 use super::explain;
-use crate::cli::{Backend, Scale};
+use crate::cli::{Backend, Scale, Servers};
+use crate::page::Page;
 use crate::{files, interrupt};
 
-/// The controller of a pipeline, and the policy that is scored beside it, if one is.
-pub type Deciders = (Controller, Option<Shadow>);
+/// Who decides about a pipeline, and what is said beside it.
+pub struct Deciders {
+    /// Who decides.
+    controller: Controller,
+    /// The policy that is scored beside it, if one is.
+    shadow: Option<Shadow>,
+    /// Whether the calibration still holds, if there is one.
+    residuals: Option<Residuals>,
+}
 
 /// A row of `timeline.csv`: what a decision saw, for the figure. What was not seen is empty.
 #[derive(Debug, Serialize)]
@@ -36,8 +45,21 @@ struct TimelineRow {
 /// Runs until told to stop, or for `--duration`.
 pub fn run(args: &Scale) -> Result<()> {
     interrupt::run(async |stop| {
-        let mut held = None;
-        let run = scale(args, stop.clone(), |decision| {
+        let page = match &args.listen {
+            Some(listen) => Some(Page::bind(listen, args.token_file.as_deref()).await?),
+            None => None,
+        };
+        let (mut held, mut was_stale, mut mode) = (None, None, Mode::from(args.mode));
+        let run = scale(args, page, stop.clone(), |decision| {
+            if decision.mode != mode {
+                mode = decision.mode;
+                println!("{:>7.1} s  the mode is {} from here on", decision.now_s, mode.name());
+            }
+            let stale = decision.agreement.as_ref().and_then(Agreement::stale);
+            if stale.is_some() != Option::is_some(&was_stale) {
+                println!("{:>7.1} s  {}", decision.now_s, calibration_words(args, stale.as_deref()));
+            }
+            was_stale = stale;
             // Why it holds is told once, not every tick.
             let holding = decision.pods.is_none().then(|| decision.why.last().cloned()).flatten();
             if let Some(words) = changed(decision).or_else(|| holding.clone().filter(|_| held.is_none())) {
@@ -58,15 +80,22 @@ pub fn run(args: &Scale) -> Result<()> {
     })
 }
 
-/// Scales until `stop`; each decision is on disk before `on_decision` sees it.
-pub async fn scale(args: &Scale, stop: CancellationToken, on_decision: impl FnMut(&Decision)) -> Result<()> {
-    scale_by(args, deciders(args)?, stop, on_decision).await
+/// Scales until `stop`, and shows it on the page; each decision is on disk before it is carried out, and `on_decision` sees it
+/// when what came of it is too.
+pub async fn scale(
+    args: &Scale,
+    page: Option<Page>,
+    stop: CancellationToken,
+    on_decision: impl FnMut(&Decision),
+) -> Result<()> {
+    scale_by(args, deciders(args)?, page, stop, on_decision).await
 }
 
 /// As [`scale`], by whoever was made ready to decide.
 pub async fn scale_by(
     args: &Scale,
-    (mut controller, shadow): Deciders,
+    Deciders { mut controller, shadow, residuals }: Deciders,
+    page: Option<Page>,
     stop: CancellationToken,
     mut on_decision: impl FnMut(&Decision),
 ) -> Result<()> {
@@ -74,37 +103,66 @@ pub async fn scale_by(
     let interval = Duration::from_secs_f64(args.interval);
     let endpoints =
         Endpoints { a: args.servers.a.clone(), proxy: args.servers.proxy.clone(), b: args.servers.b.clone() };
-    let mut begin_s = 0.0;
+    let (mut begin_s, mut half) = (0.0, None);
     let resumes = args.resume && args.out.exists();
-    if let Some(last) = resumes.then(|| explain::last(&args.out)).transpose()?.flatten() {
+    if let Some((last, open)) = resumes.then(|| explain::last(&args.out)).transpose()?.flatten() {
         controller.resume(&last);
-        begin_s = last.now_s;
+        (begin_s, half) = (last.now_s, open);
     }
+    let desk = Desk::new(controller.setup().clone(), interval, controller.mode());
     let scaler = Scaler {
         backend: LocalBackend::new(endpoints, interval.max(Duration::from_secs(1)))?,
         observer: Observer::new(args.window),
         controller,
         shadow,
-        interval,
+        residuals,
+        desk: desk.clone(),
         begin_s,
+        half,
     };
     let mut log = match resumes {
         true => files::Log::resume_lines(&args.out)?,
         false => files::Log::create(&args.out)?,
     };
-    log.json(scaler.controller.setup())?;
+    log.json(desk.setup())?;
     let begin = if args.resume { files::Log::resume } else { files::Log::create };
     let mut timeline = args.timeline.as_deref().map(begin).transpose()?;
-    scaler
-        .run(stop, |decision| {
-            log.json(decision)?;
-            if let Some(timeline) = &mut timeline {
-                timeline.csv([TimelineRow::of(decision)])?;
+    let mut decided = None;
+    let watching = CancellationToken::new();
+    let watched = page.map(|page| {
+        println!("page at {}", page.url());
+        tokio::spawn(page.show(desk.clone(), watching.clone()))
+    });
+    let scaled = scaler
+        .run(stop, |line| {
+            log.json(&line)?;
+            match line {
+                Line::Decision(decision) => {
+                    if let Some(timeline) = &mut timeline {
+                        timeline.csv([TimelineRow::of(&decision)])?;
+                    }
+                    match decision.acts() {
+                        true => decided = Some(decision),
+                        false => on_decision(&decision),
+                    }
+                }
+                Line::Outcome(outcome) => match decided.take() {
+                    Some(mut decision) => {
+                        decision.ended(&outcome);
+                        on_decision(&decision);
+                    }
+                    None => println!("          decision {}: {}", outcome.of, outcome.why),
+                },
+                Line::Setup(_) => {}
             }
-            on_decision(decision);
             Ok(())
         })
-        .await
+        .await;
+    watching.cancel();
+    if let Some(watched) = watched {
+        watched.await.context("the page failed")?;
+    }
+    scaled
 }
 
 /// Who decides, by what the files say.
@@ -121,15 +179,15 @@ fn deciders(args: &Scale) -> Result<Deciders> {
 pub fn deciders_of(args: &Scale, live: Policy, pipeline: &Pipeline, shell: ShellConfig) -> Result<Deciders> {
     let bounds = Bounds::from(pipeline);
     let or_hpa = |path: &Option<PathBuf>| path.as_deref().map_or_else(|| Ok(Policy::hpa()), policy);
-    let (mut useful, mut shadow) = (None, None);
+    let (mut useful, mut shadow, mut residuals) = (None, None, None);
     if let Some(path) = &args.calibration {
         let (laws, unusable) = (explain::laws(path)?, || format!("{} cannot be used", path.display()));
         useful = Some(UsefulConfig::of_laws(&laws).with_context(unusable)?);
         let law = ShadowConfig::of_laws(&laws, pipeline.slo.latency_s).with_context(unusable)?;
-        shadow = Some(
-            Shadow::new(&or_hpa(&args.shadow)?, bounds, Freshness { max_age_s: shell.max_age_s }, law)
-                .with_context(unusable)?,
-        );
+        let freshness = Freshness { max_age_s: shell.max_age_s };
+        residuals = Some(Residuals::new(&laws, freshness).with_context(unusable)?);
+        let policy = or_hpa(&args.shadow)?;
+        shadow = Some(Shadow::new(&policy, bounds, freshness, law).with_context(unusable)?);
     }
     let setup = Setup {
         schema: Setup::SCHEMA,
@@ -141,7 +199,7 @@ pub fn deciders_of(args: &Scale, live: Policy, pipeline: &Pipeline, shell: Shell
     };
     let controller = Controller::new(setup, args.mode.into())
         .with_context(|| format!("{} cannot be used", args.policy.display()))?;
-    Ok((controller, shadow))
+    Ok(Deciders { controller, shadow, residuals })
 }
 
 /// A policy that can be used.
@@ -157,6 +215,17 @@ pub fn shell(path: Option<&Path>, bounds: &Bounds) -> Result<ShellConfig> {
     let shell: ShellConfig = files::read_toml(path)?;
     shell.validate(bounds).with_context(|| format!("{} cannot be used", path.display()))?;
     Ok(shell)
+}
+
+/// What is to be said of a calibration that no longer holds, or holds again.
+fn calibration_words(args: &Scale, stale: Option<&str>) -> String {
+    let file = args.calibration.as_deref().unwrap_or_else(|| "calibration.json".as_ref()).display();
+    let Some(stale) = stale else { return format!("the calibration {file} holds again") };
+    let Servers { a, proxy, b } = &args.servers;
+    format!(
+        "CalibrationStale: {stale}; when the pipeline is free, measure it again: splitscale collect --a {a} --proxy {proxy} \
+         --b {b} --out out/recalibrated && splitscale calibrate out/recalibrated --out {file}"
+    )
 }
 
 /// In words what a decision changed; absent where it changed nothing.

@@ -9,7 +9,8 @@ use tempfile::TempDir;
 use crate::cli::{must, refused};
 use crate::serve::{Server, line, send_image};
 
-const PIPELINE: &str = r#"schema = 1
+/// A pipeline of one to four pods a stage.
+pub(crate) const PIPELINE: &str = r#"schema = 1
 balancer = "central_queue"
 a = { pods_min = 1, pods_max = 4, cpu_share = 1.0, cores = 2 }
 b = { pods_min = 1, pods_max = 4, cpu_share = 1.0, cores = 2 }
@@ -19,16 +20,16 @@ slo = { latency_s = 1.0, target = 0.95 }
 cost = { miss_weight = 10.0, churn_weight = 1.0 }
 "#;
 
-fn write(folder: &Path, name: &str, document: &Value) {
+pub(crate) fn write(folder: &Path, name: &str, document: &Value) {
     fs::write(folder.join(name), document.to_string()).unwrap();
 }
 
-fn constant(name: &str, a: u32, b: u32) -> Value {
+pub(crate) fn constant(name: &str, a: u32, b: u32) -> Value {
     json!({"schema": 2, "name": name, "kind": {"static": {"a": a, "b": b}}, "region": null, "training": null})
 }
 
 /// Laws of short times, with the payload that the cap needs.
-fn calibration() -> Value {
+pub(crate) fn calibration() -> Value {
     let law = |mean_s: f64| json!({"gamma": {"mean_s": mean_s, "cv": 0.2}});
     let none = json!({"deterministic": {"value_s": 0.0}});
     let slot = json!({"bytes": 802816.0, "seconds_per_byte": null, "fixed_s": null, "shared": false,
@@ -68,7 +69,7 @@ fn watched(folder: &Path, seconds: u32, flags: &str) -> [Server; 3] {
 }
 
 /// The lines of a file as documents.
-fn lines(path: &Path) -> Vec<Value> {
+pub(crate) fn lines(path: &Path) -> Vec<Value> {
     fs::read_to_string(path).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
@@ -120,7 +121,7 @@ fn decisions_are_recommended_told_taken_again_and_by_another_policy() {
     must(folder, "replay cut.jsonl");
     fs::write(
         folder.join("bad.jsonl"),
-        text.replacen("\"schema\":2,\"id\":1,", "\"schema\":2,\"idd\":1,", 1),
+        text.replacen("\"schema\":3,\"id\":1,", "\"schema\":3,\"idd\":1,", 1),
     )
     .unwrap();
     let said = refused(folder, "replay bad.jsonl", 1);
@@ -162,21 +163,28 @@ fn auto_takes_a_pod_away_within_its_rate_and_another_process_goes_on() {
     must(folder, &scale);
     let log = folder.join("decisions.jsonl");
     let logged = lines(&log);
-    let moved: Vec<&Value> = logged.iter().filter(|line| line["carried_out"] == true).collect();
+    let moved: Vec<&Value> = moved(&logged);
     assert_eq!(moved.len(), 1, "{moved:?}");
     assert_eq!((&moved[0]["raw"], &moved[0]["final"]), (&json!({"a": 1, "b": 1}), &json!({"a": 2, "b": 2})));
     assert_eq!(moved[0]["limits"][0]["by"], "rate");
     // Killed in the middle of a line, it goes on: the rate of the hour is used up.
     let text = fs::read_to_string(&log).unwrap();
-    fs::write(&log, format!("{text}{{\"schema\":2,\"id\"")).unwrap();
+    fs::write(&log, format!("{text}{{\"schema\":3,\"id\"")).unwrap();
     assert!(refused(folder, &scale, 1).contains("name a file that is not there yet"));
     must(folder, &format!("{scale} --resume"));
     let both = lines(&log);
     assert_eq!(both.iter().filter(|line| line.get("shell").is_some()).count(), 2);
     let ids: Vec<u64> = both.iter().filter_map(|line| line["id"].as_u64()).collect();
     assert!(ids.len() > logged.len() && ids.iter().zip(1..).all(|(id, number)| *id == number), "{ids:?}");
-    assert_eq!(both.iter().filter(|line| line["carried_out"] == true).count(), 1);
+    assert_eq!(both.iter().filter(|line| line["end"] == "done").count(), 1);
     must(folder, "replay decisions.jsonl");
+}
+
+/// The decisions that were carried out.
+fn moved(lines: &[Value]) -> Vec<&Value> {
+    let done: Vec<&Value> =
+        lines.iter().filter(|line| line["end"] == "done").map(|line| &line["of"]).collect();
+    lines.iter().filter(|line| line["id"].is_u64() && done.contains(&&line["id"])).collect()
 }
 
 #[test]

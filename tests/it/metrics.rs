@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
+use std::sync::LazyLock;
 
 use tempfile::TempDir;
 
+use crate::page::{Watched, decided, documents};
 use crate::serve::{line, send_image};
 
 /// A metric: its type and the names of its labels.
@@ -16,9 +18,20 @@ fn read(path: &str) -> String {
     fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
-/// The rows of the table, by cell.
+/// The rows of the table of the servers, by cell.
 fn table() -> Vec<[String; 7]> {
-    let text = read("docs/metrics.md");
+    rows(tables()[0])
+}
+
+/// The two tables: of the servers, and of the scaler.
+fn tables() -> [&'static str; 2] {
+    static TEXT: LazyLock<String> = LazyLock::new(|| read("docs/metrics.md"));
+    let (servers, scaler) = TEXT.split_once("\n## The scaler\n").expect("two tables");
+    [servers, scaler]
+}
+
+/// The rows of one, by cell.
+fn rows<const CELLS: usize>(text: &str) -> Vec<[String; CELLS]> {
     let rows = text.lines().filter(|line| line.starts_with("| `"));
     rows.map(|row| {
         let cells: Vec<String> =
@@ -144,6 +157,56 @@ async fn the_table_and_what_the_servers_export_are_the_same() {
     let text = reqwest::get(format!("{}/metrics", proxy.url)).await.unwrap().text().await.unwrap();
     let unmatched = "http_server_request_duration_seconds_count{http_request_method=\"GET\",http_route=\"unmatched\",http_response_status_code=\"404\"}";
     assert_eq!(value(&text, unmatched), 1.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_table_and_what_a_scaler_exports_are_the_same() {
+    let folder = TempDir::new().unwrap();
+    let line = documents(folder.path());
+    // Within the first window nothing goes down: that is a countdown. So is the shadow, and the law, of the calibration.
+    fs::write(folder.path().join("shell.toml"), "settle_s = 3600").unwrap();
+    let watched =
+        Watched::start(folder.path(), &line, "--shell shell.toml --calibration calibration.json --mode auto");
+    decided(&watched.url, 1).await;
+    let told: BTreeMap<String, Family> = rows::<5>(tables()[1])
+        .into_iter()
+        .map(|[name, kind, labels, ..]| {
+            let labels = labels.split(", ").filter(|label| !label.is_empty()).map(str::to_owned).collect();
+            (name, (kind, labels))
+        })
+        .collect();
+    let url = format!("{}/predict-proxy?wait=true", line[2].url);
+    let clients = [(); 4].map(|()| {
+        let url = url.clone();
+        tokio::spawn(async move {
+            loop {
+                send_image(&url, &[]).await;
+            }
+        })
+    });
+    let mut text = String::new();
+    for _ in 0..600 {
+        let answer = reqwest::get(format!("{}/metrics", watched.url)).await.unwrap();
+        assert_eq!(answer.headers()["content-type"], "text/plain; version=0.0.4; charset=utf-8");
+        text = answer.text().await.unwrap();
+        if linted(&text) == told {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    clients.iter().for_each(tokio::task::JoinHandle::abort);
+    let found = linted(&text);
+    for name in told.keys().chain(found.keys()) {
+        assert_eq!(told.get(name), found.get(name), "{name}: docs/metrics.md, exported in\n{text}");
+    }
+    assert_eq!(value(&text, "split_scaler_info{"), 1.0);
+    assert_eq!(value(&text, "split_scaler_mode{mode=\"auto\"}"), 1.0);
+    assert_eq!(value(&text, "split_scaler_mode{mode=\"paused\"}"), 0.0);
+    assert_eq!(value(&text, "split_scaler_replicas_proposal{stage=\"a\"}"), 3.0);
+    assert!(value(&text, "split_scaler_decisions_total") >= 2.0);
+    assert!(value(&text, "split_scaler_pod_seconds_total{stage=\"b\"}") > 0.0);
+    let ahead_s = value(&text, "split_scaler_transition_countdown_seconds{transition=\"down\"}");
+    assert!((3000.0..3600.0).contains(&ahead_s), "{ahead_s}");
 }
 
 #[test]

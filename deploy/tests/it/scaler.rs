@@ -1,24 +1,27 @@
+use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::routing::{get, post};
-use splitscale_deploy::{Endpoints, LocalBackend, Observer, Scaler};
-use splitscale_policy::{Bin, Controller, Freshness, Mode, Policy, PolicyKind};
+use splitscale_deploy::{Desk, Endpoints, Half, LocalBackend, Observer, Scaler};
+use splitscale_policy::{Bin, Controller, Decision, End, Freshness, Line, Mode, Policy, PolicyKind};
 use splitscale_spec::{
     Balancer, Bandwidth, CostConfig, CutConfig, LinkConfig, PipelineConfig, Replicas, SloConfig, StageConfig,
 };
 use tokio_util::sync::CancellationToken;
 
-/// A double of a server: a number of pods and of slots, told in its metrics.
+/// A double of a server: a number of pods and of slots, told in its metrics. It refuses so many changes before it takes one.
 #[derive(Clone, Default)]
 struct Double {
     pods: Arc<Mutex<Vec<u32>>>,
+    refuses: Arc<AtomicU32>,
 }
 
 async fn start(stage: &'static str, slots: u32) -> (String, Double) {
-    let double = Double { pods: Arc::new(Mutex::new(vec![6])) };
+    let double = Double { pods: Arc::new(Mutex::new(vec![6])), ..Double::default() };
     let metrics = move |State(double): State<Double>| async move {
         let pods = *double.pods.lock().unwrap().last().unwrap();
         let states =
@@ -29,7 +32,11 @@ async fn start(stage: &'static str, slots: u32) -> (String, Double) {
     };
     let set_pods = |State(double): State<Double>, body: String| async move {
         let digits: String = body.chars().filter(char::is_ascii_digit).collect();
+        if double.refuses.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_ok() {
+            return StatusCode::CONFLICT;
+        }
         double.pods.lock().unwrap().push(digits.parse().unwrap());
+        StatusCode::OK
     };
     let app = Router::new()
         .route("/metrics", get(metrics))
@@ -75,24 +82,59 @@ fn policy() -> Policy {
     }
 }
 
-async fn run(mode: Mode) -> (Vec<u32>, Vec<u32>, Vec<splitscale_policy::Decision>) {
+/// What a run over some ticks was and left: the pods that each stage was told one after the other, and what was written.
+struct Ran {
+    a: Vec<u32>,
+    b: Vec<u32>,
+    lines: Vec<Line>,
+    desk: Desk,
+}
+
+impl Ran {
+    fn decisions(&self) -> Vec<&Decision> {
+        let decisions = self.lines.iter().filter_map(|line| match line {
+            Line::Decision(decision) => Some(&**decision),
+            _ => None,
+        });
+        decisions.collect()
+    }
+
+    /// What came of which decision.
+    fn ends(&self) -> Vec<(u64, End)> {
+        let outcomes = self.lines.iter().filter_map(|line| match line {
+            Line::Outcome(outcome) => Some((outcome.of, outcome.end)),
+            _ => None,
+        });
+        outcomes.collect()
+    }
+}
+
+/// Runs over some decisions on doubles of six pods, of which A and B refuse so many changes before they take
+/// one; `half` another process left.
+async fn run(mode: Mode, (refuses_a, refuses_b): (u32, u32), half: Option<Half>) -> Ran {
     let (a, double_a) = start("a", 1).await;
     let (b, double_b) = start("b", 1).await;
     let (proxy, _) = start("proxy", 1).await;
+    double_a.refuses.store(refuses_a, SeqCst);
+    double_b.refuses.store(refuses_b, SeqCst);
+    let controller = controller(mode);
+    let desk = Desk::new(controller.setup().clone(), Duration::from_millis(20), mode);
     let scaler = Scaler {
         backend: LocalBackend::new(Endpoints { a, b, proxy }, Duration::from_secs(2)).unwrap(),
         observer: Observer::new(5.0),
-        controller: controller(mode),
+        controller,
         shadow: None,
+        residuals: None,
+        desk: desk.clone(),
         begin_s: 0.0,
-        interval: Duration::from_millis(20),
+        half,
     };
     let stop = CancellationToken::new();
-    let mut decisions = Vec::new();
+    let mut lines = Vec::new();
     let done = scaler
-        .run(stop.clone(), |decision| {
-            decisions.push(decision.clone());
-            if decisions.len() == 3 {
+        .run(stop.clone(), |line| {
+            lines.push(line);
+            if lines.iter().filter(|line| matches!(line, Line::Decision(_))).count() == 4 {
                 stop.cancel();
             }
             Ok::<(), ()>(())
@@ -100,21 +142,117 @@ async fn run(mode: Mode) -> (Vec<u32>, Vec<u32>, Vec<splitscale_policy::Decision
         .await;
     assert_eq!(done, Ok(()));
     let (a, b) = (double_a.pods.lock().unwrap().clone(), double_b.pods.lock().unwrap().clone());
-    (a, b, decisions)
+    Ran { a, b, lines, desk }
 }
 
 #[tokio::test]
 async fn auto_moves_both_stages_once_and_says_so() {
-    let (a, b, decisions) = run(Mode::Auto).await;
-    assert_eq!((a, b), (vec![6, 2], vec![6, 2]));
-    assert_eq!(decisions[0].why.last().map(String::as_str), Some("carried out"));
-    assert_eq!(decisions.iter().map(|d| d.id).collect::<Vec<_>>(), [1, 2, 3]);
+    let ran = run(Mode::Auto, (0, 0), None).await;
+    assert_eq!((&ran.a, &ran.b), (&vec![6, 2], &vec![6, 2]));
+    assert_eq!(ran.ends(), [(1, End::Done)]);
+    assert!(
+        matches!(ran.lines[..2], [Line::Decision(_), Line::Outcome(_)]),
+        "written before it is carried out"
+    );
+    assert_eq!(ran.decisions().iter().map(|d| d.id).collect::<Vec<_>>(), [1, 2, 3, 4]);
+    // What is shown has what came of it, and is counted.
+    let first = ran.desk.decision(1).unwrap();
+    assert_eq!((first.carried_out, first.why.last().map(String::as_str)), (Some(true), Some("carried out")));
+    let meters = ran.desk.meters();
+    assert_eq!((meters.decisions, meters.changes, meters.ends), (4, [[0, 1], [0, 1]], [1, 0, 0, 0, 0]));
+    assert!(meters.pod_seconds[0] > 0.0 && ran.desk.alive());
 }
 
 #[tokio::test]
 async fn recommend_changes_nothing() {
-    let (a, b, decisions) = run(Mode::Recommend).await;
-    assert_eq!((a, b), (vec![6], vec![6]));
-    assert_eq!(decisions[0].pods, Some(Replicas { a: 2, b: 2 }));
-    assert!(decisions[0].why.last().unwrap().contains("recommended only"), "{:?}", decisions[0].why);
+    let ran = run(Mode::Recommend, (0, 0), None).await;
+    assert_eq!((&ran.a, &ran.b), (&vec![6], &vec![6]));
+    let first = ran.decisions()[0];
+    assert_eq!((first.pods, first.carried_out), (Some(Replicas { a: 2, b: 2 }), Some(false)));
+    assert!(first.why.last().unwrap().contains("recommended only"), "{:?}", first.why);
+    assert_eq!(ran.ends(), []);
+}
+
+#[tokio::test]
+async fn what_one_stage_refused_is_finished_at_the_next_tick() {
+    let ran = run(Mode::Auto, (0, 1), None).await;
+    // Told twice is told once: A is asked again for what it has.
+    assert_eq!((&ran.a, &ran.b), (&vec![6, 2, 2], &vec![6, 2]));
+    assert_eq!(ran.ends(), [(1, End::Half), (1, End::Finished)]);
+    let first = ran.desk.decision(1).unwrap();
+    assert_eq!(first.carried_out, Some(true), "{:?}", first.why);
+    assert!(first.why.iter().any(|why| why.contains("refused 2 pods: 409")), "{:?}", first.why);
+    assert_eq!(ran.decisions()[1].pods, Some(Replicas { a: 2, b: 2 }), "the next one begins with both");
+}
+
+#[tokio::test]
+async fn what_one_stage_refuses_for_good_is_taken_back_from_the_other() {
+    let ran = run(Mode::Auto, (0, 2), None).await;
+    assert_eq!(ran.ends()[..2], [(1, End::Half), (1, End::RolledBack)]);
+    assert_eq!(&ran.a[..3], [6, 2, 2], "told, and asked again");
+    assert_eq!(ran.a[3], 6, "taken back");
+    assert_eq!(ran.desk.decision(1).unwrap().carried_out, Some(false));
+    // The next decision wants the same from where they stand, and now both take it.
+    assert_eq!(ran.decisions()[1].from, Some(Replicas { a: 6, b: 6 }));
+    assert_eq!((ran.ends()[2], ran.a.last(), ran.b.last()), ((2, End::Done), Some(&2), Some(&2)));
+}
+
+#[tokio::test]
+async fn what_can_neither_be_finished_nor_taken_back_is_given_up_and_the_next_decision_goes_on() {
+    // A takes the change and then refuses to go back.
+    let ran = run(Mode::Auto, (1, u32::MAX), None).await;
+    assert_eq!(ran.ends()[0], (1, End::Half));
+    assert!(
+        ran.ends().iter().any(|(_, end)| matches!(end, End::GivenUp | End::RolledBack)),
+        "{:?}",
+        ran.ends()
+    );
+    assert_eq!(ran.decisions().len(), 4, "it goes on deciding");
+    assert_eq!(ran.b, [6]);
+}
+
+#[tokio::test]
+async fn what_another_process_left_half_done_is_finished_first() {
+    let half = Half { decision: 41, from: Replicas { a: 6, b: 6 }, to: Replicas { a: 3, b: 3 } };
+    let ran = run(Mode::Auto, (0, 0), Some(half)).await;
+    assert_eq!(ran.ends()[0], (41, End::Finished));
+    assert_eq!((&ran.a[..2], &ran.b[..2]), ([6, 3].as_slice(), [6, 3].as_slice()));
+    assert_eq!(ran.decisions()[0].from, Some(Replicas { a: 3, b: 3 }));
+    // Whoever does not act leaves it as it is.
+    let ran = run(Mode::Recommend, (0, 0), Some(half)).await;
+    assert_eq!((ran.ends(), &ran.a, &ran.b), (vec![(41, End::GivenUp)], &vec![6], &vec![6]));
+}
+
+#[tokio::test]
+async fn another_mode_counts_from_the_next_decision_on() {
+    let (a, double_a) = start("a", 1).await;
+    let (b, _) = start("b", 1).await;
+    let (proxy, _) = start("proxy", 1).await;
+    let controller = controller(Mode::Recommend);
+    let desk = Desk::new(controller.setup().clone(), Duration::from_millis(20), Mode::Recommend);
+    let scaler = Scaler {
+        backend: LocalBackend::new(Endpoints { a, b, proxy }, Duration::from_secs(2)).unwrap(),
+        observer: Observer::new(5.0),
+        controller,
+        shadow: None,
+        residuals: None,
+        desk: desk.clone(),
+        begin_s: 0.0,
+        half: None,
+    };
+    let (stop, mut modes) = (CancellationToken::new(), Vec::new());
+    let done = scaler.run(stop.clone(), |line| {
+        let Line::Decision(decision) = line else { return Ok(()) };
+        modes.push(decision.mode);
+        match modes.len() {
+            2 => desk.ask(Mode::Auto),
+            4 => desk.ask(Mode::Paused),
+            6 => stop.cancel(),
+            _ => {}
+        }
+        Ok::<(), ()>(())
+    });
+    assert_eq!(done.await, Ok(()));
+    assert_eq!(modes, [Mode::Recommend, Mode::Recommend, Mode::Auto, Mode::Auto, Mode::Paused, Mode::Paused]);
+    assert_eq!(*double_a.pods.lock().unwrap(), [6, 2]);
 }

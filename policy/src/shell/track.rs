@@ -47,6 +47,9 @@ pub(super) struct Track {
     /// When it turned \[s\].
     #[serde(skip_serializing_if = "Vec::is_empty")]
     turns: Vec<f64>,
+    /// Whether it had grown before it was last told, and how many turns it had. No decision goes by it.
+    #[serde(skip)]
+    untold: Option<(Option<bool>, usize)>,
 }
 
 /// The least, or the most, of a sliding window: a monotone queue of (time, value), the answer first.
@@ -98,6 +101,36 @@ impl ShellMemory {
         (self.a.told, self.b.told) = (None, None);
     }
 
+    /// So many are there, and not what was told.
+    pub(crate) fn untold(&mut self, there: Replicas) {
+        for (track, there) in [(&mut self.a, there.a), (&mut self.b, there.b)] {
+            // What was told before the last decision is none of it.
+            if let Some((at_s, told)) = track.told
+                && self.last_s == Some(at_s)
+                && told != there
+            {
+                track.told = Some((at_s, there));
+                // What it did not do was no turn either.
+                if let Some((grew, turns)) = track.untold.take() {
+                    track.grew = grew;
+                    track.turns.truncate(turns);
+                }
+            }
+        }
+    }
+
+    /// Time until the first window is over, and what was wanted in the stabilisation window no longer holds \[s\]; absent where
+    /// neither holds anything.
+    pub(crate) fn down_left_s(&self, config: &ShellConfig, now_s: f64) -> Option<f64> {
+        let settled_s = self.began_s.map(|began_s| began_s + config.settle_s);
+        let forgotten_s = [&self.a, &self.b].into_iter().filter_map(|track| {
+            // Where the last wish is the most there was, nothing waits.
+            let [(most_at_s, most), .., (_, last)] = track.wanted_most.0.as_slice() else { return None };
+            (most > last).then_some(most_at_s + config.down_window_s)
+        });
+        settled_s.into_iter().chain(forgotten_s).map(|at_s| at_s - now_s).reduce(f64::max)
+    }
+
     /// Whether the first window is over. It begins with the first wish: before, nothing was seen.
     pub(super) fn settled(&mut self, now_s: f64, settle_s: f64) -> bool {
         now_s - *self.began_s.get_or_insert(now_s) >= settle_s
@@ -142,8 +175,9 @@ impl Track {
     fn note(&mut self, now_s: f64, now: u32, to: u32) {
         if to != now {
             let grows = to > now;
+            self.turns.retain(|&at_s| at_s > now_s - HOUR_S);
+            self.untold = Some((self.grew, self.turns.len()));
             if self.grew.is_some_and(|grew| grew != grows) {
-                self.turns.retain(|&at_s| at_s > now_s - HOUR_S);
                 self.turns.push(now_s);
             }
             self.grew = Some(grows);

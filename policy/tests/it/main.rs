@@ -10,6 +10,7 @@ mod keda;
 mod kpa;
 mod mlp;
 mod numaflow;
+mod residuals;
 mod shadow;
 mod shell;
 mod ticks;
