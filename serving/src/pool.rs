@@ -33,6 +33,10 @@ use crate::wire::{Failure, PodState, PodsState};
 const ENDED_EVERY: Duration = Duration::from_millis(2);
 /// How often an idle pod looks whether its process is still there.
 const CHECK_EVERY: Duration = Duration::from_millis(250);
+/// Processes of pods that may end as they start, one after the other, before none is started in their place.
+const STARTS_LOST_MAX: u32 = 5;
+/// How long after that another one is started.
+const STARTS_EVERY: Duration = Duration::from_secs(1);
 /// Pods that one request may cost.
 const PODS_LOST_MAX: u32 = 2;
 
@@ -153,6 +157,7 @@ impl Pool {
         roster.desired = count;
         roster.limit = None;
         roster.last_error = None;
+        roster.starts_lost = 0;
         self.reconcile(&mut roster);
     }
 
@@ -278,7 +283,12 @@ impl Pool {
         let mut pod = match Pod::start(self.factory.as_ref(), self.stage, number, pace) {
             Ok(pod) => pod,
             Err(error) => {
-                return self.gone(number, Some(format!("pod {number} could not start: {error}")), false);
+                // A process that was killed as it started says nothing of the next; one that cannot start says so itself.
+                let again = matches!(error, EngineError::Gone(_)) && self.try_again();
+                if again {
+                    std::thread::sleep(STARTS_EVERY);
+                }
+                return self.gone(number, Some(format!("pod {number} could not start: {error}")), again);
             }
         };
         self.ready(number, pod.process());
@@ -313,8 +323,16 @@ impl Pool {
         self.gone(number, None, false);
     }
 
+    /// Whether one more pod is to be started in the place of one whose process ended as it started.
+    fn try_again(&self) -> bool {
+        let mut roster = self.lock();
+        roster.starts_lost += 1;
+        roster.starts_lost <= STARTS_LOST_MAX
+    }
+
     fn ready(&self, number: u32, pid: Option<u32>) {
         let mut roster = self.lock();
+        roster.starts_lost = 0;
         let Some(member) = roster.pods.get_mut(&number) else { return };
         member.pid = pid;
         if member.phase == PodPhase::Starting {
@@ -369,7 +387,7 @@ impl Pool {
     }
 
     /// A pod has ended. One that could not start is not tried again before the next `/set_pods`: it would
-    /// fail again, and burn what the others compute with. One whose engine panicked is replaced.
+    /// fail again, and burn what the others compute with. One whose engine panicked, or whose process was killed, is replaced.
     fn gone(self: &Arc<Self>, number: u32, error: Option<String>, replace: bool) {
         let mut roster = self.lock();
         roster.pods.remove(&number);

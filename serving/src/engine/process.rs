@@ -34,6 +34,8 @@ use crate::pod::{panicked, thread_cpu};
 
 pub use self::frame::FrameError;
 
+/// Longest words of an error that a child tells \[bytes\].
+const WORDS_MAX: usize = 4096;
 /// Longest that a child whose socket was closed may take to end before it is killed.
 const END_LIMIT: Duration = Duration::from_secs(5);
 /// How often one that ends is looked at.
@@ -258,7 +260,7 @@ fn answer_all(
             say(What::Ready { about }, 0.0, &[])?;
             engine
         }
-        Err(error) => return say(What::Failed { error }, 0.0, &[]),
+        Err(error) => return say(What::Failed { error: short(error) }, 0.0, &[]),
     };
     let mut asked = BufReader::new(stream);
     loop {
@@ -274,10 +276,23 @@ fn answer_all(
                 }
                 said => said?,
             },
-            Ok(Err(error)) => say(What::Failed { error }, cpu_s, &[])?,
-            Err(panic) => return say(What::Panicked { error: panicked(&*panic) }, cpu_s, &[]),
+            Ok(Err(error)) => say(What::Failed { error: short(error) }, cpu_s, &[])?,
+            Err(panic) => return say(What::Panicked { error: short(panicked(&*panic)) }, cpu_s, &[]),
         }
     }
+}
+
+/// An error whose words fit into a frame: those of an input that nobody made by mistake may be as long as it.
+fn short(mut error: EngineError) -> EngineError {
+    let (EngineError::BadImage { why, .. }
+    | EngineError::BadActivation(why)
+    | EngineError::Failed(why)
+    | EngineError::Gone(why)) = &mut error;
+    if why.len() > WORDS_MAX {
+        why.truncate((0..=WORDS_MAX).rev().find(|at| why.is_char_boundary(*at)).unwrap_or(0));
+        why.push('…');
+    }
+    error
 }
 
 /// Computes what was asked for.
@@ -410,6 +425,18 @@ mod tests {
             let What::Failed { error: EngineError::BadActivation(why) } = said.what else { panic!() };
             assert!(why.starts_with("4 bytes are no values of"), "{why}");
         }
+        drop(stream);
+        child.join().unwrap().unwrap();
+    }
+
+    #[test]
+    fn an_error_as_long_as_what_it_is_about_is_cut_and_the_child_goes_on() {
+        let (mut stream, child) = child();
+        let (said, _) = asked(&mut stream, &Ask::Image, &vec![b'x'; 100_000]);
+        let What::Failed { error: EngineError::BadImage { why, .. } } = said.what else { panic!("{said:?}") };
+        assert!(why.starts_with("[120, 120") && why.len() < 5000, "{}", why.len());
+        let (said, _) = asked(&mut stream, &Ask::Image, b"x");
+        assert!(matches!(said.what, What::Failed { .. }), "{said:?}");
         drop(stream);
         child.join().unwrap().unwrap();
     }

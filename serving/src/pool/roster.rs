@@ -66,6 +66,8 @@ pub(super) struct Roster {
     /// Most ready pods to use; absent for all.
     pub(super) limit: Option<u32>,
     pub(super) closed: bool,
+    /// Processes of pods that ended as they started, since one last was ready.
+    pub(super) starts_lost: u32,
     pub(super) last_error: Option<String>,
     pub(super) meters: Meters,
     pub(super) threads: Vec<JoinHandle<()>>,
@@ -133,6 +135,7 @@ impl Roster {
             desired,
             limit: None,
             closed: false,
+            starts_lost: 0,
             last_error: None,
             meters: Meters::new(now),
             threads: Vec::new(),
