@@ -135,6 +135,10 @@ fn contestants(args: &Contest, plan: &Plan) -> Result<(Vec<Contestant>, Vec<Deci
         deciders.push(scale::deciders_of(&scale, policy, &plan.pipeline, shell)?);
         contestants.push(Contestant { name, folder, scale });
     }
+    let nobodys = plan.shells.keys().filter(|name| !contestants.iter().any(|one| one.name == **name));
+    for name in nobodys {
+        eprintln!("warning: {}: shells.{name} is nobody's; no policy here is called so", args.file.display());
+    }
     Ok((contestants, deciders))
 }
 
@@ -142,7 +146,8 @@ fn contestants(args: &Contest, plan: &Plan) -> Result<(Vec<Contestant>, Vec<Deci
 fn folder_name(name: &str) -> Result<String> {
     let plain = |c: char| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '-' };
     let folder: String = name.chars().map(plain).collect();
-    if folder.is_empty() || folder.starts_with('.') || folder == "figures" {
+    let ours = ["figures", "contest.csv", "contest.toml", "contest-timeline.csv", "pipeline.toml"];
+    if folder.is_empty() || folder.starts_with('.') || folder.ends_with(".part") || ours.contains(&&*folder) {
         bail!("`{name}` cannot be the name of a folder of results; give the policy another");
     }
     Ok(folder)
@@ -253,7 +258,7 @@ impl Game<'_> {
             if let Some(words) = scale::changed(decision) {
                 println!("{:>7.1} s  {name}: {words}", decision.observed.time_s);
             }
-            let look = Look::of(name, decision, plan.pipeline.slo.latency_s);
+            let look = Look::of(name, decision, plan.pipeline.slo.latency_s, &looks);
             if drawn.is_ok() {
                 drawn = self.timeline.borrow_mut().csv([&look]);
             }

@@ -99,11 +99,15 @@ pub struct Played {
 // === impl Look ===
 
 impl Look {
-    /// What a decision saw and did.
-    pub fn of(policy: &str, decision: &Decision, slo_s: f64) -> Self {
+    /// What a decision saw, after what was seen before. Changes are those of the pods that the stages say they are to have,
+    /// whoever made them and however late.
+    pub fn of(policy: &str, decision: &Decision, slo_s: f64, before: &[Look]) -> Self {
         let seen = &decision.observed;
         let there = |stage: &StagePods| stage.ready + stage.starting + stage.draining;
-        let moved = decision.from.zip(decision.pods).filter(|_| decision.carried_out == Some(true));
+        let moved = |now: &Option<StagePods>, was: fn(&Look) -> Option<u32>| {
+            let was = before.iter().rev().find_map(was);
+            was.zip(now.as_ref()).map_or(0, |(was, now)| was.abs_diff(now.desired))
+        };
         Look {
             policy: policy.into(),
             time_s: seen.time_s,
@@ -112,7 +116,7 @@ impl Look {
             desired_b: seen.b.as_ref().map(|b| b.desired),
             pods_a: seen.a.as_ref().map(there),
             pods_b: seen.b.as_ref().map(there),
-            changes: moved.map_or(0, |(from, to)| from.a.abs_diff(to.a) + from.b.abs_diff(to.b)),
+            changes: moved(&seen.a, |look| look.desired_a) + moved(&seen.b, |look| look.desired_b),
             throughput_per_s: seen.answers_per_s.map(|s| s.value),
             latency_p50_s: seen.latency_p50_s.map(|s| s.value),
             latency_p95_s: seen.latency_p95_s.map(|s| s.value),
