@@ -6,13 +6,13 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
-use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::extract::{DefaultBodyLimit, FromRequest, Path, Query, Request, State};
 use axum::http::header::{
     AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, WWW_AUTHENTICATE,
     X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
-use axum::middleware::map_response;
+use axum::middleware::{Next, from_fn, map_response};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
@@ -26,6 +26,7 @@ use sha2::{Digest, Sha256};
 use splitscale_policy::{Decision, End, Mode};
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::desk::Desk;
@@ -41,6 +42,10 @@ const DECISIONS: usize = 100;
 const BODY_LIMIT: usize = 4096;
 /// Longest silence on a stream of events: what lies between must not take it for dead.
 const HEARTBEAT: Duration = Duration::from_secs(10);
+/// Longest that a request may take until it is answered.
+const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+/// Most streams of events at once: others that look, and probes, find a connection.
+const STREAMS: usize = 128;
 /// When a stream of events that broke off is to be asked for again.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -66,6 +71,7 @@ struct Shown {
     desk: Desk,
     key: Option<Arc<Key>>,
     stop: CancellationToken,
+    streams: Arc<Semaphore>,
 }
 
 /// What opens the mode: the hash of a token. Hashes are compared, so that the time it takes tells nothing of the token.
@@ -103,11 +109,14 @@ struct Follower {
     news: broadcast::Receiver<Arc<Decision>>,
     waiting: VecDeque<Arc<Decision>>,
     last: u64,
+    /// Its place among the streams, given up with it.
+    _place: Option<OwnedSemaphorePermit>,
 }
 
 /// The routes of a desk. The mode is switched with this token, and without one by nobody; streams of events end with `stop`.
 pub fn app(desk: Desk, token: Option<&str>, stop: CancellationToken) -> Router {
-    let shown = Shown { desk, key: token.map(|token| Arc::new(Key::of(token))), stop };
+    let key = token.map(|token| Arc::new(Key::of(token)));
+    let shown = Shown { desk, key, stop, streams: Arc::new(Semaphore::new(STREAMS)) };
     let problem = |status, words: &'static str| move || async move { Problem(status, words.to_owned()) };
     Router::new()
         .route("/", get(page))
@@ -125,8 +134,15 @@ pub fn app(desk: Desk, token: Option<&str>, stop: CancellationToken) -> Router {
             "this route does not take this method",
         ))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .layer(from_fn(in_time))
         .layer(map_response(guarded))
         .with_state(shown)
+}
+
+/// An answer, or the beginning of a stream of events, within its time.
+async fn in_time(request: Request, next: Next) -> Response {
+    let late = || Problem(StatusCode::REQUEST_TIMEOUT, "the request did not come whole in time".to_owned());
+    tokio::time::timeout(ANSWER_LIMIT, next.run(request)).await.unwrap_or_else(|_| late().into_response())
 }
 
 /// Headers of every answer.
@@ -160,18 +176,14 @@ async fn status(State(Shown { desk, key, .. }): State<Shown>) -> Json<Value> {
         "max_age_s": setup.shell.max_age_s,
         "latest": latest.as_deref(),
         "latest_age_s": latest.as_ref().map(|_| desk.quiet().as_secs_f64()),
-        "countdown_s": latest.as_deref().map(|decision| countdown(&desk, decision)),
+        "countdown_s": latest.as_deref().map(countdown),
         "meters": counted(&desk.meters()),
     }))
 }
 
 /// What waits for its time, and how long yet \[s\].
-fn countdown(desk: &Desk, decision: &Decision) -> Value {
-    decision
-        .countdown(desk.setup())
-        .into_iter()
-        .map(|(name, left_s)| (name.to_owned(), json!(left_s)))
-        .collect()
+fn countdown(decision: &Decision) -> Value {
+    decision.waits.each().map(|(name, left_s)| (name.to_owned(), json!(left_s))).collect()
 }
 
 /// What was counted, by name.
@@ -218,9 +230,7 @@ async fn decision(
         return Err(Problem(StatusCode::NOT_FOUND, format!("no decision {id}: {kept}")));
     };
     let sentences = decision.explained(desk.setup());
-    Ok(Json(
-        json!({"decision": &*decision, "sentences": sentences, "countdown_s": countdown(&desk, &decision)}),
-    ))
+    Ok(Json(json!({"decision": &*decision, "sentences": sentences, "countdown_s": countdown(&decision)})))
 }
 
 async fn events(
@@ -231,21 +241,28 @@ async fn events(
     let Query(Since { last }) = since.map_err(|wrong| Problem(wrong.status(), wrong.body_text()))?;
     // What a browser says when it comes again counts before what the address said at first.
     let told = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
-    let follower = Follower::from(shown, told.or(last));
+    let Ok(place) = Arc::clone(&shown.streams).try_acquire_owned() else {
+        let words = format!("{STREAMS} streams of events are followed already");
+        return Err(Problem(StatusCode::SERVICE_UNAVAILABLE, words));
+    };
+    let follower = Follower { _place: Some(place), ..Follower::from(shown, told.or(last)) };
     Ok(Sse::new(follower.events()).keep_alive(KeepAlive::new().interval(HEARTBEAT)))
 }
 
 async fn mode(
     State(Shown { desk, key, .. }): State<Shown>,
-    headers: HeaderMap,
-    asked: Result<Json<Asked>, JsonRejection>,
+    request: Request,
 ) -> Result<Json<Value>, Problem> {
     let Some(key) = key else {
         let words = "the mode is not switched here: the scaler was started without --token-file FILE";
         return Err(Problem(StatusCode::FORBIDDEN, words.to_owned()));
     };
-    let offered = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
-    if !offered.is_some_and(|token| key.opens(token)) {
+    let bearer = |value: &str| {
+        let (scheme, token) = value.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
+    };
+    let offered = request.headers().get(AUTHORIZATION).and_then(|value| bearer(value.to_str().ok()?));
+    if !offered.as_ref().is_some_and(|token| key.opens(token)) {
         let words = match offered {
             Some(_) => "this is not the token in the file that --token-file names",
             None => {
@@ -254,7 +271,8 @@ async fn mode(
         };
         return Err(Problem(StatusCode::UNAUTHORIZED, words.to_owned()));
     }
-    let Json(Asked { mode }) = asked.map_err(|wrong| {
+    // Nothing is read of whoever has no token.
+    let Json(Asked { mode }) = Json::from_request(request, &()).await.map_err(|wrong: JsonRejection| {
         let words =
             format!("{}; write {{\"mode\": \"auto\"}}, or recommend, paused, emergency", wrong.body_text());
         Problem(wrong.status(), words)
@@ -325,7 +343,7 @@ impl Follower {
         let newest = shown.desk.latest().map_or(0, |decision| decision.id);
         // A number that is not reached yet is of a run that is no more: all is new to whoever has it.
         let last = last.map_or(newest, |last| if last > newest { 0 } else { last });
-        let mut follower = Follower { shown, news, waiting: VecDeque::new(), last };
+        let mut follower = Follower { shown, news, waiting: VecDeque::new(), last, _place: None };
         follower.catch_up();
         follower
     }
@@ -389,7 +407,8 @@ mod tests {
     #[tokio::test]
     async fn whoever_is_too_slow_for_the_news_gets_what_is_kept() {
         let (desk, mut controller) = desk();
-        let shown = Shown { desk: desk.clone(), key: None, stop: CancellationToken::new() };
+        let streams = Arc::new(Semaphore::new(1));
+        let shown = Shown { desk: desk.clone(), key: None, stop: CancellationToken::new(), streams };
         let mut follower = Follower::from(shown.clone(), None);
         for second in 0..200 {
             let now_s = f64::from(second);

@@ -22,5 +22,5 @@ pub use exposition::{Exposition, NotExposition};
 pub use http::app;
 pub use local::{ApplyError, Endpoints, LocalBackend, SetupError};
 pub use meters::Meters;
-pub use scaler::{Half, Scaler};
+pub use scaler::{Half, Refused, Scaler};
 pub use scrape::{Observer, Round};

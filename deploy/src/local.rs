@@ -6,7 +6,7 @@ use std::time::Duration;
 use splitscale_spec::{Replicas, Stage};
 
 use crate::exposition::Exposition;
-use crate::scrape::Round;
+use crate::scrape::{Round, desired};
 
 /// Base URLs of the three servers, such as `http://127.0.0.1:5000`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,6 +91,13 @@ impl LocalBackend {
             self.metrics(&self.endpoints.b)
         );
         Round { a, proxy, b }
+    }
+
+    /// What each stage was told to have, by itself; absent where one does not say.
+    pub async fn desired(&self) -> (Option<u32>, Option<u32>) {
+        let (a, b) = tokio::join!(self.metrics(&self.endpoints.a), self.metrics(&self.endpoints.b));
+        let of = |scrape: Option<Exposition>, stage: &str| desired(&scrape?, stage);
+        (of(a, "a"), of(b, "b"))
     }
 
     /// Asks a stage to have `pods` pods. Asking twice for the same is harmless.

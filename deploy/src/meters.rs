@@ -125,7 +125,7 @@ pub(crate) fn exposed(desk: &Desk) -> String {
     family(
         "split_scaler_pod_seconds_total",
         "counter",
-        "Pods that there were over time: starting, ready and draining.",
+        "Pods that were seen over time: starting, ready and draining.",
         stages(meters.pod_seconds),
     );
 
@@ -164,9 +164,9 @@ pub(crate) fn exposed(desk: &Desk) -> String {
         "split_scaler_restricted",
         "gauge",
         "1 for each reason that made a difference to the last decision.",
-        which("reason", &limiters, &limited),
+        latest.as_ref().map_or_else(Vec::new, |_| which("reason", &limiters, &limited)),
     );
-    let countdown = latest.iter().flat_map(|decision| decision.countdown(setup));
+    let countdown = latest.iter().flat_map(|decision| decision.waits.each());
     family(
         "split_scaler_transition_countdown_seconds",
         "gauge",
@@ -174,12 +174,12 @@ pub(crate) fn exposed(desk: &Desk) -> String {
         countdown.map(|(transition, left_s)| (format!("transition=\"{transition}\""), left_s)).collect(),
     );
     let bottlenecks: Vec<&str> = Bottleneck::ALL.iter().map(|bottleneck| bottleneck.name()).collect();
-    let held_back_by = latest.as_ref().map(|decision| decision.bottleneck.name());
+    let held_back_by = |by: &str| which("bottleneck", &bottlenecks, &|name| by == name);
     family(
         "split_scaler_bottleneck",
         "gauge",
         "1 for what holds the pipeline back, as far as was seen.",
-        which("bottleneck", &bottlenecks, &|name| held_back_by == Some(name)),
+        latest.as_ref().map_or_else(Vec::new, |decision| held_back_by(decision.bottleneck.name())),
     );
     let ages = latest.iter().flat_map(|decision| ages(&decision.observed));
     family(
@@ -195,15 +195,18 @@ pub(crate) fn exposed(desk: &Desk) -> String {
     family(
         "split_scaler_residual_ratio",
         "gauge",
-        "Seen over what the calibration predicts, throughputs per second and latency; no sample where it was not compared.",
+        "Seen over what the calibration predicts, throughputs per second and latency; no sample where that was not compared lately.",
         residuals().map(|residual| (quantity(residual.quantity.name()), residual.ratio)).collect(),
     );
-    let stale = residuals().any(|residual| residual.stale);
+    let stale = residuals().map(|residual| residual.stale).reduce(|one, other| one || other);
     family(
         "split_scaler_condition",
         "gauge",
-        "1 where the condition holds.",
-        vec![("type=\"CalibrationStale\"".to_owned(), f64::from(u8::from(stale)))],
+        "1 where the condition holds; no sample where nothing was compared lately.",
+        stale
+            .map(|stale| ("type=\"CalibrationStale\"".to_owned(), f64::from(u8::from(stale))))
+            .into_iter()
+            .collect(),
     );
     let score = latest.as_ref().and_then(|decision| decision.shadow);
     let sides = score.map(|score| [("live", score.live), ("shadow", score.shadow)]);

@@ -32,7 +32,23 @@ pub struct Scaler {
     pub begin_s: f64,
     /// What another process may have left half done.
     pub half: Option<Half>,
+    /// Since the last change failed, and was taken back or given up.
+    pub refused: Refused,
 }
+
+/// How long nothing is changed after a change failed: a stage that refuses for good must not make the other go to and fro.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Refused {
+    /// On the clock of decisions \[s\].
+    until_s: f64,
+    /// For how long it was the last time \[s\].
+    wait_s: f64,
+}
+
+/// The first wait after a change failed, which doubles with each \[s\].
+const WAIT_MIN_S: f64 = 15.0;
+/// The longest \[s\].
+const WAIT_MAX_S: f64 = 300.0;
 
 /// A decision of which one stage may have been told and the other not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +70,13 @@ impl Half {
     }
 }
 
+impl Refused {
+    fn again(&mut self, now_s: f64) {
+        self.wait_s = (2.0 * self.wait_s).clamp(WAIT_MIN_S, WAIT_MAX_S);
+        self.until_s = now_s + self.wait_s;
+    }
+}
+
 impl Scaler {
     /// Runs until `stop` is cancelled. `write` gets each decision before it is carried out, and then what came of it: what it
     /// keeps tells whoever goes on after this process was killed what may be half done.
@@ -71,16 +94,12 @@ impl Scaler {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                () = stop.cancelled() => return Ok(()),
+                () = stop.cancelled() => break,
                 _ = ticks.tick() => {}
             }
             self.controller.set_mode(self.desk.mode());
-            if let Some(half) = self.half.take() {
-                let outcome = self.repair(half).await;
-                if !outcome.end.carried_out() {
-                    self.controller.untold(half.from);
-                }
-                self.desk.ended(&outcome);
+            let begun_s = self.begin_s + start.elapsed().as_secs_f64();
+            if let Some(outcome) = self.finish_half(begun_s).await {
                 write(Line::Outcome(outcome))?;
             }
             let round = self.backend.scrape().await;
@@ -89,41 +108,90 @@ impl Scaler {
             let mut decision = self.controller.decide(now_s, &observation);
             decision.shadow = self.shadow.as_mut().map(|shadow| shadow.observe(now_s, &observation));
             decision.agreement = self.residuals.as_mut().map(|laws| laws.observe(now_s, &observation));
-            if !decision.acts() && decision.pods.is_some() && decision.pods != decision.from {
+            let changes = decision.pods.is_some() && decision.pods != decision.from;
+            let left_s = self.refused.until_s - now_s;
+            let acts = decision.acts() && (left_s <= 0.0 || decision.mode == Mode::Emergency);
+            if changes && !acts {
                 decision.carried_out = Some(false);
-                decision.why.push("recommended only: nothing was changed".to_owned());
+                decision.why.push(match decision.acts() {
+                    true => {
+                        format!("not carried out: the last change failed, the next is tried in {left_s:.0} s")
+                    }
+                    false => "recommended only: nothing was changed".to_owned(),
+                });
+                if let (true, Some(from)) = (decision.acts(), decision.from) {
+                    self.controller.untold(from);
+                }
             }
             self.desk.show(&decision);
             write(Line::Decision(Box::new(decision.clone())))?;
-            if decision.acts() {
+            if acts {
                 let outcome = self.carry_out(&decision).await;
                 self.desk.ended(&outcome);
                 write(Line::Outcome(outcome))?;
             }
         }
+        // Nobody comes after it who would.
+        let end_s = self.begin_s + start.elapsed().as_secs_f64();
+        if let Some(outcome) = self.finish_half(end_s).await {
+            write(Line::Outcome(outcome))?;
+        }
+        Ok(())
+    }
+
+    /// Finishes or takes back what is half done, if anything is.
+    async fn finish_half(&mut self, now_s: f64) -> Option<Outcome> {
+        let half = self.half.take()?;
+        let outcome = self.repair(half).await;
+        match outcome.end {
+            End::RolledBack => self.controller.untold(half.from),
+            End::GivenUp => self.controller.unsure(),
+            _ => self.refused = Refused::default(),
+        }
+        if !outcome.end.carried_out() {
+            self.refused.again(now_s);
+        }
+        self.desk.ended(&outcome);
+        Some(outcome)
     }
 
     async fn carry_out(&mut self, decision: &Decision) -> Outcome {
         // Where nobody knows what there is, which an emergency does not mind, whatever is to be is more than nothing.
         let from = decision.from.unwrap_or(Replicas { a: 0, b: 0 });
         let to = decision.pods.unwrap_or(from);
-        let of = decision.id;
+        let outcome = |end, why: String| Outcome { of: decision.id, end, why };
         match self.backend.apply(from, to).await {
-            Ok(()) => Outcome { of, end: End::Done, why: "carried out".to_owned() },
+            Ok(()) => {
+                self.refused = Refused::default();
+                outcome(End::Done, "carried out".to_owned())
+            }
+            Err(error) if decision.mode == Mode::Emergency => outcome(
+                End::GivenUp,
+                format!("not carried out in full, and asked for again at the next tick: {error}"),
+            ),
             Err(error) => {
                 self.half = Half::of(decision);
-                Outcome { of, end: End::Half, why: format!("not carried out in full: {error}") }
+                outcome(End::Half, format!("not carried out in full: {error}"))
             }
         }
     }
 
-    /// Finishes what is half done, or takes it back: one try each, as the next decision is waiting.
+    /// Finishes what is half done, or takes it back: one try each, as the next decision is waiting. What was not decided by this
+    /// process, or in another world, is only finished where it still may be.
     async fn repair(&self, half: Half) -> Outcome {
         let Half { decision: of, from, to } = half;
         let outcome = |end, why: String| Outcome { of, end, why };
+        let left = |why: &str| outcome(End::GivenUp, format!("left as it was: {why}"));
         if self.controller.mode() != Mode::Auto {
-            let mode = self.controller.mode().name();
-            return outcome(End::GivenUp, format!("left as it was, as the mode became {mode}"));
+            return left(&format!("the mode is {}", self.controller.mode().name()));
+        }
+        if !self.controller.setup().allows(to) {
+            return left("bounds or budget are others now");
+        }
+        let (a, b) = self.backend.desired().await;
+        let others = |now: Option<u32>, from: u32, to: u32| now.is_some_and(|now| now != from && now != to);
+        if others(a, from.a, to.a) || others(b, from.b, to.b) {
+            return left("somebody else changed the pods since");
         }
         let Err(finish) = self.backend.apply(from, to).await else {
             return outcome(End::Finished, "finished at the next tick".to_owned());

@@ -118,10 +118,15 @@ fn stage(exposition: &Exposition, name: &str, stage: &str) -> Option<f64> {
     exposition.value(name, &[("stage", stage)])
 }
 
+/// Pods that a stage says it was told to have.
+pub(crate) fn desired(scrape: &Exposition, stage: &str) -> Option<u32> {
+    scrape.value(PODS, &[("stage", stage), ("state", "desired")]).map(|v| v as u32)
+}
+
 fn pods(history: &History, now_s: f64, stage: &str, changes: &mut Changes) -> Option<StagePods> {
     let (time_s, latest) = history.scrapes.back()?;
     let count = |state| latest.value(PODS, &[("stage", stage), ("state", state)]).map(|v| v as u32);
-    let desired = count("desired")?;
+    let desired = desired(latest, stage)?;
     changes.follow(*time_s, desired);
     Some(StagePods {
         age_s: now_s - time_s,

@@ -4,7 +4,7 @@ use splitscale_spec::{Invalid, Observation, Replicas, Signal, StagePods};
 
 use crate::bottleneck::bottleneck;
 use crate::bounds::Bounds;
-use crate::decision::{Decision, Limit, Limiter, Mode};
+use crate::decision::{Decision, Limit, Limiter, Mode, Waits};
 use crate::document::Policy;
 use crate::freshness::{Believed, Freshness};
 use crate::memory::{Memory, RuleMemory};
@@ -103,6 +103,11 @@ impl Controller {
         self.memory.shell.untold(there);
     }
 
+    /// What was last told may have been done in part: nothing is changed before both stages have said what they have.
+    pub fn unsure(&mut self) {
+        self.memory.shell.unsure();
+    }
+
     /// What is done with decisions from now on. What was not decided about may have changed: it settles anew.
     pub fn set_mode(&mut self, mode: Mode) {
         if mode != self.mode {
@@ -143,6 +148,7 @@ impl Controller {
             cap: None,
             pods: None,
             limits: Vec::new(),
+            waits: Waits::default(),
             why: Vec::new(),
             policy: self.live.hash.clone(),
             memory,
@@ -153,7 +159,19 @@ impl Controller {
         if let Err(reason) = self.choose(now_s, freshness, &mut decision) {
             decision.why.push(format!("{reason}: hold"));
         }
+        decision.waits = self.waits(now_s);
         decision
+    }
+
+    /// What waits for its time after a decision at `now_s` \[s\].
+    fn waits(&self, now_s: f64) -> Waits {
+        let (memory, shell) = (&self.memory.shell, &self.setup.shell);
+        let decides = matches!(self.mode, Mode::Recommend | Mode::Auto);
+        let baseline_s = memory.unseen_since_s.map(|since_s| since_s + shell.hold_s - now_s);
+        Waits {
+            down_s: memory.down_left_s(shell, now_s).filter(|_| decides),
+            baseline_s: baseline_s.filter(|left_s| decides && self.baseline.is_some() && *left_s > 0.0),
+        }
     }
 
     /// Fills in raw and final pods, or says why to hold.
@@ -217,6 +235,9 @@ impl Controller {
             }
         };
         let (a, b) = (says("a", &seen.a)?, says("b", &seen.b)?);
+        if !(self.memory.shell.sure(a.0) && self.memory.shell.sure(b.0)) {
+            return Err("the last change failed, and a stage has not said since what it has".to_owned());
+        }
         let desired = self.memory.shell.desired(a, b);
         for (stage, desired) in [(&mut seen.a, desired.a), (&mut seen.b, desired.b)] {
             stage.iter_mut().for_each(|stage| stage.desired = desired);

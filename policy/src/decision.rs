@@ -5,7 +5,6 @@ use splitscale_spec::{Bottleneck, Observation, Replicas};
 
 use crate::memory::Memory;
 use crate::residuals::Agreement;
-use crate::setup::Setup;
 use crate::shadow::Score;
 
 /// A decision of a controller.
@@ -38,6 +37,9 @@ pub struct Decision {
     pub pods: Option<Replicas>,
     /// What stood between the two, in the order in which it happened.
     pub limits: Vec<Limit>,
+    /// What waits for its time now.
+    #[serde(default, skip_serializing_if = "Waits::is_nothing")]
+    pub waits: Waits,
     /// In words, in the order in which it happened.
     pub why: Vec<String>,
     /// Hash of the policy.
@@ -64,18 +66,30 @@ impl Decision {
         let acting = matches!(self.mode, Mode::Auto | Mode::Emergency);
         acting && self.pods.is_some() && self.pods != self.from
     }
+}
 
-    /// What waits for its time, and how long yet \[s\]: `down`, until pods may be taken away; `baseline`, until it decides in the
-    /// place of a policy that sees too little.
-    pub fn countdown(&self, setup: &Setup) -> Vec<(&'static str, f64)> {
-        let (memory, shell) = (&self.memory.shell, &setup.shell);
-        let baseline_s = memory.unseen_since_s.map(|since_s| since_s + shell.hold_s - self.now_s);
-        let waits = [("down", memory.down_left_s(shell, self.now_s)), ("baseline", baseline_s)];
-        waits
+/// What waits for its time after a decision, and how long yet; absent where nothing does.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Waits {
+    /// Until pods may be taken away, as far as settling and stabilisation go \[s\].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub down_s: Option<f64>,
+    /// Until the baseline decides in the place of a policy that sees too little \[s\].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline_s: Option<f64>,
+}
+
+impl Waits {
+    fn is_nothing(&self) -> bool {
+        *self == Waits::default()
+    }
+
+    /// By the name of what waits: `down`, `baseline`.
+    pub fn each(&self) -> impl Iterator<Item = (&'static str, f64)> {
+        [("down", self.down_s), ("baseline", self.baseline_s)]
             .into_iter()
             .filter_map(|(name, left_s)| Some((name, left_s?)))
-            .filter(|(_, left_s)| *left_s > 0.0)
-            .collect()
     }
 }
 

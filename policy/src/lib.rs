@@ -44,7 +44,7 @@ pub use actions::{ActionKind, Actions};
 pub use bottleneck::bottleneck;
 pub use bounds::Bounds;
 pub use controller::{Controller, start};
-pub use decision::{Decision, Limit, Limiter, Mode};
+pub use decision::{Decision, Limit, Limiter, Mode, Waits};
 pub use document::{Bin, Policy, PolicyKind, Region, Training};
 pub use features::{FEATURES, feature_names, features, position};
 pub use freshness::Freshness;

@@ -11,8 +11,10 @@
 //! and service, over any window in which what comes also goes. So a residual is a change of the pipeline and not of the
 //! traffic. The latency seen is the median, which skewed services hold below the mean: it is given more room.
 
+use std::collections::VecDeque;
+
 use serde::{Deserialize, Serialize};
-use splitscale_spec::{Interval, Invalid, Laws, Observation, StagePods};
+use splitscale_spec::{Interval, Invalid, Laws, Observation, Signal, StagePods};
 
 use crate::freshness::{Believed, Freshness};
 use crate::shadow::ShadowConfig;
@@ -60,7 +62,8 @@ pub struct Residuals {
     law: ShadowConfig,
     cores: [Option<f64>; 2],
     freshness: Freshness,
-    last: Option<(f64, f64)>,
+    /// What waited at each look within [`TIME_CONSTANT_S`].
+    waited: VecDeque<(f64, f64)>,
     tracks: [Track; 3],
 }
 
@@ -70,6 +73,8 @@ struct Track {
     /// Mean of ln(seen / predicted).
     log_ratio: f64,
     judged_s: f64,
+    /// When it was last compared \[s\].
+    judged_at_s: f64,
     answers: f64,
     stale: bool,
     last: Option<Residual>,
@@ -83,8 +88,14 @@ const JUDGED_MIN_S: f64 = 20.0;
 const ANSWERS_MIN: f64 = 50.0;
 /// Pods that work less than this share of their time say little about their service.
 const BUSY_MIN: f64 = 0.05;
-/// What comes and what goes may differ by this share of the answers.
+/// What waits may grow or shrink by this share of the answers.
 const UNSTEADY_MAX: f64 = 0.1;
+/// Least time over which that is looked at \[s\].
+const SPAN_MIN_S: f64 = 10.0;
+/// Longest time between two looks that belong together \[s\].
+const STEP_MAX_S: f64 = 300.0;
+/// For so long what was compared still counts, while nothing can be \[s\].
+const KEPT_S: f64 = 600.0;
 
 impl Quantity {
     const ALL: [Quantity; 3] = [Quantity::ThroughputA, Quantity::ThroughputB, Quantity::Latency];
@@ -137,7 +148,7 @@ impl Residuals {
             law: ShadowConfig::of_laws(laws, 1.0)?,
             cores: [laws.cores_a, laws.cores_b],
             freshness,
-            last: None,
+            waited: VecDeque::new(),
             tracks: Default::default(),
         })
     }
@@ -145,40 +156,55 @@ impl Residuals {
     /// Takes in what was seen at `now_s` and says how both agree \[s\].
     pub fn observe(&mut self, now_s: f64, observation: &Observation) -> Agreement {
         let Believed { seen, .. } = self.freshness.believed(now_s, observation);
-        if let Some((step_s, answers_per_s)) = self.steady(now_s, &seen) {
+        let steady = self.steady(now_s, &seen);
+        // Pods that share cores slow each other down; the laws are of pods that do not.
+        if let Some((step_s, answers_per_s)) = steady.filter(|_| !self.crowded(&seen)) {
             for (track, quantity) in self.tracks.iter_mut().zip(Quantity::ALL) {
                 let compared = match quantity {
                     Quantity::ThroughputA => {
-                        of_stage(answers_per_s, (seen.busy_a, &seen.a), self.law.service_a_s, self.cores[0])
+                        of_stage(answers_per_s, (seen.busy_a, &seen.a), self.law.service_a_s)
                     }
                     Quantity::ThroughputB => {
-                        of_stage(answers_per_s, (seen.busy_b, &seen.b), self.law.service_b_s, self.cores[1])
+                        of_stage(answers_per_s, (seen.busy_b, &seen.b), self.law.service_b_s)
                     }
                     Quantity::Latency => of_latency(answers_per_s, &seen, &self.law),
                 };
                 if let Some((value, predicted)) = compared {
                     track.judge(quantity, (value, predicted), (step_s, answers_per_s));
+                    track.judged_at_s = now_s;
                 }
+            }
+        }
+        for track in &mut self.tracks {
+            if now_s - track.judged_at_s > KEPT_S {
+                *track = Track::default();
             }
         }
         Agreement { residuals: self.tracks.iter().filter_map(|track| track.last).collect() }
     }
 
-    /// Time since the last look, and the answers, where what comes also goes \[s, 1/s\].
+    /// Time since the last look, and the answers, where what comes also goes: what waits does not grow or shrink by more than a
+    /// tenth of the answers \[s, 1/s\].
     fn steady(&mut self, now_s: f64, seen: &Observation) -> Option<(f64, f64)> {
         let queues = [seen.queue_a, seen.queue_proxy, seen.queue_b];
         let waiting =
-            queues.into_iter().map(|queue| queue.map(|queue| queue.value.last)).sum::<Option<f64>>();
-        let before = std::mem::replace(&mut self.last, waiting.map(|waiting| (now_s, waiting)));
-        let ((before_s, before), waiting) = (before?, waiting?);
-        let step_s = now_s - before_s;
-        let (answers, arrivals) = (seen.answers_per_s?.value, seen.arrivals_per_s?.value);
-        // A window that just began, or that a gap tore, has a past that nobody saw.
-        let looks = step_s > 0.0 && step_s <= TIME_CONSTANT_S && answers > 0.0;
-        // Chance alone makes counts of a window differ by their square root.
-        let chance = 2.0 * (2.0 * answers * seen.window_s).sqrt() / seen.window_s.max(step_s);
-        let room = (UNSTEADY_MAX * answers).max(chance);
-        let calm = (arrivals - answers).abs() <= room && (waiting - before).abs() / seen.window_s <= room;
+            queues.into_iter().map(|queue| queue.map(|queue| queue.value.last)).sum::<Option<f64>>()?;
+        // After a gap, or a clock that was set back, all begins anew.
+        let last_s = self.waited.back().map_or(now_s, |(at_s, _)| *at_s);
+        let step_s = now_s - last_s;
+        if !(0.0..=STEP_MAX_S).contains(&step_s) {
+            self.waited.clear();
+        }
+        self.waited.push_back((now_s, waiting));
+        // One look older than the span stays, so that it is always covered.
+        while self.waited.len() > 2 && self.waited[1].0 <= now_s - TIME_CONSTANT_S {
+            self.waited.pop_front();
+        }
+        let (from_s, before) = *self.waited.front()?;
+        let (answers, span_s) = (seen.answers_per_s?.value, now_s - from_s);
+        let long = span_s >= SPAN_MIN_S && step_s > 0.0 && answers > 0.0;
+        // Two requests more or fewer say nothing, however few come.
+        let calm = (waiting - before).abs() <= (UNSTEADY_MAX * answers * span_s).max(2.0);
         let settled = [&seen.a, &seen.b].into_iter().all(|stage| {
             stage.as_ref().is_some_and(|pods| {
                 pods.starting == 0
@@ -186,21 +212,28 @@ impl Residuals {
                     && pods.last_change_age_s.is_none_or(|age_s| age_s > seen.window_s)
             })
         });
-        (looks && calm && settled).then_some((step_s, answers))
+        (long && calm && settled).then_some((step_s, answers))
+    }
+
+    /// Whether pods of a stage slow each other down.
+    fn crowded(&self, seen: &Observation) -> bool {
+        let at_work = |busy: Option<Signal<f64>>, pods: &Option<StagePods>| {
+            busy.map_or(0.0, |busy| busy.value) * pods.as_ref().map_or(0.0, |pods| f64::from(pods.ready))
+        };
+        let works = [at_work(seen.busy_a, &seen.a), at_work(seen.busy_b, &seen.b)];
+        self.cores.iter().zip(works).any(|(cores, at_work)| cores.is_some_and(|cores| at_work > cores))
     }
 }
 
 /// What the busy pods of a stage should answer, beside the answers; absent where they say too little.
 fn of_stage(
     answers_per_s: f64,
-    (busy, pods): (Option<splitscale_spec::Signal<f64>>, &Option<StagePods>),
+    (busy, pods): (Option<Signal<f64>>, &Option<StagePods>),
     service_s: Interval,
-    cores: Option<f64>,
 ) -> Option<(f64, Interval)> {
     let busy = busy?.value;
     let at_work = busy * f64::from(pods.as_ref()?.ready);
-    // Pods that share cores slow each other down; the law is of pods that do not.
-    if busy < BUSY_MIN || cores.is_some_and(|cores| at_work > cores) {
+    if busy < BUSY_MIN {
         return None;
     }
     // The slower the service, the fewer.

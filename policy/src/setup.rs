@@ -1,7 +1,7 @@
 //! Everything a controller is made of, as a document: with it and a decision's memory the decision can be taken again.
 
 use serde::{Deserialize, Serialize};
-use splitscale_spec::{Invalid, check_schema};
+use splitscale_spec::{Invalid, Replicas, check_schema};
 
 use crate::bounds::Bounds;
 use crate::document::Policy;
@@ -30,6 +30,12 @@ pub struct Setup {
 impl Setup {
     /// The schema this build reads and writes.
     pub const SCHEMA: u32 = 1;
+
+    /// Whether so many pods are within the bounds, and the budget.
+    pub fn allows(&self, pods: Replicas) -> bool {
+        let sum = u64::from(pods.a) + u64::from(pods.b);
+        self.bounds.clamp(pods) == pods && self.shell.budget.is_none_or(|budget| sum <= u64::from(budget))
+    }
 
     /// Checks every field.
     ///

@@ -137,7 +137,7 @@ pub fn last(file: &Path) -> Result<Option<(Decision, Option<Half>)>> {
     }
     let last = read(file)?.1.pop();
     Ok(last.map(|Logged { decision, end, .. }| {
-        let open = matches!(end, None | Some(End::Half));
+        let open = end == Some(End::Half) || end.is_none() && decision.carried_out.is_none();
         let half = Half::of(&decision).filter(|_| open);
         (decision, half)
     }))

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde::Serialize;
-use splitscale_deploy::{Desk, Endpoints, LocalBackend, Observer, Scaler};
+use splitscale_deploy::{Desk, Endpoints, LocalBackend, Observer, Refused, Scaler};
 use splitscale_policy::{
     Agreement, Bounds, Controller, Decision, Freshness, Line, Mode, Policy, Residuals, Setup, Shadow,
     ShadowConfig, ShellConfig, UsefulConfig,
@@ -56,7 +56,8 @@ pub fn run(args: &Scale) -> Result<()> {
                 println!("{:>7.1} s  the mode is {} from here on", decision.now_s, mode.name());
             }
             let stale = decision.agreement.as_ref().and_then(Agreement::stale);
-            if stale.is_some() != Option::is_some(&was_stale) {
+            let count = |stale: &Option<String>| stale.as_ref().map(|words| words.matches(',').count());
+            if count(&stale) != count(&was_stale) {
                 println!("{:>7.1} s  {}", decision.now_s, calibration_words(args, stale.as_deref()));
             }
             was_stale = stale;
@@ -119,6 +120,7 @@ pub async fn scale_by(
         desk: desk.clone(),
         begin_s,
         half,
+        refused: Refused::default(),
     };
     let mut log = match resumes {
         true => files::Log::resume_lines(&args.out)?,
@@ -141,7 +143,7 @@ pub async fn scale_by(
                     if let Some(timeline) = &mut timeline {
                         timeline.csv([TimelineRow::of(&decision)])?;
                     }
-                    match decision.acts() {
+                    match decision.acts() && decision.carried_out.is_none() {
                         true => decided = Some(decision),
                         false => on_decision(&decision),
                     }
@@ -159,10 +161,11 @@ pub async fn scale_by(
         })
         .await;
     watching.cancel();
-    if let Some(watched) = watched {
-        watched.await.context("the page failed")?;
-    }
-    scaled
+    let watched = match watched {
+        Some(watched) => watched.await.context("the page failed"),
+        None => Ok(()),
+    };
+    scaled.and(watched)
 }
 
 /// Who decides, by what the files say.
@@ -222,10 +225,24 @@ fn calibration_words(args: &Scale, stale: Option<&str>) -> String {
     let file = args.calibration.as_deref().unwrap_or_else(|| "calibration.json".as_ref()).display();
     let Some(stale) = stale else { return format!("the calibration {file} holds again") };
     let Servers { a, proxy, b } = &args.servers;
+    let out = (1..).map(|n| format!("out/recalibrated-{n}")).find(|out| !Path::new(out).exists());
+    let (out, pods) = (out.unwrap_or_default(), measured_pods(&args.pipeline).unwrap_or_default());
     format!(
-        "CalibrationStale: {stale}; when the pipeline is free, measure it again: splitscale collect --a {a} --proxy {proxy} \
-         --b {b} --out out/recalibrated && splitscale calibrate out/recalibrated --out {file}"
+        "CalibrationStale: {stale}; when the pipeline is free, stop this scaler and measure again: splitscale collect --a {a} \
+         --proxy {proxy} --b {b}{pods} --out {out} && splitscale calibrate {out} --out {file}"
     )
+}
+
+/// Numbers of pods to measure with, within the bounds of both stages, as a flag.
+fn measured_pods(pipeline: &Path) -> Option<String> {
+    let Bounds { pods_min, pods_max } =
+        Bounds::from(&files::read_toml::<PipelineConfig>(pipeline).ok()?.validate().ok()?);
+    let (low, high) = (pods_min.a.max(pods_min.b), pods_max.a.min(pods_max.b));
+    let span = high.checked_sub(low)?;
+    let mut pods: Vec<u32> = (0..=3).map(|third| low + span * third / 3).collect();
+    pods.dedup();
+    let pods: Vec<String> = pods.iter().map(u32::to_string).collect();
+    Some(format!(" --pods {}", pods.join(",")))
 }
 
 /// In words what a decision changed; absent where it changed nothing.

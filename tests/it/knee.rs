@@ -12,13 +12,20 @@ const FEW: &str = "knee --slots 1,6 --bandwidth 20,500 --answers 2000 --replicat
 fn told_to_stop_it_says_how_far_it_came() {
     let folder = TempDir::new().unwrap();
     let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_splitscale"))
-        .args("knee --answers 20000 --threads 1 --out knee.csv".split(' '))
+        .args("knee --answers 50000 --threads 1 --out knee.csv".split(' '))
         .current_dir(folder.path())
         .stderr(std::process::Stdio::piped())
         .spawn()
         .unwrap();
-    // Whenever it falls, an interruption before the end must be told as one; all cells take minutes.
-    std::thread::sleep(std::time::Duration::from_secs(2));
+    // An interruption must be told as one as soon as somebody listens for it; all cells together take many minutes.
+    let caught = || {
+        let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap().trim().to_owned();
+        u64::from_str_radix(&mask, 16).unwrap() & 2 != 0
+    };
+    while !caught() {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
     interrupt(&child);
     let mut said = String::new();
     std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut said).unwrap();

@@ -185,7 +185,8 @@ async fn the_table_and_what_a_scaler_exports_are_the_same() {
         })
     });
     let mut text = String::new();
-    for _ in 0..600 {
+    // What is compared with the calibration has to be steady for ten seconds.
+    for _ in 0..1_200 {
         let answer = reqwest::get(format!("{}/metrics", watched.url)).await.unwrap();
         assert_eq!(answer.headers()["content-type"], "text/plain; version=0.0.4; charset=utf-8");
         text = answer.text().await.unwrap();

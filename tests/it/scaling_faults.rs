@@ -464,7 +464,10 @@ fn a_scaler_whose_clock_jumps_decides_once_and_goes_on() {
     let times: Vec<f64> = logged.iter().filter_map(|line| line["now_s"].as_f64()).collect();
     let gaps: Vec<f64> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
     assert!(gaps.iter().any(|gap| *gap > 2.0), "the jump: {gaps:?}");
-    assert!(gaps.iter().all(|gap| *gap > 0.1), "no volley of decisions on the same window: {gaps:?}");
+    // Fifteen ticks were missed: they are not made up for.
+    let jump = times[gaps.iter().position(|gap| *gap > 2.0).unwrap() + 1];
+    let soon = times.iter().filter(|at_s| (jump..jump + 0.5).contains(*at_s)).count();
+    assert!(soon <= 5, "no volley of decisions on the same window: {gaps:?}");
     assert_eq!((pipeline.desired(2), pipeline.desired(0)), (3, 3));
     must(pipeline.folder(), "replay decisions.jsonl");
 }
@@ -485,7 +488,8 @@ fn a_calibration_that_no_longer_holds_is_told_with_the_command_that_makes_a_new_
         );
     });
     let command = format!(
-        "splitscale collect {servers} --out out/recalibrated && splitscale calibrate out/recalibrated --out calibration.json"
+        "splitscale collect {servers} --pods 1,2,3,4 --out out/recalibrated-1 && splitscale calibrate out/recalibrated-1 \
+         --out calibration.json"
     );
     let stale =
         said.lines().find(|line| line.contains("CalibrationStale")).unwrap_or_else(|| panic!("{said}"));

@@ -6,22 +6,27 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::{get, post};
-use splitscale_deploy::{Desk, Endpoints, Half, LocalBackend, Observer, Scaler};
+use splitscale_deploy::{Desk, Endpoints, Half, LocalBackend, Observer, Refused, Scaler};
 use splitscale_policy::{Bin, Controller, Decision, End, Freshness, Line, Mode, Policy, PolicyKind};
 use splitscale_spec::{
     Balancer, Bandwidth, CostConfig, CutConfig, LinkConfig, PipelineConfig, Replicas, SloConfig, StageConfig,
 };
 use tokio_util::sync::CancellationToken;
 
-/// A double of a server: a number of pods and of slots, told in its metrics. It refuses so many changes before it takes one.
-#[derive(Clone, Default)]
+/// A double of a server: a number of pods and of slots, told in its metrics. It refuses so many changes and then takes so many.
+#[derive(Clone)]
 struct Double {
     pods: Arc<Mutex<Vec<u32>>>,
     refuses: Arc<AtomicU32>,
+    takes: Arc<AtomicU32>,
 }
 
 async fn start(stage: &'static str, slots: u32) -> (String, Double) {
-    let double = Double { pods: Arc::new(Mutex::new(vec![6])), ..Double::default() };
+    let double = Double {
+        pods: Arc::new(Mutex::new(vec![6])),
+        refuses: Arc::default(),
+        takes: Arc::new(AtomicU32::new(u32::MAX)),
+    };
     let metrics = move |State(double): State<Double>| async move {
         let pods = *double.pods.lock().unwrap().last().unwrap();
         let states =
@@ -32,7 +37,9 @@ async fn start(stage: &'static str, slots: u32) -> (String, Double) {
     };
     let set_pods = |State(double): State<Double>, body: String| async move {
         let digits: String = body.chars().filter(char::is_ascii_digit).collect();
-        if double.refuses.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_ok() {
+        let one_less =
+            |left: &AtomicU32| left.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_ok();
+        if one_less(&double.refuses) || !one_less(&double.takes) {
             return StatusCode::CONFLICT;
         }
         double.pods.lock().unwrap().push(digits.parse().unwrap());
@@ -109,13 +116,13 @@ impl Ran {
     }
 }
 
-/// Runs over some decisions on doubles of six pods, of which A and B refuse so many changes before they take
-/// one; `half` another process left.
-async fn run(mode: Mode, (refuses_a, refuses_b): (u32, u32), half: Option<Half>) -> Ran {
+/// Runs over some decisions on doubles of six pods, of which A takes so many changes and B refuses so many before it takes one;
+/// `half` another process left.
+async fn run(mode: Mode, (takes_a, refuses_b): (u32, u32), half: Option<Half>) -> Ran {
     let (a, double_a) = start("a", 1).await;
     let (b, double_b) = start("b", 1).await;
     let (proxy, _) = start("proxy", 1).await;
-    double_a.refuses.store(refuses_a, SeqCst);
+    double_a.takes.store(takes_a, SeqCst);
     double_b.refuses.store(refuses_b, SeqCst);
     let controller = controller(mode);
     let desk = Desk::new(controller.setup().clone(), Duration::from_millis(20), mode);
@@ -128,6 +135,7 @@ async fn run(mode: Mode, (refuses_a, refuses_b): (u32, u32), half: Option<Half>)
         desk: desk.clone(),
         begin_s: 0.0,
         half,
+        refused: Refused::default(),
     };
     let stop = CancellationToken::new();
     let mut lines = Vec::new();
@@ -147,7 +155,7 @@ async fn run(mode: Mode, (refuses_a, refuses_b): (u32, u32), half: Option<Half>)
 
 #[tokio::test]
 async fn auto_moves_both_stages_once_and_says_so() {
-    let ran = run(Mode::Auto, (0, 0), None).await;
+    let ran = run(Mode::Auto, (u32::MAX, 0), None).await;
     assert_eq!((&ran.a, &ran.b), (&vec![6, 2], &vec![6, 2]));
     assert_eq!(ran.ends(), [(1, End::Done)]);
     assert!(
@@ -165,7 +173,7 @@ async fn auto_moves_both_stages_once_and_says_so() {
 
 #[tokio::test]
 async fn recommend_changes_nothing() {
-    let ran = run(Mode::Recommend, (0, 0), None).await;
+    let ran = run(Mode::Recommend, (u32::MAX, 0), None).await;
     assert_eq!((&ran.a, &ran.b), (&vec![6], &vec![6]));
     let first = ran.decisions()[0];
     assert_eq!((first.pods, first.carried_out), (Some(Replicas { a: 2, b: 2 }), Some(false)));
@@ -175,7 +183,7 @@ async fn recommend_changes_nothing() {
 
 #[tokio::test]
 async fn what_one_stage_refused_is_finished_at_the_next_tick() {
-    let ran = run(Mode::Auto, (0, 1), None).await;
+    let ran = run(Mode::Auto, (u32::MAX, 1), None).await;
     // Told twice is told once: A is asked again for what it has.
     assert_eq!((&ran.a, &ran.b), (&vec![6, 2, 2], &vec![6, 2]));
     assert_eq!(ran.ends(), [(1, End::Half), (1, End::Finished)]);
@@ -186,40 +194,57 @@ async fn what_one_stage_refused_is_finished_at_the_next_tick() {
 }
 
 #[tokio::test]
-async fn what_one_stage_refuses_for_good_is_taken_back_from_the_other() {
-    let ran = run(Mode::Auto, (0, 2), None).await;
-    assert_eq!(ran.ends()[..2], [(1, End::Half), (1, End::RolledBack)]);
-    assert_eq!(&ran.a[..3], [6, 2, 2], "told, and asked again");
-    assert_eq!(ran.a[3], 6, "taken back");
+async fn what_one_stage_refuses_for_good_is_taken_back_from_the_other_once() {
+    let ran = run(Mode::Auto, (u32::MAX, u32::MAX), None).await;
+    assert_eq!(ran.ends(), [(1, End::Half), (1, End::RolledBack)]);
+    assert_eq!(
+        (&ran.a, &ran.b),
+        (&vec![6, 2, 2, 6], &vec![6]),
+        "told, asked again, taken back, and left alone"
+    );
     assert_eq!(ran.desk.decision(1).unwrap().carried_out, Some(false));
-    // The next decision wants the same from where they stand, and now both take it.
-    assert_eq!(ran.decisions()[1].from, Some(Replicas { a: 6, b: 6 }));
-    assert_eq!((ran.ends()[2], ran.a.last(), ran.b.last()), ((2, End::Done), Some(&2), Some(&2)));
+    // The next decisions want the same from where they stand, and wait.
+    for decision in &ran.decisions()[1..] {
+        assert_eq!(
+            (decision.from, decision.raw),
+            (Some(Replicas { a: 6, b: 6 }), Some(Replicas { a: 2, b: 2 }))
+        );
+        assert_eq!(decision.carried_out, Some(false));
+        let why = decision.why.last().unwrap();
+        assert_eq!(why, "not carried out: the last change failed, the next is tried in 15 s");
+    }
 }
 
 #[tokio::test]
-async fn what_can_neither_be_finished_nor_taken_back_is_given_up_and_the_next_decision_goes_on() {
-    // A takes the change and then refuses to go back.
-    let ran = run(Mode::Auto, (1, u32::MAX), None).await;
-    assert_eq!(ran.ends()[0], (1, End::Half));
-    assert!(
-        ran.ends().iter().any(|(_, end)| matches!(end, End::GivenUp | End::RolledBack)),
-        "{:?}",
-        ran.ends()
-    );
-    assert_eq!(ran.decisions().len(), 4, "it goes on deciding");
-    assert_eq!(ran.b, [6]);
+async fn what_can_neither_be_finished_nor_taken_back_is_given_up_and_the_stages_are_heard_first() {
+    // A takes the change twice, as told and as asked again, and refuses to go back.
+    let ran = run(Mode::Auto, (2, u32::MAX), None).await;
+    assert_eq!(ran.ends(), [(1, End::Half), (1, End::GivenUp)]);
+    assert_eq!((&ran.a, &ran.b), (&vec![6, 2, 2], &vec![6]));
+    let decisions = ran.decisions();
+    assert_eq!(decisions.len(), 4, "it goes on deciding");
+    // It begins with what they say: half of it is done.
+    assert_eq!(decisions[1].from, Some(Replicas { a: 2, b: 6 }), "{:?}", decisions[1].why);
+    assert_eq!(decisions[1].carried_out, Some(false));
 }
 
 #[tokio::test]
 async fn what_another_process_left_half_done_is_finished_first() {
     let half = Half { decision: 41, from: Replicas { a: 6, b: 6 }, to: Replicas { a: 3, b: 3 } };
-    let ran = run(Mode::Auto, (0, 0), Some(half)).await;
+    let ran = run(Mode::Auto, (u32::MAX, 0), Some(half)).await;
     assert_eq!(ran.ends()[0], (41, End::Finished));
     assert_eq!((&ran.a[..2], &ran.b[..2]), ([6, 3].as_slice(), [6, 3].as_slice()));
     assert_eq!(ran.decisions()[0].from, Some(Replicas { a: 3, b: 3 }));
+    // What somebody else has changed since is left to him, and what is out of bounds now to nobody.
+    for (from, to) in [((8, 8), (3, 3)), ((6, 6), (9, 9))] {
+        let pods = |(a, b)| Replicas { a, b };
+        let half = Half { decision: 41, from: pods(from), to: pods(to) };
+        let ran = run(Mode::Auto, (u32::MAX, 0), Some(half)).await;
+        assert_eq!(ran.ends()[0], (41, End::GivenUp), "{to:?}");
+        assert!(!ran.a.contains(&to.0), "{:?}", ran.a);
+    }
     // Whoever does not act leaves it as it is.
-    let ran = run(Mode::Recommend, (0, 0), Some(half)).await;
+    let ran = run(Mode::Recommend, (u32::MAX, 0), Some(half)).await;
     assert_eq!((ran.ends(), &ran.a, &ran.b), (vec![(41, End::GivenUp)], &vec![6], &vec![6]));
 }
 
@@ -239,6 +264,7 @@ async fn another_mode_counts_from_the_next_decision_on() {
         desk: desk.clone(),
         begin_s: 0.0,
         half: None,
+        refused: Refused::default(),
     };
     let (stop, mut modes) = (CancellationToken::new(), Vec::new());
     let done = scaler.run(stop.clone(), |line| {

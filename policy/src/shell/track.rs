@@ -17,6 +17,9 @@ pub struct ShellMemory {
     /// Last decision \[s\].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) last_s: Option<f64>,
+    /// When a change failed, of which nobody knows what it left \[s\]: what the stages said before that is not believed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unsure_s: Option<f64>,
     /// Since when the policy sees too little \[s\].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) unseen_since_s: Option<f64>,
@@ -63,7 +66,8 @@ impl ShellMemory {
     pub(crate) fn begin(&mut self, now_s: f64) -> bool {
         let back_s = self.last_s.map_or(0.0, |last_s| (last_s - now_s).max(0.0));
         if back_s > 0.0 {
-            for at_s in [&mut self.began_s, &mut self.unseen_since_s].into_iter().flatten() {
+            let times = [&mut self.began_s, &mut self.unseen_since_s, &mut self.unsure_s];
+            for at_s in times.into_iter().flatten() {
                 *at_s -= back_s;
             }
             self.a.shift(back_s);
@@ -101,6 +105,16 @@ impl ShellMemory {
         (self.a.told, self.b.told) = (None, None);
     }
 
+    /// What was last told may have been done in part: what the stages have they are to say anew.
+    pub(crate) fn unsure(&mut self) {
+        self.unsure_s = self.last_s;
+    }
+
+    /// Whether a stage has said what it has since a change failed; by what it said at `sampled_s` \[s\].
+    pub(crate) fn sure(&self, sampled_s: f64) -> bool {
+        self.unsure_s.is_none_or(|unsure_s| sampled_s > unsure_s)
+    }
+
     /// So many are there, and not what was told.
     pub(crate) fn untold(&mut self, there: Replicas) {
         for (track, there) in [(&mut self.a, there.a), (&mut self.b, there.b)] {
@@ -119,8 +133,8 @@ impl ShellMemory {
         }
     }
 
-    /// Time until the first window is over, and what was wanted in the stabilisation window no longer holds \[s\]; absent where
-    /// neither holds anything.
+    /// Time until the first window is over and a stage that wants fewer pods may have them, as far as stabilisation goes \[s\];
+    /// absent where nothing waits for that.
     pub(crate) fn down_left_s(&self, config: &ShellConfig, now_s: f64) -> Option<f64> {
         let settled_s = self.began_s.map(|began_s| began_s + config.settle_s);
         let forgotten_s = [&self.a, &self.b].into_iter().filter_map(|track| {
@@ -128,7 +142,9 @@ impl ShellMemory {
             let [(most_at_s, most), .., (_, last)] = track.wanted_most.0.as_slice() else { return None };
             (most > last).then_some(most_at_s + config.down_window_s)
         });
-        settled_s.into_iter().chain(forgotten_s).map(|at_s| at_s - now_s).reduce(f64::max)
+        let first_s = forgotten_s.reduce(f64::min);
+        let at_s = settled_s.into_iter().chain(first_s).reduce(f64::max)?;
+        Some(at_s - now_s).filter(|left_s| *left_s > 0.0)
     }
 
     /// Whether the first window is over. It begins with the first wish: before, nothing was seen.

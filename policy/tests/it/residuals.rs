@@ -62,9 +62,9 @@ fn what_is_as_calibrated_agrees_by_little_and_the_utilisation_law() {
 fn a_stage_that_became_slower_is_named_once_there_is_evidence_and_taken_back_when_it_is_not() {
     let mut residuals = begun(&laws());
     let slow = |time_s: f64| seen(time_s, (1.5, 1.0));
-    let early = follow(&mut residuals, 0, 10, slow);
-    assert_eq!(early.stale(), None, "ten seconds are not enough: {early:?}");
-    let agreement = follow(&mut residuals, 11, 30, slow);
+    let early = follow(&mut residuals, 0, 20, slow);
+    assert_eq!(early.stale(), None, "twenty seconds are not enough: {early:?}");
+    let agreement = follow(&mut residuals, 21, 20, slow);
     let stale = agreement.stale().unwrap();
     assert_eq!(stale, "pods of A take 1.50 times what was calibrated");
     let of_b =
@@ -99,11 +99,11 @@ fn nothing_is_judged_that_would_tell_of_the_traffic_and_not_of_the_pipeline() {
         assert!(agreement.residuals.is_empty(), "{agreement:?}");
     };
     let slow = |time_s: f64| seen(time_s, (3.0, 3.0));
-    // A queue that grows: what comes does not go.
-    nothing(&|time_s| Observation { arrivals_per_s: signal(20.0), ..slow(time_s) });
+    // A queue that grows: what comes does not go. A's own pods then do more than is answered.
     nothing(&|time_s| {
-        let last = 30.0 * time_s;
-        Observation { queue_a: signal(QueueLevel { mean: last, last }), ..slow(time_s) }
+        let last = 2.5 * time_s;
+        let queue_proxy = signal(QueueLevel { mean: last, last });
+        Observation { arrivals_per_s: signal(12.5), queue_proxy, ..slow(time_s) }
     });
     // Too old, or missing.
     nothing(&|time_s| Observation {
@@ -124,5 +124,11 @@ fn nothing_is_judged_that_would_tell_of_the_traffic_and_not_of_the_pipeline() {
     // Pods that share cores slow each other: that is no change of the law.
     let crowded = Laws { cores_a: Some(2.0), ..laws() };
     let agreement = follow(&mut begun(&crowded), 0, 60, slow);
-    assert!(agreement.residuals.iter().all(|residual| residual.quantity != Quantity::ThroughputA));
+    assert!(agreement.residuals.is_empty(), "{agreement:?}");
+    // What was compared is forgotten where nothing can be for long.
+    let mut residuals = begun(&laws());
+    assert!(follow(&mut residuals, 0, 60, slow).stale().is_some());
+    let idle = |time_s| Observation { answers_per_s: None, ..slow(time_s) };
+    assert!(follow(&mut residuals, 61, 500, idle).stale().is_some());
+    assert!(follow(&mut residuals, 562, 200, idle).residuals.is_empty());
 }

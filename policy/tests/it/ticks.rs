@@ -255,9 +255,12 @@ fn a_million_ticks_of_garbage_break_no_limit() {
             changes += 1;
             let had = chance.taken(now, to);
             if had != to {
-                // One stage did not take it, and it was taken back or given up.
+                // One stage did not take it: what the other did was taken back, or given up.
                 failures += 1;
-                controller.untold(had);
+                match had == now {
+                    true => controller.untold(now),
+                    false => controller.unsure(),
+                }
             }
             if had != now {
                 (before, changed_s) = (now, true_s);
