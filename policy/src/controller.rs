@@ -134,6 +134,7 @@ impl Controller {
     /// Decides. `now_s` is on the clock of `observation.time_s` and not before it \[s\].
     pub fn decide(&mut self, now_s: f64, observation: &Observation) -> Decision {
         self.decided += 1;
+        self.memory.shell.came_to_pass();
         let memory = self.memory.clone();
         let freshness = Freshness { max_age_s: self.setup.shell.max_age_s };
         let mut decision = Decision {
@@ -223,7 +224,12 @@ impl Controller {
     }
 
     /// What both stages were told to have: as they say, or as we told them since they last answered. `seen` is put right.
-    fn desired(&self, now_s: f64, freshness: Freshness, seen: &mut Observation) -> Result<Replicas, String> {
+    fn desired(
+        &mut self,
+        now_s: f64,
+        freshness: Freshness,
+        seen: &mut Observation,
+    ) -> Result<Replicas, String> {
         let says = |stage: &str, pods: &Option<StagePods>| {
             let pods = pods.as_ref().ok_or_else(|| format!("stage {stage} does not answer"))?;
             let age = Some(Signal { value: (), age_s: pods.age_s });
@@ -238,6 +244,7 @@ impl Controller {
         if !(self.memory.shell.sure(a.0) && self.memory.shell.sure(b.0)) {
             return Err("the last change failed, and a stage has not said since what it has".to_owned());
         }
+        self.memory.shell.heard(Replicas { a: a.1, b: b.1 });
         let desired = self.memory.shell.desired(a, b);
         for (stage, desired) in [(&mut seen.a, desired.a), (&mut seen.b, desired.b)] {
             stage.iter_mut().for_each(|stage| stage.desired = desired);

@@ -50,8 +50,8 @@ pub(super) struct Track {
     /// When it turned \[s\].
     #[serde(skip_serializing_if = "Vec::is_empty")]
     turns: Vec<f64>,
-    /// Whether it had grown before it was last told, and how many turns it had. No decision goes by it.
-    #[serde(skip)]
+    /// Whether it had grown before it was last told, and how many turns it had: kept while that may not have come to pass.
+    #[serde(skip_serializing_if = "Option::is_none")]
     untold: Option<(Option<bool>, usize)>,
 }
 
@@ -115,21 +115,40 @@ impl ShellMemory {
         self.unsure_s.is_none_or(|unsure_s| sampled_s > unsure_s)
     }
 
-    /// So many are there, and not what was told.
+    /// Both stages have said what they have: after a change that failed, that is what came of it.
+    pub(crate) fn heard(&mut self, there: Replicas) {
+        if let Some(failed_s) = self.unsure_s.take() {
+            self.undo(failed_s, there);
+        }
+    }
+
+    /// So many are there, and not what was told last.
     pub(crate) fn untold(&mut self, there: Replicas) {
+        if let Some(last_s) = self.last_s {
+            self.undo(last_s, there);
+        }
+    }
+
+    /// What was told at `told_s` and is not there was no change, and no turn either \[s\].
+    fn undo(&mut self, told_s: f64, there: Replicas) {
         for (track, there) in [(&mut self.a, there.a), (&mut self.b, there.b)] {
-            // What was told before the last decision is none of it.
             if let Some((at_s, told)) = track.told
-                && self.last_s == Some(at_s)
+                && at_s == told_s
                 && told != there
             {
                 track.told = Some((at_s, there));
-                // What it did not do was no turn either.
                 if let Some((grew, turns)) = track.untold.take() {
                     track.grew = grew;
                     track.turns.truncate(turns);
                 }
             }
+        }
+    }
+
+    /// What was told last came to pass, unless that is not known yet.
+    pub(crate) fn came_to_pass(&mut self) {
+        if self.unsure_s.is_none() {
+            (self.a.untold, self.b.untold) = (None, None);
         }
     }
 
