@@ -349,6 +349,8 @@ impl Follower {
     }
 
     fn catch_up(&mut self) {
+        // What it missed is kept; the news that are left would only say it twice.
+        self.news = self.shown.desk.follow();
         let recent = self.shown.desk.recent();
         self.waiting = recent.into_iter().filter(|decision| decision.id >= self.last).collect();
     }

@@ -196,7 +196,10 @@ impl Scaler {
         let Err(finish) = self.backend.apply(from, to).await else {
             return outcome(End::Finished, "finished at the next tick".to_owned());
         };
-        match self.backend.apply(to, from).await {
+        // Only who took it is asked to go back.
+        let (a, b) = self.backend.desired().await;
+        let now = Replicas { a: a.unwrap_or(to.a), b: b.unwrap_or(to.b) };
+        match self.backend.apply(now, from).await {
             Ok(()) => outcome(End::RolledBack, format!("taken back at the next tick: {finish}")),
             Err(back) => {
                 outcome(End::GivenUp, format!("neither finished ({finish}) nor taken back ({back})"))
