@@ -21,8 +21,6 @@ use crate::serve::{Server, line};
 /// Longest that something may take to happen. What is waited for happens within seconds, unless the machine is busy.
 const LIMIT: Duration = Duration::from_secs(60);
 
-// === a pipeline, a load, a scaler ===
-
 /// Three emulated servers that a scaler moves between two and four pods.
 struct Pipeline {
     folder: TempDir,
@@ -196,8 +194,6 @@ fn sane(lines: &[Value]) {
     assert!(ids.iter().zip(1..).all(|(id, number)| *id == number), "{ids:?}");
 }
 
-// === a server in between ===
-
 /// A server before another one, which behaves as it is told.
 fn front(url: &str) -> (String, Arc<AtomicU8>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -268,8 +264,6 @@ fn get(url: &str, path: &str) -> String {
     let answer = exchange(&at, &format!("GET {path} HTTP/1.1\r\nhost: {at}\r\nconnection: close\r\n\r\n"));
     answer.split_once("\r\n\r\n").unwrap().1.to_owned()
 }
-
-// === the faults ===
 
 #[test]
 fn sigterm_ends_a_scaler_cleanly_and_the_pods_stay() {

@@ -273,16 +273,7 @@ fn a_million_ticks_of_garbage_break_no_limit() {
     println!("{ticks} ticks, {changes} changes, {failures} of them failed in part, {worked:?}");
     assert_eq!(ticks, 1_000_000);
     assert!(changes > 2_000 && failures > 100, "{changes}, {failures}");
-    for limiter in [
-        Limiter::Baseline,
-        Limiter::Useful,
-        Limiter::Bounds,
-        Limiter::Budget,
-        Limiter::Stabilisation,
-        Limiter::Settling,
-        Limiter::Flapping,
-        Limiter::Rate,
-    ] {
+    for limiter in Limiter::ALL {
         assert!(worked.get(&limiter).is_some_and(|&times| times > 20), "{limiter:?}: {worked:?}");
     }
 }
