@@ -58,7 +58,7 @@ pub use memory::{Memory, RuleMemory};
 pub use mlp::{Mlp, Room};
 pub use numaflow::{NumaflowConfig, NumaflowMemory};
 pub use proposer::Silence;
-pub use residuals::{Agreement, Quantity, Residual, Residuals, TIME_CONSTANT_S};
+pub use residuals::{Agreement, Quantity, Residual, Residuals};
 pub use setup::Setup;
 pub use shadow::{Score, Shadow, ShadowConfig, Tally};
 pub use shell::{Rate, ShellConfig, ShellMemory};

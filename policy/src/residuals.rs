@@ -42,7 +42,7 @@ pub struct Residual {
     pub seen: f64,
     /// By the laws, with their band.
     pub predicted: Interval,
-    /// Seen over predicted, geometric mean that forgets over [`TIME_CONSTANT_S`].
+    /// Seen over predicted, geometric mean that forgets over half a minute.
     pub ratio: f64,
     /// Whether the ratio is beyond the band of the laws and what is tolerated, on enough evidence.
     pub stale: bool,
@@ -81,7 +81,7 @@ struct Track {
 }
 
 /// Time over which older ratios are forgotten \[s\].
-pub const TIME_CONSTANT_S: f64 = 30.0;
+const TIME_CONSTANT_S: f64 = 30.0;
 /// Least time that was judged before anything is said \[s\].
 const JUDGED_MIN_S: f64 = 20.0;
 /// Fewest answers in it.

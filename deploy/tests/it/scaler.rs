@@ -116,18 +116,12 @@ impl Ran {
     }
 }
 
-/// Runs over some decisions on doubles of six pods, of which A takes so many changes and B refuses so many before it takes one;
-/// `half` another process left.
-async fn run(mode: Mode, (takes_a, refuses_b): (u32, u32), half: Option<Half>) -> Ran {
-    let (a, double_a) = start("a", 1).await;
-    let (b, double_b) = start("b", 1).await;
-    let (proxy, _) = start("proxy", 1).await;
-    double_a.takes.store(takes_a, SeqCst);
-    double_b.refuses.store(refuses_b, SeqCst);
+/// A scaler of these doubles, and its desk.
+fn scaler(endpoints: Endpoints, mode: Mode, half: Option<Half>) -> (Scaler, Desk) {
     let controller = controller(mode);
     let desk = Desk::new(controller.setup().clone(), Duration::from_millis(20), mode);
     let scaler = Scaler {
-        backend: LocalBackend::new(Endpoints { a, b, proxy }, Duration::from_secs(2)).unwrap(),
+        backend: LocalBackend::new(endpoints, Duration::from_secs(2)).unwrap(),
         observer: Observer::new(5.0),
         controller,
         shadow: None,
@@ -137,6 +131,18 @@ async fn run(mode: Mode, (takes_a, refuses_b): (u32, u32), half: Option<Half>) -
         half,
         refused: Refused::default(),
     };
+    (scaler, desk)
+}
+
+/// Runs over some decisions on doubles of six pods, of which A takes so many changes and B refuses so many before it takes one;
+/// `half` another process left.
+async fn run(mode: Mode, (takes_a, refuses_b): (u32, u32), half: Option<Half>) -> Ran {
+    let (a, double_a) = start("a", 1).await;
+    let (b, double_b) = start("b", 1).await;
+    let (proxy, _) = start("proxy", 1).await;
+    double_a.takes.store(takes_a, SeqCst);
+    double_b.refuses.store(refuses_b, SeqCst);
+    let (scaler, desk) = scaler(Endpoints { a, b, proxy }, mode, half);
     let stop = CancellationToken::new();
     let mut lines = Vec::new();
     let done = scaler
@@ -253,19 +259,7 @@ async fn another_mode_counts_from_the_next_decision_on() {
     let (a, double_a) = start("a", 1).await;
     let (b, _) = start("b", 1).await;
     let (proxy, _) = start("proxy", 1).await;
-    let controller = controller(Mode::Recommend);
-    let desk = Desk::new(controller.setup().clone(), Duration::from_millis(20), Mode::Recommend);
-    let scaler = Scaler {
-        backend: LocalBackend::new(Endpoints { a, b, proxy }, Duration::from_secs(2)).unwrap(),
-        observer: Observer::new(5.0),
-        controller,
-        shadow: None,
-        residuals: None,
-        desk: desk.clone(),
-        begin_s: 0.0,
-        half: None,
-        refused: Refused::default(),
-    };
+    let (scaler, desk) = scaler(Endpoints { a, b, proxy }, Mode::Recommend, None);
     let (stop, mut modes) = (CancellationToken::new(), Vec::new());
     let done = scaler.run(stop.clone(), |line| {
         let Line::Decision(decision) = line else { return Ok(()) };
