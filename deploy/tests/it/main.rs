@@ -2,5 +2,7 @@
 
 mod crd;
 mod exposition;
+mod merge;
 mod observer;
 mod scaler;
+mod signals;
