@@ -2,11 +2,8 @@
 
 use splitscale_deploy::{Exposition, Flocks, Merge, Of, Reading, Scraped, Series, Server};
 
-const COUNTER: Series2 = ("requests_total", &[]);
-type Series2 = (&'static str, &'static [(&'static str, &'static str)]);
-
-fn series((name, labels): Series2) -> Series {
-    Series::new(name, labels)
+fn counter() -> Of {
+    Of::Counter(Series::new("requests_total", &[]))
 }
 
 fn reading(into: &'static str, of: Of) -> Reading {
@@ -14,7 +11,12 @@ fn reading(into: &'static str, of: Of) -> Reading {
 }
 
 fn pod(name: &str, metrics: &str) -> Scraped {
-    Scraped { pod: name.into(), ready: true, started_s: Some(-100.0), answer: Some(Exposition::parse(metrics).unwrap()) }
+    Scraped {
+        pod: name.into(),
+        ready: true,
+        started_s: Some(-100.0),
+        answer: Some(Exposition::parse(metrics).unwrap()),
+    }
 }
 
 fn silent(name: &str, ready: bool) -> Scraped {
@@ -27,14 +29,16 @@ fn a(pods: Vec<Scraped>) -> Flocks {
 
 /// The merged value of a counter, round by round.
 fn counted(rounds: Vec<Vec<Scraped>>) -> Vec<Option<f64>> {
-    let mut merge = Merge::new(vec![reading("all", Of::Counter(series(COUNTER)))]);
+    let mut merge = Merge::new(vec![reading("all", counter())]);
     let each = rounds.into_iter().enumerate();
     each.map(|(now_s, pods)| merge.round(now_s as f64, &a(pods))?.value("all", &[])).collect()
 }
 
 #[test]
 fn counters_are_the_growth_of_all_pods_and_never_run_backwards() {
-    let one = |n: u32| pod("one", &format!("requests_total{{code=\"200\"}} {n}\nrequests_total{{code=\"500\"}} 1\n"));
+    let one = |n: u32| {
+        pod("one", &format!("requests_total{{code=\"200\"}} {n}\nrequests_total{{code=\"500\"}} 1\n"))
+    };
     let two = |n: u32| pod("two", &format!("requests_total {n}\n"));
     let young = |n: u32| Scraped { started_s: Some(2.5), ..pod("young", &format!("requests_total {n}\n")) };
     let moved = |n: u32| pod("moved", &format!("requests_total {n}\n"));
@@ -56,7 +60,11 @@ fn counters_are_the_growth_of_all_pods_and_never_run_backwards() {
 
 #[test]
 fn a_counter_that_comes_with_its_first_request_counts_it() {
-    let told = counted(vec![vec![pod("one", "")], vec![pod("one", "requests_total 2\n")], vec![pod("one", "requests_total 5\n")]]);
+    let told = counted(vec![
+        vec![pod("one", "")],
+        vec![pod("one", "requests_total 2\n")],
+        vec![pod("one", "requests_total 5\n")],
+    ]);
     assert_eq!(told, [None, Some(2.0), Some(5.0)]);
 }
 
@@ -86,7 +94,8 @@ fn gauges_are_added_up_and_integrated() {
         reading("pods_with_it", Of::Count(queue())),
         reading("ready_seconds", Of::Ready),
     ]);
-    let waiting = |name: &str, n: f64| pod(name, &format!("waiting{{queue=\"in\"}} {n}\nwaiting{{queue=\"out\"}} 9\n"));
+    let waiting =
+        |name: &str, n: f64| pod(name, &format!("waiting{{queue=\"in\"}} {n}\nwaiting{{queue=\"out\"}} 9\n"));
     let mut round = |now_s: f64, pods: Vec<Scraped>| {
         let told = merge.round(now_s, &a(pods)).unwrap();
         ["depth", "depth_seconds", "pods_with_it", "ready_seconds"].map(|name| told.value(name, &[]))
@@ -120,8 +129,8 @@ fn histograms_are_added_up_bucket_by_bucket() {
 
 #[test]
 fn what_stands_at_other_pods_waits_for_them() {
-    let of_proxy = Reading { pods: Server::Proxy, ..reading("answers", Of::Counter(series(COUNTER))) };
-    let mut merge = Merge::new(vec![reading("all", Of::Counter(series(COUNTER))), of_proxy]);
+    let of_proxy = Reading { pods: Server::Proxy, ..reading("answers", counter()) };
+    let mut merge = Merge::new(vec![reading("all", counter()), of_proxy]);
     let one = || vec![pod("one", "requests_total 1\n")];
     assert_eq!(merge.round(0.0, &a(one())), None);
     let both = Flocks { a: one(), proxy: vec![pod("proxy", "requests_total 5\n")], b: vec![] };
