@@ -9,6 +9,7 @@ mod fidelity;
 mod knee;
 mod load;
 mod metrics;
+mod operator;
 mod page;
 mod plan;
 mod pods;

@@ -16,8 +16,9 @@ use tokio_util::task::TaskTracker;
 use super::board::Board;
 use super::client::Clients;
 use super::cluster::{Cluster, WATCH_S};
+use super::journal::Journals;
 use super::lease::{Election, Leader};
-use super::pipeline::{self, Journals, Shared};
+use super::pipeline::{self, Shared};
 use super::resource::SplitPipeline;
 
 /// An operator.

@@ -6,16 +6,13 @@
 //!    └──────────┴───────── another spec, another document ◀────────────┴─▶ Ledger (status, events), journal
 //! ```
 
-use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::runtime::events::Recorder;
 use kube::{Api, Client, ResourceExt};
-use splitscale_policy::{
-    Controller, Freshness, Line, Mode, Policy, Residuals, Setup, Shadow, ShadowConfig, UsefulConfig,
-};
+use splitscale_policy::{Line, Mode};
 use splitscale_spec::Invalid;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -27,7 +24,9 @@ use crate::scrape::Observer;
 use super::backend::{KubernetesBackend, Surroundings};
 use super::board::Board;
 use super::cluster::Cluster;
+use super::deciders::Deciders;
 use super::documents::{Documents, Library, Unloaded};
+use super::journal::{Journal, Journals};
 use super::lease::Leader;
 use super::ledger::{Begun, Ledger, resumed};
 use super::readings::Plan;
@@ -38,6 +37,10 @@ use super::resource::{SplitPipeline, SplitPipelineSpec};
 const REREAD: Duration = Duration::from_secs(30);
 /// The same where they could not be used.
 const REREAD_SOON: Duration = Duration::from_secs(5);
+
+/// A pod has at least and at most so long for an answer, and an interval in between.
+const ANSWER_MIN: Duration = Duration::from_secs(1);
+const ANSWER_MAX: Duration = Duration::from_secs(5);
 
 /// What all pipelines of a namespace share.
 #[derive(Clone)]
@@ -56,14 +59,13 @@ pub(super) struct Shared {
     pub journals: Journals,
 }
 
-/// Gives a place for the decisions of a pipeline, by namespace and name, in the form of `decisions.jsonl`.
-pub type Journals = Arc<dyn Fn(&str, &str) -> Option<Box<dyn Write + Send>> + Send + Sync>;
-
-/// Who decides about a pipeline, and what is said beside it.
-struct Deciders {
-    controller: Controller,
-    shadow: Option<Shadow>,
-    residuals: Option<Residuals>,
+/// What was read of the documents.
+#[derive(Default)]
+struct Reads {
+    /// The last that were read, to be used or not.
+    last: Option<Documents>,
+    /// The last that could be used.
+    good: Option<Documents>,
 }
 
 /// A loop that runs.
@@ -90,14 +92,20 @@ pub(super) async fn run(
     });
     let library = Library { maps: Api::namespaced(shared.client.clone(), &namespace) };
     let journal = Journal::open(&shared.journals, &namespace, &name);
-    let mut good: Option<Documents> = None;
+    let mut reads = Reads::default();
     while !stop.is_cancelled() {
         let now = object.borrow_and_update().clone();
         let read = tokio::select! {
             read = library.read(&now.spec) => read,
             () = stop.cancelled() => break,
         };
-        let begun = begin(&shared, &now, (read, &mut good), (&ledger, &journal), &stop);
+        // How often the lead has changed, before the first decision that says so.
+        if let Ok(transitions) = shared.leader.check().await {
+            ledger.led(transitions);
+        }
+        let choice = choose(&now.spec, read, &mut reads);
+        let choice = choice.map_err(|wrong| ledger.findings().unusable(Some(format!("spec: {wrong}")))).ok();
+        let begun = choice.and_then(|choice| begin(&shared, &now, choice, (&ledger, &journal), &stop));
         let Some(running) = begun else {
             // Nothing of it can be used: told, and tried again.
             tokio::select! {
@@ -108,7 +116,7 @@ pub(super) async fn run(
             continue;
         };
         shared.board.show(&namespace, &name, running.desk.clone(), ledger.clone());
-        follow(&running, &library, &mut object, (&ledger, &good, &stop)).await;
+        follow(&running, &library, &mut object, (&ledger, &reads, &stop)).await;
         running.stop.cancel();
         if let Err(error) = running.task.await {
             tracing::error!("{namespace}/{name}: the loop ended: {error}");
@@ -124,16 +132,22 @@ async fn follow(
     running: &Running,
     library: &Library,
     object: &mut watch::Receiver<Arc<SplitPipeline>>,
-    (ledger, good, stop): (&Ledger, &Option<Documents>, &CancellationToken),
+    (ledger, reads, stop): (&Ledger, &Reads, &CancellationToken),
 ) {
     let was = object.borrow().clone();
     loop {
-        let soon = good.is_none() || ledger.troubled();
+        let read = async {
+            let soon = reads.good.is_none() || ledger.troubled();
+            tokio::time::sleep(if soon { REREAD_SOON } else { REREAD }).await;
+            library.read(&was.spec).await
+        };
         let changed = tokio::select! {
             changed = object.changed() => changed.is_ok(),
-            () = tokio::time::sleep(if soon { REREAD_SOON } else { REREAD }) => {
-                match library.read(&was.spec).await {
-                    Ok(read) if good.as_ref() == Some(&read) => ledger.problem(None),
+            read = read => {
+                match read {
+                    Ok(read) if reads.good.as_ref() == Some(&read) => ledger.problem(None),
+                    // Still what cannot be used.
+                    Ok(read) if reads.last.as_ref() == Some(&read) => {}
                     Ok(_) => return,
                     Err(problem) => ledger.problem(Some(problem)),
                 }
@@ -149,7 +163,7 @@ async fn follow(
         if !was.spec.same_but_mode(&now.spec) {
             return;
         }
-        let mode = mode(&now.spec, good.is_some());
+        let mode = mode(&now.spec, reads.good.is_some());
         running.desk.ask(mode);
         ledger.moded(now.metadata.generation, mode);
     }
@@ -164,42 +178,50 @@ fn mode(spec: &SplitPipelineSpec, decides: bool) -> Mode {
     }
 }
 
-/// Begins a loop by what was read, or by what was good before; absent where not even that can be used.
+/// Who decides from here on, by which policy and in which mode.
+struct Choice {
+    deciders: Deciders,
+    policy: report::Policy,
+    mode: Mode,
+}
+
+/// By what was read, or by what was good before. Where not even that can be used somebody looks on, and acts in an emergency.
+///
+/// # Errors
+/// The spec itself cannot be used.
+fn choose(
+    spec: &SplitPipelineSpec,
+    read: Result<Documents, Unloaded>,
+    Reads { last, good }: &mut Reads,
+) -> Result<Choice, Invalid> {
+    let decides = |documents: &Documents| Deciders::new(spec, documents);
+    if let Ok(read) = &read {
+        *last = Some(read.clone());
+    }
+    let (problem, deciders) = match read.and_then(|read| Ok((decides(&read).map_err(unusable)?, read))) {
+        Ok((deciders, read)) => {
+            *good = Some(read);
+            (None, Some(deciders))
+        }
+        Err(problem) => (Some(problem), good.as_ref().and_then(|good| decides(good).ok())),
+    };
+    let loaded = good.as_ref().filter(|_| deciders.is_some());
+    let loaded = loaded.map(|good| (good.policy.name.clone(), good.sha256.clone()));
+    let mode = mode(spec, loaded.is_some());
+    let deciders = deciders.map_or_else(|| Deciders::without(spec), Ok)?;
+    Ok(Choice { deciders, policy: report::Policy { loaded, problem }, mode })
+}
+
+/// Begins a loop; absent where the signals cannot be looked at.
 fn begin(
     shared: &Shared,
     object: &SplitPipeline,
-    (read, good): (Result<Documents, Unloaded>, &mut Option<Documents>),
+    choice: Choice,
     (ledger, journal): (&Arc<Ledger>, &Journal),
     stop: &CancellationToken,
 ) -> Option<Running> {
-    let spec = &object.spec;
-    let (mut problem, mut deciders) = (None, None);
-    match read.and_then(|read| Ok((deciders_of(spec, &read).map_err(unusable)?, read))) {
-        Ok((found, read)) => {
-            *good = Some(read);
-            deciders = Some(found);
-        }
-        Err(wrong) => problem = Some(wrong),
-    }
-    if deciders.is_none() {
-        deciders = good.as_ref().and_then(|good| deciders_of(spec, good).ok());
-    }
-    let loaded = good.as_ref().filter(|_| deciders.is_some());
-    let policy = report::Policy {
-        loaded: loaded.map(|good| (good.policy.name.clone(), good.sha256.clone())),
-        problem,
-    };
-    // Without one it looks on, and in an emergency it acts.
-    let idle = || {
-        deciders_of(spec, &Documents::none())
-            .map_err(|wrong| tracing::error!("{}: {wrong}", object.name_any()))
-    };
-    let decides = loaded.is_some();
-    let Deciders { mut controller, shadow, residuals } = match deciders {
-        Some(deciders) => deciders,
-        None => idle().ok()?,
-    };
-    let mode = mode(spec, decides);
+    let (spec, namespace) = (&object.spec, &shared.cluster.namespace);
+    let Choice { deciders: Deciders { mut controller, shadow, residuals }, policy, mode } = choice;
     controller.set_mode(mode);
     let before = ledger.last().or_else(|| object.status.as_ref()?.last_decision.as_ref().map(resumed));
     let (mut begin_s, mut half) = (0.0, None);
@@ -220,18 +242,16 @@ fn begin(
     });
     let surroundings = Surroundings {
         cluster: shared.cluster.clone(),
-        scales: Api::<Deployment>::namespaced(shared.client.clone(), &shared.cluster.namespace),
+        scales: Api::<Deployment>::namespaced(shared.client.clone(), namespace),
         leader: shared.leader.clone(),
         ledger: ledger.clone(),
     };
     let deployments = [spec.stages.a.deployment.clone(), spec.stages.b.deployment.clone()];
-    let timeout = interval.clamp(Duration::from_secs(1), Duration::from_secs(5));
+    let timeout = interval.clamp(ANSWER_MIN, ANSWER_MAX);
     let backend = KubernetesBackend::new(surroundings, deployments, plan, timeout);
-    let backend = backend
-        .map_err(|why| ledger.problem(Some(Unloaded { reason: "SignalsInvalid", message: why })))
-        .ok()?;
+    ledger.findings().unusable(backend.as_ref().err().cloned());
     let scaler = Scaler {
-        backend,
+        backend: backend.ok()?,
         observer: Observer::new(spec.window_seconds),
         controller,
         shadow,
@@ -269,70 +289,11 @@ fn unusable(wrong: Invalid) -> Unloaded {
     Unloaded { reason: "Invalid", message: format!("the documents and the spec do not go together: {wrong}") }
 }
 
-/// Who decides by these documents, within what the object allows.
-fn deciders_of(spec: &SplitPipelineSpec, documents: &Documents) -> Result<Deciders, Invalid> {
-    let (bounds, shell) = (spec.bounds(), spec.shell());
-    let freshness = Freshness { max_age_s: shell.max_age_s };
-    let laws = documents.calibration.as_ref().and_then(|calibration| calibration.laws.as_ref());
-    let (mut useful, mut shadow, mut residuals) = (None, None, None);
-    if let Some((laws, slo)) = laws.zip(spec.slo.as_ref()) {
-        useful = Some(UsefulConfig::of_laws(laws)?);
-        let law = ShadowConfig::of_laws(laws, slo.latency_seconds)?;
-        residuals = Some(Residuals::new(laws, freshness)?);
-        shadow = Some(Shadow::new(&documents.shadow, bounds, freshness, law)?);
-    }
-    let setup = Setup {
-        schema: Setup::SCHEMA,
-        policy: documents.policy.clone(),
-        baseline: Some(documents.baseline.clone()),
-        bounds,
-        useful,
-        shell,
-    };
-    Ok(Deciders { controller: Controller::new(setup, spec.mode.into())?, shadow, residuals })
-}
-
-impl Documents {
-    /// For whoever looks on.
-    fn none() -> Documents {
-        Documents {
-            policy: Policy::hpa(),
-            sha256: String::new(),
-            baseline: Policy::hpa(),
-            shadow: Policy::hpa(),
-            calibration: None,
-        }
-    }
-}
-
 impl Running {
     /// Returns when the loop has ended by itself, which it does not while it is well.
     async fn task_ended(&self) {
         while !self.task.is_finished() {
             tokio::time::sleep(Duration::from_secs(1)).await;
-        }
-    }
-}
-
-/// Where decisions are written; a line that cannot be is told, and stops nothing.
-#[derive(Clone)]
-struct Journal(Arc<std::sync::Mutex<Option<Box<dyn Write + Send>>>>);
-
-impl Journal {
-    fn open(journals: &Journals, namespace: &str, name: &str) -> Journal {
-        Journal(Arc::new(std::sync::Mutex::new(journals(namespace, name))))
-    }
-
-    fn line(&self, line: &Line) {
-        let mut file = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let Some(out) = file.as_mut() else { return };
-        let written = serde_json::to_vec(line).map_err(std::io::Error::from).and_then(|mut text| {
-            text.push(b'\n');
-            out.write_all(&text)
-        });
-        if let Err(error) = written {
-            tracing::warn!("decisions are written no more: {error}");
-            *file = None;
         }
     }
 }

@@ -7,5 +7,7 @@ mod exposition;
 mod merge;
 mod observer;
 mod operator;
+mod rbac;
+mod report;
 mod scaler;
 mod signals;
