@@ -12,6 +12,7 @@ mod desk;
 mod exposition;
 mod http;
 mod local;
+pub mod manifests;
 mod meters;
 mod scaler;
 mod scrape;

@@ -4,6 +4,7 @@ mod calibrate;
 mod collect;
 mod contest;
 mod demo;
+mod deploy;
 mod evaluate;
 mod explain;
 mod fidelity;
@@ -44,6 +45,7 @@ pub fn run(command: Command) -> Result<()> {
         Command::Knee(args) => knee::run(&args),
         Command::Scale(args) => scale::run(&args),
         Command::Contest(args) => contest::run(&args),
+        Command::Deploy(args) => deploy::run(&args),
         Command::Explain(args) => explain::explain(&args),
         Command::Replay(args) => explain::replay(&args),
         Command::Figures(args) => figures::run(&args).map(drop),
