@@ -85,20 +85,19 @@ fn write(folder: &Path, rendered: &[Rendered]) -> Result<()> {
             .filter_map(|line| line.split_once("  "))
             .map(|(sum, path)| (path.to_owned(), sum.to_owned()))
             .collect(),
-        false => {
-            files::empty_folder(folder).with_context(|| {
-                format!("{} was not written by this command (it has no {WRITTEN})", folder.display())
-            })?;
-            BTreeMap::new()
-        }
+        false if folder.exists() && files::empty_folder(folder).is_err() => bail!(
+            "{} was not written by this command (it has no {WRITTEN}); name another folder, or an empty one",
+            folder.display()
+        ),
+        false => BTreeMap::new(),
     };
-    for Rendered { path, .. } in rendered {
+    for Rendered { path, text } in rendered {
         let file = folder.join(path);
         if !file.exists() {
             continue;
         }
-        let text = files::read(&file)?;
-        if written.get(path) != Some(&checksum(&text)) {
+        let held = files::read(&file)?;
+        if held != *text && written.get(path) != Some(&checksum(&held)) {
             bail!(
                 "{} was changed by hand and is not overwritten; keep the change in an overlay of your own, and remove the file",
                 file.display()
