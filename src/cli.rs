@@ -269,6 +269,19 @@ pub struct Servers {
     pub b: String,
 }
 
+/// Stages that are Deployments of Kubernetes.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "On Kubernetes")]
+pub struct InCluster {
+    /// Namespace in which both stages are Deployments, whose replicas are set and whose pods are asked through the API server of the
+    /// kubeconfig; requests are sent to --a and events heard from --proxy
+    #[arg(long, value_name = "NAMESPACE")]
+    pub namespace: Option<String>,
+    /// The Deployments of A and of B
+    #[arg(long, value_name = "A,B", value_delimiter = ',', num_args = 1..=2, requires = "namespace", default_values = ["splitscale-a", "splitscale-b"])]
+    pub deployments: Vec<String>,
+}
+
 /// What is measured.
 #[derive(Debug, Clone, PartialEq, Args, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -292,6 +305,8 @@ pub struct Grid {
 pub struct Collect {
     #[command(flatten)]
     pub servers: Servers,
+    #[command(flatten)]
+    pub in_cluster: InCluster,
     #[command(flatten)]
     pub grid: Grid,
     /// Folder of JPEG and PNG files to send, or a file that lists some, one a line; without it a few that the
