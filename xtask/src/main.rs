@@ -2,6 +2,7 @@
 
 mod bench;
 mod cargo;
+mod cluster;
 mod fuzz;
 mod libtorch;
 mod peers;
@@ -22,6 +23,7 @@ usage: cargo xtask COMMAND
   python         the Python package: a wheel into target/python/wheels, and a Python that has it; --test runs its tests
   fuzz           every fuzz target for a minute, seeds first
   fuzz NAME ARGS one of them; ARGS are libFuzzer's: files to try again, or flags (-max_total_time=600)
+  cluster WORDS  a Kubernetes cluster of two workers on this machine: up, down, status, and more; docs/cluster.md
   bench AREA     an area's benchmarks into target/bench/AREA.json (sim, rl, serving, calibration)
 ";
 
@@ -74,6 +76,7 @@ fn run(words: &[&str]) -> Result<(), Failure> {
         ["python", "--test"] => wheel::python(true)?,
         ["fuzz"] => fuzz::all()?,
         ["fuzz", name, args @ ..] => fuzz::one(name, args)?,
+        ["cluster", words @ ..] => cluster::run(words)?,
         ["bench", area] => bench::run(area)?,
         ["bench"] => return Err(Failure::Usage(format!("bench which area? {}", bench::areas().join(", ")))),
         [] => return Err(Failure::Usage("no command".into())),
