@@ -13,6 +13,7 @@ mod engine;
 mod fidelity;
 mod knee;
 mod load;
+mod operator;
 mod plan;
 mod ready;
 mod scale;
@@ -25,6 +26,7 @@ pub use engine::{EngineFlags, EngineName, HalfName, Pod};
 pub use fidelity::Fidelity;
 pub use knee::{CutName, Knee, ServiceName};
 pub use load::{Load, Shape, Trace};
+pub use operator::Operator;
 pub use plan::{Calibrated, Plan};
 pub use ready::Ready;
 pub use scale::{Backend, Explain, Replay, Scale, ScaleMode};
@@ -76,6 +78,8 @@ pub enum Command {
     Knee(Knee),
     /// Watch a running pipeline and change its pods
     Scale(Scale),
+    /// Scale the SplitPipelines of a Kubernetes cluster, as `scale` does a pipeline on this machine
+    Operator(Operator),
     /// Play the same arrivals and traffic to a pipeline a policy, each scaled by its own, and say what each came to
     Contest(Contest),
     /// Tell a logged decision in sentences, and take it again

@@ -10,6 +10,7 @@ mod fidelity;
 mod figures;
 mod knee;
 mod load;
+mod operator;
 mod plan;
 mod pod;
 mod ready;
@@ -43,6 +44,7 @@ pub fn run(command: Command) -> Result<()> {
         Command::Verify(args) => verify::run(&args),
         Command::Knee(args) => knee::run(&args),
         Command::Scale(args) => scale::run(&args),
+        Command::Operator(args) => operator::run(&args),
         Command::Contest(args) => contest::run(&args),
         Command::Explain(args) => explain::explain(&args),
         Command::Replay(args) => explain::replay(&args),
