@@ -51,7 +51,11 @@ impl Cluster {
                 }
                 if Instant::now() >= deadline {
                     let what = format!("Deployment {} does not have its pods", workload.name());
-                    return Err(ClientError::TimedOut { what, after: CHANGED, seen: format!("{standing:?}") });
+                    return Err(ClientError::TimedOut {
+                        what,
+                        after: CHANGED,
+                        seen: format!("{standing:?}"),
+                    });
                 }
                 waited = true;
                 tokio::time::sleep(POLL).await;
@@ -103,7 +107,11 @@ async fn state(workload: &Workload, stage: Stage) -> Result<PodsState, ClientErr
     };
     if all.stage != stage {
         let error = format!("it is stage {:?}, and was named as {stage:?}", all.stage);
-        return Err(ClientError::Refused { url: format!("Deployment {}", workload.name()), status: 200, error });
+        return Err(ClientError::Refused {
+            url: format!("Deployment {}", workload.name()),
+            status: 200,
+            error,
+        });
     }
     for one in told {
         all.queued += one.queued;

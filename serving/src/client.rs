@@ -17,7 +17,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
 
 use crate::metrics::PROCESS_CPU;
-use crate::serve::{explain, http_client};
+use crate::serve::{explain, http_client_for};
 use crate::wire::{
     Event, Failure, PipelineAnswer, PodCount, PodsState, QueueThreshold, SlotsState, ThreadCount,
 };
@@ -154,7 +154,7 @@ impl PipelineClient {
     pub fn new(endpoints: Endpoints) -> Result<Self, ClientError> {
         let endpoints =
             Endpoints { a: base(&endpoints.a)?, proxy: base(&endpoints.proxy)?, b: base(&endpoints.b)? };
-        let http = client()?;
+        let http = client(false)?;
         let stages = Servers { http: http.clone(), a: endpoints.a.clone(), b: endpoints.b.clone() };
         Ok(PipelineClient { http, endpoints, stages: Arc::new(stages) })
     }
@@ -162,6 +162,15 @@ impl PipelineClient {
     /// The same client, with the pods of both stages somewhere else.
     pub fn with_stages(self, stages: Arc<dyn Stages>) -> Self {
         PipelineClient { stages, ..self }
+    }
+
+    /// The same, with a connection a request from now on: whoever balances connections before several A then balances
+    /// requests.
+    ///
+    /// # Errors
+    /// The system has no HTTP client to give.
+    pub fn with_fresh_connections(self) -> Result<Self, ClientError> {
+        Ok(PipelineClient { http: client(true)?, ..self })
     }
 
     /// Waits until all three answer and both stages have all the pods they were asked for.
@@ -410,11 +419,11 @@ fn summary(state: &PipelineState) -> String {
 /// It does not, or gives no answer in time; or the URL does not begin with `http://`.
 pub async fn ready(server: &str, timeout: Duration) -> Result<(), ClientError> {
     let url = format!("{}/readyz", base(server)?);
-    exchange(client()?.get(&url).timeout(timeout), &url).await.map(drop)
+    exchange(client(false)?.get(&url).timeout(timeout), &url).await.map(drop)
 }
 
-fn client() -> Result<reqwest::Client, ClientError> {
-    http_client().map_err(|e| ClientError::Setup(format!("no HTTP client: {}", explain(&e))))
+fn client(fresh: bool) -> Result<reqwest::Client, ClientError> {
+    http_client_for(fresh).map_err(|e| ClientError::Setup(format!("no HTTP client: {}", explain(&e))))
 }
 
 /// A base URL without the slash that it may end with.

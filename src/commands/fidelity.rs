@@ -102,8 +102,14 @@ pub fn run(args: &Fidelity) -> Result<()> {
     };
     plan.held_out.requests = args.requests.unwrap_or(plan.held_out.requests);
     let (there, on_cluster) = (args.a.is_some(), args.in_cluster.namespace.is_some());
-    ensure!(!there || on_cluster || args.b.is_some(), "--a and --proxy name a running pipeline; name its stage B with --b too");
-    ensure!(there || !on_cluster, "--namespace says where the pods are; say with --a and --proxy how they are reached");
+    ensure!(
+        !there || on_cluster || args.b.is_some(),
+        "--a and --proxy name a running pipeline; name its stage B with --b too"
+    );
+    ensure!(
+        there || !on_cluster,
+        "--namespace says where the pods are; say with --a and --proxy how they are reached"
+    );
     let images = images::load(args.images.as_deref())?;
     let trace = args.trace.as_deref().map(|path| stamps(path, plan.held_out.requests)).transpose()?;
     let out = &args.out;

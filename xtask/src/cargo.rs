@@ -5,7 +5,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::{cluster, libtorch, python, wheel};
+use crate::{cluster, libtorch, manifests, python, wheel};
 
 /// The client that the tests listen with, and what it connects by.
 const SOCKET_IO: &str = "python-socketio[client]==5.18.1";
@@ -13,9 +13,9 @@ const SOCKET_IO: &str = "python-socketio[client]==5.18.1";
 /// Sums of libtest's result lines, and of those of `go test -v`.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
-    passed: u64,
-    failed: u64,
-    skipped: u64,
+    pub(crate) passed: u64,
+    pub(crate) failed: u64,
+    pub(crate) skipped: u64,
 }
 
 impl Counts {
@@ -35,11 +35,15 @@ pub(crate) fn cargo(libtorch: Option<&Path>) -> Command {
     command
 }
 
-/// Builds the binary in release, with libtorch.
-pub(crate) fn build_release(libtorch: &Path) -> Result<(), String> {
-    let mut build = cargo(Some(libtorch));
-    build.args(["build", "--release", "--package", "splitscale", "--features", "torch"]);
-    succeed(&mut build, "the build")
+/// Builds the binary in release, with libtorch or without; where it is.
+pub(crate) fn build_release(libtorch: Option<&Path>) -> Result<PathBuf, String> {
+    let mut build = cargo(libtorch);
+    build.args(["build", "--release", "--package", "splitscale"]);
+    if libtorch.is_some() {
+        build.args(["--features", "torch"]);
+    }
+    succeed(&mut build, "the build")?;
+    Ok(target()?.join("release/splitscale"))
 }
 
 /// Becomes the release binary. Returns only when that fails, with why.
@@ -76,7 +80,7 @@ pub(crate) fn nightly(libtorch: &Path) -> Result<(), String> {
     let ours = run_tests(all.args(whole).args(["--", "--include-ignored"]))?;
     // The peers are no default member: they would change features that ours are compiled with.
     let peers = run_tests(cargo(None).args(["test", "--release", "--package", "splitscale-sim-peers"]))?;
-    let mut runs = vec![ours, peers];
+    let mut runs = vec![ours, peers, manifests::test()];
     runs.extend(of_package(&[wheel::Package::test, wheel::Package::train]));
     runs.extend(cluster::test(libtorch));
     report(&runs)

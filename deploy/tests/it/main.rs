@@ -2,6 +2,7 @@
 
 mod crd;
 mod exposition;
+mod manifests;
 mod merge;
 mod observer;
 mod scaler;

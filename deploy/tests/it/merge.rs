@@ -14,7 +14,12 @@ fn reading(into: &'static str, of: Of) -> Reading {
 }
 
 fn pod(name: &str, metrics: &str) -> Scraped {
-    Scraped { pod: name.into(), ready: true, started_s: Some(-100.0), answer: Some(Exposition::parse(metrics).unwrap()) }
+    Scraped {
+        pod: name.into(),
+        ready: true,
+        started_s: Some(-100.0),
+        answer: Some(Exposition::parse(metrics).unwrap()),
+    }
 }
 
 fn silent(name: &str, ready: bool) -> Scraped {
@@ -34,7 +39,9 @@ fn counted(rounds: Vec<Vec<Scraped>>) -> Vec<Option<f64>> {
 
 #[test]
 fn counters_are_the_growth_of_all_pods_and_never_run_backwards() {
-    let one = |n: u32| pod("one", &format!("requests_total{{code=\"200\"}} {n}\nrequests_total{{code=\"500\"}} 1\n"));
+    let one = |n: u32| {
+        pod("one", &format!("requests_total{{code=\"200\"}} {n}\nrequests_total{{code=\"500\"}} 1\n"))
+    };
     let two = |n: u32| pod("two", &format!("requests_total {n}\n"));
     let young = |n: u32| Scraped { started_s: Some(2.5), ..pod("young", &format!("requests_total {n}\n")) };
     let moved = |n: u32| pod("moved", &format!("requests_total {n}\n"));
@@ -56,7 +63,11 @@ fn counters_are_the_growth_of_all_pods_and_never_run_backwards() {
 
 #[test]
 fn a_counter_that_comes_with_its_first_request_counts_it() {
-    let told = counted(vec![vec![pod("one", "")], vec![pod("one", "requests_total 2\n")], vec![pod("one", "requests_total 5\n")]]);
+    let told = counted(vec![
+        vec![pod("one", "")],
+        vec![pod("one", "requests_total 2\n")],
+        vec![pod("one", "requests_total 5\n")],
+    ]);
     assert_eq!(told, [None, Some(2.0), Some(5.0)]);
 }
 
@@ -86,7 +97,8 @@ fn gauges_are_added_up_and_integrated() {
         reading("pods_with_it", Of::Count(queue())),
         reading("ready_seconds", Of::Ready),
     ]);
-    let waiting = |name: &str, n: f64| pod(name, &format!("waiting{{queue=\"in\"}} {n}\nwaiting{{queue=\"out\"}} 9\n"));
+    let waiting =
+        |name: &str, n: f64| pod(name, &format!("waiting{{queue=\"in\"}} {n}\nwaiting{{queue=\"out\"}} 9\n"));
     let mut round = |now_s: f64, pods: Vec<Scraped>| {
         let told = merge.round(now_s, &a(pods)).unwrap();
         ["depth", "depth_seconds", "pods_with_it", "ready_seconds"].map(|name| told.value(name, &[]))

@@ -102,13 +102,20 @@ fn anybodys_metrics_become_the_signals_of_an_observation() {
     assert!((seen.link.unwrap().mbit_s - 40.0).abs() < 1e-9);
     // What was not named is that of our servers, which these are not.
     assert_eq!(seen.queue_b, None);
-    assert!(!plan.expected.contains(&Field::QueueB) && plan.expected.contains(&Field::QueueA), "{:?}", plan.expected);
+    assert!(
+        !plan.expected.contains(&Field::QueueB) && plan.expected.contains(&Field::QueueA),
+        "{:?}",
+        plan.expected
+    );
 }
 
 #[test]
 fn without_a_word_the_signals_are_those_of_our_servers() {
     let plan = Plan::of(None);
-    assert_eq!(plan.between.as_ref().and_then(|between| between.service.as_deref()), Some("splitscale-proxy"));
+    assert_eq!(
+        plan.between.as_ref().and_then(|between| between.service.as_deref()),
+        Some("splitscale-proxy")
+    );
     assert_eq!((plan.expected.len(), plan.queries.len()), (12, 0));
     let stage = |stage: &str, t: f64| {
         format!(
@@ -162,7 +169,12 @@ async fn prometheus(answers: &[(&str, Value)]) -> String {
             if query == "hangs" {
                 std::future::pending::<()>().await;
             }
-            Json(answers.get(query).cloned().unwrap_or_else(|| json!({"status": "error", "error": "parse error"})))
+            Json(
+                answers
+                    .get(query)
+                    .cloned()
+                    .unwrap_or_else(|| json!({"status": "error", "error": "parse error"})),
+            )
         }),
     );
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -172,7 +184,8 @@ async fn prometheus(answers: &[(&str, Value)]) -> String {
 }
 
 fn vector(values: &[&str]) -> Value {
-    let samples: Vec<Value> = values.iter().map(|value| json!({"metric": {}, "value": [1764237600.0, value]})).collect();
+    let samples: Vec<Value> =
+        values.iter().map(|value| json!({"metric": {}, "value": [1764237600.0, value]})).collect();
     json!({"status": "success", "data": {"resultType": "vector", "result": samples}})
 }
 
@@ -184,7 +197,10 @@ async fn prometheus_gives_a_number_and_its_age_or_in_words_why_not() {
         ("nan", vector(&["NaN"])),
         ("many", vector(&["1", "2"])),
         ("range", json!({"status": "success", "data": {"resultType": "matrix", "result": []}})),
-        ("one", json!({"status": "success", "data": {"resultType": "scalar", "result": [1764237600.0, "1"]}})),
+        (
+            "one",
+            json!({"status": "success", "data": {"resultType": "scalar", "result": [1764237600.0, "1"]}}),
+        ),
     ])
     .await;
     let value = |value| Answer::Value(Signal { value, age_s: 7.0 });
@@ -198,7 +214,8 @@ async fn prometheus_gives_a_number_and_its_age_or_in_words_why_not() {
         ("wrong(", Answer::Silence, Some("an error: parse error")),
         ("hangs", Answer::Silence, Some("no answer within")),
     ] {
-        let asking = Asking::new(&url, vec![(Field::Arrivals, query.to_owned())], Duration::from_millis(500)).unwrap();
+        let asking =
+            Asking::new(&url, vec![(Field::Arrivals, query.to_owned())], Duration::from_millis(500)).unwrap();
         let (answers, wrong) = asking.ask().await;
         assert_eq!(answers, [(Field::Arrivals, answer)], "{query}");
         match words {
@@ -206,7 +223,9 @@ async fn prometheus_gives_a_number_and_its_age_or_in_words_why_not() {
             None => assert_eq!(wrong, [String::new(); 0]),
         }
     }
-    let nobody = Asking::new("http://127.0.0.1:1", vec![(Field::Link, "x".to_owned())], Duration::from_secs(1)).unwrap();
+    let nobody =
+        Asking::new("http://127.0.0.1:1", vec![(Field::Link, "x".to_owned())], Duration::from_secs(1))
+            .unwrap();
     assert_eq!(nobody.ask().await.0, [(Field::Link, Answer::Silence)]);
 }
 
@@ -220,7 +239,11 @@ fn what_was_asked_for_takes_the_place_of_what_was_scraped() {
     let value = |value, age_s| Answer::Value(Signal { value, age_s });
     let seen = look(
         10.0,
-        vec![(Field::Slots, value(9.0, 2.0)), (Field::QueueB, value(3.0, 0.0)), (Field::Link, value(25.0, 1.0))],
+        vec![
+            (Field::Slots, value(9.0, 2.0)),
+            (Field::QueueB, value(3.0, 0.0)),
+            (Field::Link, value(25.0, 1.0)),
+        ],
     );
     assert_eq!(seen.slots.unwrap(), Signal { value: 9, age_s: 2.0 });
     assert_eq!(seen.queue_b.unwrap().value.last, 3.0);
