@@ -25,6 +25,10 @@ pub struct Meters {
     pub pod_seconds: [f64; 2],
 }
 
+/// Conditions, by type: what several tell of one pipeline stands together.
+const CONDITION: &str = "split_scaler_condition";
+const CONDITION_HELP: &str = "1 where the condition holds; no sample where that is not known.";
+
 /// Gauges of one family: labels and value.
 type Samples = Vec<(String, f64)>;
 
@@ -97,6 +101,11 @@ pub(crate) fn text(all: impl IntoIterator<Item = (String, Vec<Family>)>) -> Stri
 }
 
 impl Family {
+    /// Conditions: 1 where one holds, by type.
+    pub(crate) fn condition(samples: Samples) -> Family {
+        Family { name: CONDITION, kind: "gauge", help: CONDITION_HELP, samples }
+    }
+
     /// A gauge of one value.
     pub(crate) fn gauge(name: &'static str, help: &'static str, value: f64) -> Family {
         Family { name, kind: "gauge", help, samples: vec![(String::new(), value)] }
@@ -241,15 +250,8 @@ pub(crate) fn families(desk: &Desk) -> Vec<Family> {
         residuals().map(|residual| (quantity(residual.quantity.name()), residual.ratio)).collect(),
     );
     let stale = residuals().map(|residual| residual.stale).reduce(|one, other| one || other);
-    family(
-        "split_scaler_condition",
-        "gauge",
-        "1 where the condition holds; no sample where nothing was compared lately.",
-        stale
-            .map(|stale| ("type=\"CalibrationStale\"".to_owned(), f64::from(u8::from(stale))))
-            .into_iter()
-            .collect(),
-    );
+    let condition = stale.map(|stale| ("type=\"CalibrationStale\"".to_owned(), f64::from(u8::from(stale))));
+    family(CONDITION, "gauge", CONDITION_HELP, condition.into_iter().collect());
     let score = latest.as_ref().and_then(|decision| decision.shadow);
     let sides = score.map(|score| [("live", score.live), ("shadow", score.shadow)]);
     let by_law = |of: &dyn Fn(&splitscale_policy::Tally) -> f64| -> Samples {

@@ -18,6 +18,7 @@ use crate::http::{self, EXPOSITION_TYPE};
 use crate::meters::{Family, escaped, families, text};
 
 use super::lease::Leader;
+use super::ledger::Ledger;
 
 /// Whoever looks at a page of an operator is told how the mode is switched there.
 const SWITCH: &str =
@@ -40,6 +41,7 @@ struct Shown {
 
 struct Pipeline {
     desk: Desk,
+    ledger: Arc<Ledger>,
     app: Router,
     /// Ends the streams of events of whoever looks.
     stop: CancellationToken,
@@ -62,11 +64,13 @@ impl Board {
     }
 
     /// A pipeline is looked at here.
-    pub fn show(&self, namespace: &str, name: &str, desk: Desk) {
+    pub fn show(&self, namespace: &str, name: &str, desk: Desk, ledger: Arc<Ledger>) {
         let stop = CancellationToken::new();
         let app = http::app_switched(desk.clone(), Err(SWITCH), stop.clone());
-        let before =
-            self.shown().desks.insert((namespace.to_owned(), name.to_owned()), Pipeline { desk, app, stop });
+        let before = self
+            .shown()
+            .desks
+            .insert((namespace.to_owned(), name.to_owned()), Pipeline { desk, ledger, app, stop });
         before.iter().for_each(|before| before.stop.cancel());
     }
 
@@ -129,18 +133,26 @@ async fn metrics(State(board): State<Board>) -> impl IntoResponse {
         "1 while this replica leads, 0 while it stands by.",
         f64::from(u8::from(board.leads())),
     );
-    let desks: Vec<(String, Desk)> = board
-        .shown()
-        .desks
-        .iter()
-        .map(|((namespace, name), pipeline)| {
-            let labels = format!("namespace=\"{}\",pipeline=\"{}\"", escaped(namespace), escaped(name));
-            (labels, pipeline.desk.clone())
-        })
-        .collect();
+    let shown = board.shown();
+    let each = shown.desks.iter().map(|((namespace, name), pipeline)| {
+        let labels = format!("namespace=\"{}\",pipeline=\"{}\"", escaped(namespace), escaped(name));
+        let mut metrics = families(&pipeline.desk);
+        metrics.push(conditions(&pipeline.ledger));
+        (labels, metrics)
+    });
     let own = [(String::new(), vec![leads])];
-    let all = own.into_iter().chain(desks.iter().map(|(labels, desk)| (labels.clone(), families(desk))));
+    let all: Vec<(String, Vec<Family>)> = own.into_iter().chain(each).collect();
     ([(CONTENT_TYPE, EXPOSITION_TYPE)], text(all))
+}
+
+/// The conditions of a pipeline but that of the calibration, which its decisions tell.
+fn conditions(ledger: &Ledger) -> Family {
+    let told = ledger.conditions().into_iter().filter(|(kind, _)| kind != "CalibrationStale");
+    let samples = told.filter_map(|(kind, holds)| {
+        let holds = f64::from(u8::from(holds?));
+        Some((format!("type=\"{kind}\""), holds))
+    });
+    Family::condition(samples.collect())
 }
 
 /// Whether every loop still turns. Whoever stands by has none.

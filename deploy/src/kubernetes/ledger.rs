@@ -126,6 +126,17 @@ impl Ledger {
         self.findings.clone()
     }
 
+    /// Each condition, and whether it holds; absent where that is not known.
+    pub fn conditions(&self) -> Vec<(String, Option<bool>)> {
+        let status = self.status(&SplitPipelineStatus::default());
+        let holds = |status: &str| match status {
+            "True" => Some(true),
+            "False" => Some(false),
+            _ => None,
+        };
+        status.conditions.into_iter().map(|told| (told.type_, holds(&told.status))).collect()
+    }
+
     /// A loop begins.
     pub fn begin(&self, begun: Begun) {
         let mut book = self.book();

@@ -107,7 +107,7 @@ pub(super) async fn run(
             }
             continue;
         };
-        shared.board.show(&namespace, &name, running.desk.clone());
+        shared.board.show(&namespace, &name, running.desk.clone(), ledger.clone());
         follow(&running, &library, &mut object, (&ledger, &good, &stop)).await;
         running.stop.cancel();
         if let Err(error) = running.task.await {

@@ -2,11 +2,8 @@
 
 use splitscale_deploy::{Exposition, Flocks, Merge, Of, Reading, Scraped, Series, Server};
 
-const COUNTER: Series2 = ("requests_total", &[]);
-type Series2 = (&'static str, &'static [(&'static str, &'static str)]);
-
-fn series((name, labels): Series2) -> Series {
-    Series::new(name, labels)
+fn counter() -> Of {
+    Of::Counter(Series::new("requests_total", &[]))
 }
 
 fn reading(into: &'static str, of: Of) -> Reading {
@@ -32,7 +29,7 @@ fn a(pods: Vec<Scraped>) -> Flocks {
 
 /// The merged value of a counter, round by round.
 fn counted(rounds: Vec<Vec<Scraped>>) -> Vec<Option<f64>> {
-    let mut merge = Merge::new(vec![reading("all", Of::Counter(series(COUNTER)))]);
+    let mut merge = Merge::new(vec![reading("all", counter())]);
     let each = rounds.into_iter().enumerate();
     each.map(|(now_s, pods)| merge.round(now_s as f64, &a(pods))?.value("all", &[])).collect()
 }
@@ -132,8 +129,8 @@ fn histograms_are_added_up_bucket_by_bucket() {
 
 #[test]
 fn what_stands_at_other_pods_waits_for_them() {
-    let of_proxy = Reading { pods: Server::Proxy, ..reading("answers", Of::Counter(series(COUNTER))) };
-    let mut merge = Merge::new(vec![reading("all", Of::Counter(series(COUNTER))), of_proxy]);
+    let of_proxy = Reading { pods: Server::Proxy, ..reading("answers", counter()) };
+    let mut merge = Merge::new(vec![reading("all", counter()), of_proxy]);
     let one = || vec![pod("one", "requests_total 1\n")];
     assert_eq!(merge.round(0.0, &a(one())), None);
     let both = Flocks { a: one(), proxy: vec![pod("proxy", "requests_total 5\n")], b: vec![] };
