@@ -87,7 +87,9 @@ impl Workload {
             let status = pod.status.unwrap_or_default();
             let is_ready = |of: &str| {
                 let conditions = status.conditions.iter().flatten();
-                conditions.filter(|condition| condition.type_ == of).any(|condition| condition.status == "True")
+                conditions
+                    .filter(|condition| condition.type_ == of)
+                    .any(|condition| condition.status == "True")
             };
             match status.phase.as_deref() {
                 Some("Failed" | "Succeeded") => {}
@@ -107,7 +109,9 @@ impl Workload {
     pub async fn ask(&self, pod: &str, path: &str) -> Result<String, CallError> {
         let url = format!("/api/v1/namespaces/{}/pods/{pod}/proxy{path}", self.namespace);
         let request = axum::http::Request::get(url).body(Vec::new()).map_err(|error| {
-            CallError::Failed(Box::new(kube::Error::BuildRequest(kube::core::request::Error::BuildRequest(error))))
+            CallError::Failed(Box::new(kube::Error::BuildRequest(kube::core::request::Error::BuildRequest(
+                error,
+            ))))
         })?;
         in_time(self.client.request_text(request)).await
     }
