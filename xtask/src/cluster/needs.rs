@@ -43,7 +43,7 @@ pub(super) fn check() -> Result<(), String> {
         lacks.push(GO.to_string());
     }
     let packages = missing(
-        |program| found(program),
+        found,
         PLUGINS.iter().any(|folder| Path::new(folder).join("bridge").exists()),
     );
     if !packages.is_empty() {
