@@ -51,7 +51,7 @@ func main() {
 		fmt.Fprintf(os.Stderr, "error: %v\n\n%s", err, usage)
 		os.Exit(2)
 	case ctx.Err() != nil:
-		fmt.Fprintf(os.Stderr, "interrupted: %v\n", err)
+		fmt.Fprintln(os.Stderr, "interrupted")
 		os.Exit(130)
 	default:
 		fmt.Fprintf(os.Stderr, "error: %v\n", err)

@@ -1,12 +1,12 @@
 package bed
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -92,14 +92,39 @@ func handDown(folder string) error {
 	if err != nil {
 		return err
 	}
-	for _, controller := range controllers {
-		if !bytes.Contains(append(append([]byte(" "), bytes.TrimSpace(has)...), ' '), []byte(" "+controller+" ")) {
-			continue
+	for _, controller := range strings.Fields(string(has)) {
+		if slices.Contains(controllers, controller) {
+			if err := setHanded(folder, "+"+controller); err != nil {
+				return err
+			}
 		}
-		path := filepath.Join(folder, "cgroup.subtree_control")
-		if err := os.WriteFile(path, []byte("+"+controller), 0); err != nil {
-			return fmt.Errorf("cannot hand the controller %s down at %s (are there processes in that group?): %w", controller, folder, err)
+	}
+	return nil
+}
+
+// takeBack undoes handDown, but for what was handed down before it.
+func takeBack(folder, before string) error {
+	for _, controller := range strings.Fields(handed(folder)) {
+		if slices.Contains(controllers, controller) && !slices.Contains(strings.Fields(before), controller) {
+			if err := setHanded(folder, "-"+controller); err != nil {
+				return err
+			}
 		}
+	}
+	return nil
+}
+
+const handedFile = "cgroup.subtree_control"
+
+func handed(folder string) string {
+	content, _ := os.ReadFile(filepath.Join(folder, handedFile))
+	return string(content)
+}
+
+func setHanded(folder, change string) error {
+	err := os.WriteFile(filepath.Join(folder, handedFile), []byte(change), 0)
+	if err != nil {
+		return fmt.Errorf("cannot write %s to %s of %s (are there processes in that group?): %w", change, handedFile, folder, err)
 	}
 	return nil
 }

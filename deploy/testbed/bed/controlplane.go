@@ -136,11 +136,13 @@ func (b Bed) apiReady(ctx context.Context) error {
 	return err
 }
 
-// waitReady waits for a part that was started, and not longer than it lives.
+// waitReady waits for a part that was started, and not longer than it and what it needs live.
 func (b Bed) waitReady(ctx context.Context, name string, missing func(context.Context) error) error {
-	return wait(ctx, name+" ready", time.Minute, b.log(name), func(ctx context.Context) error {
-		if b.find(name).pid == 0 {
-			return final{errors.New("it has ended")}
+	return wait(ctx, name+" is ready", 2*time.Minute, b.log(name), func(ctx context.Context) error {
+		for _, needed := range []string{"etcd", name} {
+			if b.find(needed).pid == 0 {
+				return final{fmt.Errorf("%s has ended, its log is %s", needed, b.log(needed))}
+			}
 		}
 		return missing(ctx)
 	})
@@ -196,7 +198,7 @@ func (b Bed) named(name string) (part, error) {
 
 // portFree waits until nothing listens at the API server's port any more.
 func (b Bed) portFree(ctx context.Context) error {
-	return wait(ctx, "a free port "+apiPort, 10*time.Second, b.log("apiserver"), func(context.Context) error {
+	return wait(ctx, "port "+apiPort+" is free", 10*time.Second, b.log("apiserver"), func(context.Context) error {
 		listener, err := net.Listen("tcp", net.JoinHostPort(gateway, apiPort))
 		if err != nil {
 			return err

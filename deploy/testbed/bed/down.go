@@ -66,7 +66,7 @@ func (b Bed) takeDownButLogs(ctx context.Context) error {
 // processes take all their containers along. SIGTERM would be no kinder: nothing is worth keeping, and an
 // API server that is asked to end waits for etcd, which has ended.
 func (b Bed) killAll(ctx context.Context) error {
-	return wait(ctx, "the end of all processes", 20*time.Second, b.path("log"), func(context.Context) error {
+	return wait(ctx, "all processes have ended", 20*time.Second, b.path("log"), func(context.Context) error {
 		var left []string
 		for _, p := range processes() {
 			if p.folder == b.folder {

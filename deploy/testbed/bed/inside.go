@@ -45,7 +45,7 @@ func (b Bed) Inside(name string) error {
 	if err := daemons.start("containerd"); err != nil {
 		return err
 	}
-	err = wait(context.Background(), "containerd", 30*time.Second, b.log(w.Name+"/containerd"), containerdAnswers)
+	err = wait(context.Background(), "containerd answers", time.Minute, b.log(w.Name+"/containerd"), containerdAnswers)
 	if err != nil {
 		return err
 	}

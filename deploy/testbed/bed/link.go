@@ -2,6 +2,7 @@ package bed
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"regexp"
@@ -56,17 +57,24 @@ func (r Rate) String() string {
 	}
 }
 
-// queue is how many bytes wait for the link at most: 20 ms of it, and not less than a large segment.
-// More would only be delay (TCP fills what there is).
+// queue is how many bytes wait for the link at most: what it carries in 20 ms, and not less than ten
+// packets. More would only be delay, for TCP fills what there is.
 func (r Rate) queue() int {
-	return max(int(float64(r)/8*0.020), 65536)
+	return max(int(float64(r)/8*0.020), 15140)
+}
+
+// burst is how many bytes may go at once: those of a millisecond, or the kernel's timer would cost some of
+// the rate; and not less than two packets. TCP hands over up to 64 kB in one piece, which the shaper cuts
+// into packets where the burst is smaller: without that a slow link would carry nothing else for as long.
+func (r Rate) burst() int {
+	return max(int(float64(r)/8*0.001), 3028)
 }
 
 // SetLink shapes what the workers send each other, both ways, from now on: connections go on. Traffic
 // with the control plane is not touched.
 //
-// An HTB class holds what two filters give it: packets to the other worker, and to its pods. All else
-// is unclassified, which HTB passes on as it comes.
+// Two filters give packets to the other worker and to its pods to a class of HTB, which only sorts: the
+// rate is kept by the TBF below it. All else is in no class, and HTB passes it on as it comes.
 func (b Bed) SetLink(ctx context.Context, rate Rate) error {
 	for _, w := range Workers {
 		if err := b.shape(ctx, w, rate); err != nil {
@@ -78,7 +86,7 @@ func (b Bed) SetLink(ctx context.Context, rate Rate) error {
 
 func (b Bed) shape(ctx context.Context, w Worker, rate Rate) error {
 	now, err := b.shaped(ctx, w)
-	if err != nil {
+	if err != nil && rate != unlimited {
 		return err
 	}
 	tc := func(words ...string) error {
@@ -86,34 +94,29 @@ func (b Bed) shape(ctx context.Context, w Worker, rate Rate) error {
 		return err
 	}
 	if rate == unlimited {
-		if now == unlimited {
+		if now == unlimited && err == nil {
 			return nil
 		}
 		return tc("qdisc", "delete", "dev", "eth0", "root")
 	}
-	class := rate
-	if rate == 0 {
-		class = 8e3 // a class has a rate; nothing gets as far as that
-	}
-	bits := strconv.FormatFloat(float64(class), 'f', 0, 64) + "bit"
 	if now == unlimited {
-		if err := tc("qdisc", "add", "dev", "eth0", "root", "handle", "1:", "htb"); err != nil {
-			return err
+		for _, step := range [][]string{
+			{"qdisc", "add", "dev", "eth0", "root", "handle", "1:", "htb"},
+			{"class", "add", "dev", "eth0", "parent", "1:", "classid", "1:1", "htb", "rate", "100gbit", "burst", "10m", "cburst", "10m", "quantum", "60000"},
+		} {
+			if err := tc(step...); err != nil {
+				return err
+			}
 		}
 	}
-	// What a millisecond carries may go at once, or the kernel's timer would cost some of the rate. The
-	// quantum is what a class may send in its turn; it is alone, and it must hold a packet.
-	burst := strconv.Itoa(max(int(float64(class)/8*0.001), 1600))
-	err = tc("class", "replace", "dev", "eth0", "parent", "1:", "classid", "1:1", "htb", "rate", bits,
-		"burst", burst, "cburst", burst, "quantum", "15140")
-	if err != nil {
-		return err
-	}
+	below := []string{"qdisc", "replace", "dev", "eth0", "parent", "1:1"}
 	// Another handle for another kind: the kernel refuses to change the kind of a queue.
 	if rate == 0 {
-		err = tc("qdisc", "replace", "dev", "eth0", "parent", "1:1", "handle", "20:", "pfifo", "limit", "0")
+		err = tc(append(below, "handle", "20:", "pfifo", "limit", "0")...)
 	} else {
-		err = tc("qdisc", "replace", "dev", "eth0", "parent", "1:1", "handle", "10:", "bfifo", "limit", strconv.Itoa(rate.queue()))
+		err = tc(append(below, "handle", "10:", "tbf",
+			"rate", strconv.FormatFloat(float64(rate), 'f', 0, 64)+"bit",
+			"burst", strconv.Itoa(rate.burst()), "limit", strconv.Itoa(rate.queue()))...)
 	}
 	if err != nil || now != unlimited {
 		return err
@@ -143,7 +146,7 @@ func (b Bed) Link(ctx context.Context) (Rate, error) {
 	return rates[0], nil
 }
 
-var classRate = regexp.MustCompile(`class htb 1:1 .*\brate (\S+)`)
+var keptRate = regexp.MustCompile(`qdisc tbf 10: parent 1:1 rate (\S+)`)
 
 func (b Bed) shaped(ctx context.Context, w Worker) (Rate, error) {
 	qdiscs, err := b.tool(ctx, "tc", "-n", w.netns, "qdisc", "show", "dev", "eth0")
@@ -153,16 +156,11 @@ func (b Bed) shaped(ctx context.Context, w Worker) (Rate, error) {
 	if !strings.Contains(qdiscs, "qdisc htb 1:") {
 		return unlimited, nil
 	}
-	if strings.Contains(qdiscs, "qdisc pfifo 20: parent 1:1") {
+	if strings.Contains(qdiscs, "qdisc pfifo 20: parent 1:1 limit 0p") {
 		return 0, nil
 	}
-	classes, err := b.tool(ctx, "tc", "-n", w.netns, "class", "show", "dev", "eth0")
-	if err != nil {
-		return 0, err
+	if found := keptRate.FindStringSubmatch(qdiscs); found != nil {
+		return ParseRate(found[1])
 	}
-	found := classRate.FindStringSubmatch(classes)
-	if found == nil {
-		return 0, fmt.Errorf("the shaper has no class: set the link again by `cluster link off` and `cluster link RATE`")
-	}
-	return ParseRate(found[1])
+	return 0, errors.New("the shaper is half made: `cluster link off`, then `cluster link RATE`")
 }

@@ -25,11 +25,10 @@ func TestRatesAreReadAndSaid(t *testing.T) {
 	}
 }
 
-func TestTheQueueIsTwentyMillisecondsAndHoldsASegment(t *testing.T) {
-	if queue := Rate(100e6).queue(); queue != 250_000 {
-		t.Errorf("at 100 Mbit/s: %d bytes", queue)
-	}
-	if queue := Rate(1e6).queue(); queue != 65536 {
-		t.Errorf("at 1 Mbit/s: %d bytes", queue)
+func TestTheQueueIsTwentyMillisecondsAndHoldsPackets(t *testing.T) {
+	for rate, want := range map[Rate][2]int{100e6: {250_000, 12_500}, 20e6: {50_000, 3028}, 64e3: {15_140, 3028}} {
+		if rate.queue() != want[0] || rate.burst() != want[1] {
+			t.Errorf("%v: a queue of %d bytes, bursts of %d", rate, rate.queue(), rate.burst())
+		}
 	}
 }

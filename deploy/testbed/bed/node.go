@@ -71,7 +71,7 @@ func (b Bed) waitNodes(ctx context.Context) error {
 		return err
 	}
 	for _, w := range Workers {
-		err := wait(ctx, w.Name+" ready", time.Minute, b.log(w.Name)+" (and kubelet.log in the folder beside it)", func(ctx context.Context) error {
+		err := wait(ctx, w.Name+" is ready", 2*time.Minute, b.log(w.Name)+" (and kubelet.log in the folder beside it)", func(ctx context.Context) error {
 			if b.find(w.Name).pid == 0 {
 				return final{errors.New("its first process has ended")}
 			}
@@ -84,7 +84,7 @@ func (b Bed) waitNodes(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		err = wait(ctx, "kube-proxy of "+w.Name, 30*time.Second, b.log(w.Name+"/kube-proxy"), func(ctx context.Context) error {
+		err = wait(ctx, "kube-proxy of "+w.Name+" is ready", time.Minute, b.log(w.Name+"/kube-proxy"), func(ctx context.Context) error {
 			return healthy(ctx, "http://"+w.Address+":10256/healthz")
 		})
 		if err != nil {

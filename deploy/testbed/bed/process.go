@@ -121,7 +121,7 @@ func (b Bed) kill(ctx context.Context, p process) error {
 	if err := syscall.Kill(p.pid, syscall.SIGKILL); err != nil {
 		return err
 	}
-	return wait(ctx, "the end of "+p.part, 10*time.Second, b.log(p.part), func(context.Context) error {
+	return wait(ctx, p.part+" has ended", 10*time.Second, b.log(p.part), func(context.Context) error {
 		if b.find(p.part).pid == p.pid {
 			return errors.New("it is still there")
 		}

@@ -21,8 +21,9 @@ type Options struct {
 
 // before is what the machine was like before the bed, to be restored after it.
 type before struct {
-	Sysctls    map[string]string `json:"sysctls"`
-	Namespaces bool              `json:"namespaces"` // whether there was a /run/netns
+	Sysctls     map[string]string `json:"sysctls"`
+	Namespaces  bool              `json:"namespaces"`  // whether there was a /run/netns
+	Controllers string            `json:"controllers"` // what the topmost group handed down; version 2 only
 }
 
 // The settings of the whole machine that the kubelet changes.
@@ -48,6 +49,9 @@ func (b Bed) remember() error {
 	}
 	_, err := os.Stat(netnsFolder)
 	seen.Namespaces = err == nil
+	if trees, err := findHierarchies(); err == nil && trees.v2 {
+		seen.Controllers = handed(trees.folders[0])
+	}
 	return writeJSON(path, seen)
 }
 
@@ -66,6 +70,11 @@ func (b Bed) restore() error {
 		}
 		if err := os.WriteFile(path, []byte(value), 0); err != nil {
 			return fmt.Errorf("cannot set %s back to %s: %w", path, value, err)
+		}
+	}
+	if trees, err := findHierarchies(); err == nil && trees.v2 {
+		if err := takeBack(trees.folders[0], seen.Controllers); err != nil {
+			return err
 		}
 	}
 	if !seen.Namespaces {

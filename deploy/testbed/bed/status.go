@@ -15,11 +15,13 @@ import (
 // component is a part of the bed that is to run.
 type component struct {
 	name  string
-	alive bool
+	state string
 }
 
-// alive tells of each process that `up` started whether it is there.
-func (b Bed) alive() []component {
+const running = "runs"
+
+// components tells of each process that `up` started how it is.
+func (b Bed) components() []component {
 	names := []string{}
 	var options Options
 	if readJSON(b.path("up.json"), &options) == nil {
@@ -30,13 +32,23 @@ func (b Bed) alive() []component {
 	for _, w := range Workers {
 		names = append(names, w.Name)
 	}
-	running := map[string]bool{}
+	states := map[string]string{}
 	for _, p := range processes() {
-		running[p.part] = running[p.part] || p.folder == b.folder
+		if p.folder != b.folder {
+			continue
+		}
+		states[p.part] = running
+		if stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.pid)); strings.Contains(string(stat), ") T ") {
+			states[p.part] = "hangs"
+		}
 	}
 	var all []component
 	for _, name := range names {
-		all = append(all, component{name, running[name]})
+		state, is := states[name]
+		if !is {
+			state = "does not run"
+		}
+		all = append(all, component{name, state})
 	}
 	return all
 }
@@ -47,13 +59,11 @@ func (b Bed) Status(ctx context.Context) error {
 		return errDown
 	}
 	var lacking []error
-	for _, part := range b.alive() {
-		state := "runs"
-		if !part.alive {
-			state = "does not run"
-			lacking = append(lacking, errors.New(part.name+" does not run"))
+	for _, part := range b.components() {
+		fmt.Printf("%-20s %s\n", part.name, part.state)
+		if part.state != running {
+			lacking = append(lacking, errors.New(part.name+" "+part.state))
 		}
-		fmt.Printf("%-20s %s\n", part.name, state)
 	}
 	nodes, err := b.nodes(ctx)
 	lacking = append(lacking, err)

@@ -13,8 +13,8 @@ import (
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// limit is how long `up` may take in all.
-const limit = 2 * time.Minute
+// limit is how long `up` may take in all, on a machine that does much else. Alone it takes ten seconds.
+const limit = 5 * time.Minute
 
 // Up starts the bed and says how long that took. What an earlier one left half done is taken down first;
 // where a whole one is up, nothing is done. If it fails, everything but the logs is taken down again.
@@ -41,8 +41,9 @@ func (b Bed) Up(ctx context.Context, options Options) error {
 	}
 	// Whoever has to find out why needs the logs, and nobody needs half a cluster.
 	undone := b.takeDownButLogs(context.WithoutCancel(ctx))
-	if errors.Is(err, context.Canceled) {
-		return errors.Join(err, undone, os.RemoveAll(b.folder))
+	if ctx.Err() != nil {
+		// The user gave it up, and knows why.
+		return errors.Join(ctx.Err(), undone, os.RemoveAll(b.folder))
 	}
 	return errors.Join(err, undone)
 }
@@ -54,19 +55,19 @@ func (b Bed) isUp(ctx context.Context, options Options) (bool, error) {
 			return false, fmt.Errorf("another bed is up, that of %s, and a machine has one at a time", p.folder)
 		}
 	}
-	var running Options
-	if err := readJSON(b.path("up.json"), &running); errors.Is(err, fs.ErrNotExist) {
+	var before Options
+	if err := readJSON(b.path("up.json"), &before); errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	} else if err != nil {
 		return false, err
 	}
-	for _, part := range b.alive() {
-		if !part.alive {
-			fmt.Printf("%s does not run: the bed is started anew\n", part.name)
+	for _, part := range b.components() {
+		if part.state != running {
+			fmt.Printf("%s %s: the bed is started anew\n", part.name, part.state)
 			return false, nil
 		}
 	}
-	if running != options {
+	if before != options {
 		return false, errors.New("the bed is up with other options: `cargo xtask cluster down` first")
 	}
 	fmt.Println("the bed is up already")
@@ -117,8 +118,17 @@ func (b Bed) makeAll(ctx context.Context, options Options) error {
 	if err := b.addMetrics(ctx, options); err != nil {
 		return err
 	}
-	// Last: with this file the bed is whole.
-	return writeJSON(b.path("up.json"), options)
+	// With this file the bed is whole.
+	if err := writeJSON(b.path("up.json"), options); err != nil {
+		return err
+	}
+	for _, part := range b.components() {
+		// The scheduler, for one, was waited for by nobody.
+		if part.state != running {
+			return fmt.Errorf("%s %s: its log is %s", part.name, part.state, b.log(part.name))
+		}
+	}
+	return nil
 }
 
 func inTurn(steps []func() error) error {
@@ -160,7 +170,7 @@ func (b Bed) waitAccount(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return wait(ctx, "the default service account", 30*time.Second, b.log("controller-manager"), func(ctx context.Context) error {
+	return wait(ctx, "there is the default service account", time.Minute, b.log("controller-manager"), func(ctx context.Context) error {
 		if _, err := client.CoreV1().ServiceAccounts("default").Get(ctx, "default", meta.GetOptions{}); err != nil {
 			return err
 		}
