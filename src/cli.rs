@@ -14,6 +14,7 @@ mod engine;
 mod fidelity;
 mod knee;
 mod load;
+mod operator;
 mod plan;
 mod ready;
 mod scale;
@@ -27,6 +28,7 @@ pub use engine::{EngineFlags, EngineName, HalfName, Pod};
 pub use fidelity::Fidelity;
 pub use knee::{CutName, Knee, ServiceName};
 pub use load::{Load, Shape, Trace};
+pub use operator::Operator;
 pub use plan::{Calibrated, Plan};
 pub use ready::Ready;
 pub use scale::{Backend, Explain, Replay, Scale, ScaleMode};
@@ -78,6 +80,8 @@ pub enum Command {
     Knee(Knee),
     /// Watch a running pipeline and change its pods
     Scale(Scale),
+    /// Scale the SplitPipelines of a Kubernetes cluster, as `scale` does a pipeline on this machine
+    Operator(Operator),
     /// Play the same arrivals and traffic to a pipeline a policy, each scaled by its own, and say what each came to
     Contest(Contest),
     /// Write a pipeline as manifests of Kubernetes
@@ -277,6 +281,19 @@ pub struct Servers {
     pub b: String,
 }
 
+/// Stages that are Deployments of Kubernetes.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "On Kubernetes")]
+pub struct InCluster {
+    /// Namespace in which both stages are Deployments, whose replicas are set and whose pods are asked through the API server of the
+    /// kubeconfig; requests are sent to --a and events heard from --proxy
+    #[arg(long, value_name = "NAMESPACE")]
+    pub namespace: Option<String>,
+    /// The Deployments of A and of B
+    #[arg(long, value_name = "A,B", value_delimiter = ',', num_args = 1..=2, requires = "namespace", default_values = ["splitscale-a", "splitscale-b"])]
+    pub deployments: Vec<String>,
+}
+
 /// What is measured.
 #[derive(Debug, Clone, PartialEq, Args, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -300,6 +317,8 @@ pub struct Grid {
 pub struct Collect {
     #[command(flatten)]
     pub servers: Servers,
+    #[command(flatten)]
+    pub in_cluster: InCluster,
     #[command(flatten)]
     pub grid: Grid,
     /// Folder of JPEG and PNG files to send, or a file that lists some, one a line; without it a few that the

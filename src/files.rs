@@ -81,6 +81,11 @@ impl Log {
         Ok(log)
     }
 
+    /// Goes on with a file of lines, or starts it.
+    pub fn resume_whole(path: &Path) -> Result<Log> {
+        if path.exists() { Log::resume_lines(path) } else { Log::resume(path) }
+    }
+
     /// Starts a file beside `path`, in the place of one that an earlier run left there; see [`Log::finish`].
     pub fn beside(path: &Path) -> Result<Log> {
         let part = part_of(path)?;
@@ -120,6 +125,16 @@ impl Log {
     /// Appends what is there.
     pub fn append(&mut self, bytes: &[u8]) -> Result<()> {
         self.file.write_all(bytes).with_context(|| format!("could not write {}", self.path.display()))
+    }
+}
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.file.flush()
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use anyhow::{Context, Result, bail};
-use splitscale_deploy::{Desk, app, serve};
+use splitscale_deploy::{Desk, Router, app, serve};
 use tokio::net::TcpListener;
 use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
@@ -56,6 +56,11 @@ impl Page {
     /// Shows a desk until `stop`.
     pub async fn show(self, desk: Desk, stop: CancellationToken) {
         let app = app(desk, self.token.as_deref(), stop.clone());
+        self.serve(app, stop).await;
+    }
+
+    /// Serves these routes until `stop`.
+    pub async fn serve(self, app: Router, stop: CancellationToken) {
         serve(self.listener, app, stop).await;
     }
 }

@@ -58,10 +58,26 @@ impl Exposition {
 
     /// Every (value of `label`, value) of a name, in the order of the body.
     pub fn by_label<'a>(&'a self, name: &'a str, label: &'a str) -> impl Iterator<Item = (&'a str, f64)> {
-        self.series.iter().filter(move |s| s.name == name).filter_map(move |s| {
+        self.labelled(name, &[], label)
+    }
+
+    /// The same of those that carry these labels.
+    pub fn labelled<'a>(
+        &'a self,
+        name: &'a str,
+        labels: &'a [(&'a str, &'a str)],
+        label: &'a str,
+    ) -> impl Iterator<Item = (&'a str, f64)> {
+        self.series.iter().filter(move |s| s.name == name && s.carries(labels)).filter_map(move |s| {
             let (_, value) = s.labels.iter().find(|(key, _)| key == label)?;
             Some((value.as_str(), s.value))
         })
+    }
+
+    /// Adds a series.
+    pub fn push(&mut self, name: &str, labels: &[(&str, &str)], value: f64) {
+        let labels = labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        self.series.push(Series { name: name.to_owned(), labels, value });
     }
 }
 

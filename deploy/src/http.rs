@@ -35,7 +35,7 @@ use crate::meters::{Meters, exposed};
 /// The page, whole.
 const PAGE: &str = include_str!("../page/index.html");
 /// Media type of what `/metrics` says.
-const EXPOSITION_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+pub(crate) const EXPOSITION_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// Decisions that are given at once, where nobody says how many.
 const DECISIONS: usize = 100;
 /// Most that is read of the body of a request \[bytes\].
@@ -69,7 +69,8 @@ static PAGE_POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
 #[derive(Clone)]
 struct Shown {
     desk: Desk,
-    key: Option<Arc<Key>>,
+    /// What opens the mode, or in words why nothing does.
+    key: Result<Arc<Key>, &'static str>,
     stop: CancellationToken,
     streams: Arc<Semaphore>,
 }
@@ -115,6 +116,12 @@ struct Follower {
 
 /// The routes of a desk. The mode is switched with this token, and without one by nobody; streams of events end with `stop`.
 pub fn app(desk: Desk, token: Option<&str>, stop: CancellationToken) -> Router {
+    let nobody = "the mode is not switched here: the scaler was started without --token-file FILE";
+    app_switched(desk, token.ok_or(nobody), stop)
+}
+
+/// The same; without a token it is said why.
+pub(crate) fn app_switched(desk: Desk, token: Result<&str, &'static str>, stop: CancellationToken) -> Router {
     let key = token.map(|token| Arc::new(Key::of(token)));
     let shown = Shown { desk, key, stop, streams: Arc::new(Semaphore::new(STREAMS)) };
     let problem = |status, words: &'static str| move || async move { Problem(status, words.to_owned()) };
@@ -171,7 +178,7 @@ async fn status(State(Shown { desk, key, .. }): State<Shown>) -> Json<Value> {
         "bounds": setup.bounds,
         "budget": setup.shell.budget,
         "mode": desk.mode(),
-        "switchable": key.is_some(),
+        "switchable": key.is_ok(),
         "interval_s": desk.interval().as_secs_f64(),
         "max_age_s": setup.shell.max_age_s,
         "latest": latest.as_deref(),
@@ -253,10 +260,7 @@ async fn mode(
     State(Shown { desk, key, .. }): State<Shown>,
     request: Request,
 ) -> Result<Json<Value>, Problem> {
-    let Some(key) = key else {
-        let words = "the mode is not switched here: the scaler was started without --token-file FILE";
-        return Err(Problem(StatusCode::FORBIDDEN, words.to_owned()));
-    };
+    let key = key.map_err(|words| Problem(StatusCode::FORBIDDEN, words.to_owned()))?;
     let bearer = |value: &str| {
         let (scheme, token) = value.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
@@ -410,7 +414,7 @@ mod tests {
     async fn whoever_is_too_slow_for_the_news_gets_what_is_kept() {
         let (desk, mut controller) = desk();
         let streams = Arc::new(Semaphore::new(1));
-        let shown = Shown { desk: desk.clone(), key: None, stop: CancellationToken::new(), streams };
+        let shown = Shown { desk: desk.clone(), key: Err("no"), stop: CancellationToken::new(), streams };
         let mut follower = Follower::from(shown.clone(), None);
         for second in 0..200 {
             let now_s = f64::from(second);

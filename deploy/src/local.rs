@@ -1,11 +1,13 @@
 //! The backend of pipelines on this machine: the stage servers start and drain their own pods.
 
-use std::cmp::Ordering;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use splitscale_spec::{Replicas, Stage};
 
+use crate::backend::{Backend, NotApplied, legs};
 use crate::exposition::Exposition;
+use crate::metrics::metrics;
 use crate::scrape::{Round, desired};
 
 /// Base URLs of the three servers, such as `http://127.0.0.1:5000`.
@@ -83,23 +85,6 @@ impl LocalBackend {
         Ok(LocalBackend { endpoints, http })
     }
 
-    /// Asks all three servers at once. One that does not answer, or answers no metrics, is absent.
-    pub async fn scrape(&self) -> Round {
-        let (a, proxy, b) = tokio::join!(
-            self.metrics(&self.endpoints.a),
-            self.metrics(&self.endpoints.proxy),
-            self.metrics(&self.endpoints.b)
-        );
-        Round { a, proxy, b }
-    }
-
-    /// What each stage was told to have, by itself; absent where one does not say.
-    pub async fn desired(&self) -> (Option<u32>, Option<u32>) {
-        let (a, b) = tokio::join!(self.metrics(&self.endpoints.a), self.metrics(&self.endpoints.b));
-        let of = |scrape: Option<Exposition>, stage: &str| desired(&scrape?, stage);
-        (of(a, "a"), of(b, "b"))
-    }
-
     /// Asks a stage to have `pods` pods. Asking twice for the same is harmless.
     ///
     /// # Errors
@@ -123,35 +108,33 @@ impl LocalBackend {
         Err(ApplyError::Refused { stage, url, pods, status, body })
     }
 
-    /// Takes both stages from what they were told to what they are told now. Whatever shrinks does so first: where one grows
-    /// into what the other gives up, it only does if the other did, and a budget over both is never exceeded. What came of it
-    /// the next decision sees.
-    ///
-    /// # Errors
-    /// The first stage's error.
-    pub async fn apply(&self, from: Replicas, to: Replicas) -> Result<(), ApplyError> {
-        let tell = async |stage: Stage, (from, to): (u32, u32), grows: bool| match to.cmp(&from) {
-            Ordering::Less if !grows => self.set_pods(stage, to).await,
-            Ordering::Greater if grows => self.set_pods(stage, to).await,
-            _ => Ok(()),
-        };
-        for grows in [false, true] {
-            let (a, b) =
-                tokio::join!(tell(Stage::A, (from.a, to.a), grows), tell(Stage::B, (from.b, to.b), grows));
-            a.and(b)?;
-        }
-        Ok(())
+    async fn metrics(&self, url: &str) -> Option<Exposition> {
+        metrics(&self.http, &format!("{url}/metrics")).await
+    }
+}
+
+impl Backend for LocalBackend {
+    async fn scrape(&mut self) -> Round {
+        let (a, proxy, b) = tokio::join!(
+            self.metrics(&self.endpoints.a),
+            self.metrics(&self.endpoints.proxy),
+            self.metrics(&self.endpoints.b)
+        );
+        Round { a, proxy, b, ..Round::default() }
     }
 
-    async fn metrics(&self, url: &str) -> Option<Exposition> {
-        let answer = self.http.get(format!("{url}/metrics")).send().await.ok()?.error_for_status().ok()?;
-        let body = answer.text().await.ok()?;
-        match Exposition::parse(&body) {
-            Ok(exposition) => Some(exposition),
-            Err(error) => {
-                tracing::warn!("{url}/metrics: {error}");
-                None
-            }
+    async fn desired(&mut self) -> (Option<u32>, Option<u32>) {
+        let (a, b) = tokio::join!(self.metrics(&self.endpoints.a), self.metrics(&self.endpoints.b));
+        let of = |scrape: Option<Exposition>, stage: &str| desired(&scrape?, stage);
+        (of(a, "a"), of(b, "b"))
+    }
+
+    async fn apply(&mut self, from: Replicas, to: Replicas) -> Result<(), NotApplied> {
+        for leg in legs(from, to) {
+            let told = join_all(leg.into_iter().map(|(stage, pods)| self.set_pods(stage, pods))).await;
+            let told: Result<(), ApplyError> = told.into_iter().collect();
+            told.map_err(|error| NotApplied { why: error.to_string(), untouched: false })?;
         }
+        Ok(())
     }
 }

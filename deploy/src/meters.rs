@@ -25,6 +25,10 @@ pub struct Meters {
     pub pod_seconds: [f64; 2],
 }
 
+/// Conditions, by type: what several tell of one pipeline stands together.
+const CONDITION: &str = "split_scaler_condition";
+const CONDITION_HELP: &str = "1 where the condition holds; no sample where that is not known.";
+
 /// Gauges of one family: labels and value.
 type Samples = Vec<(String, f64)>;
 
@@ -54,11 +58,36 @@ impl Meters {
     }
 }
 
+/// One metric.
+pub(crate) struct Family {
+    name: &'static str,
+    kind: &'static str,
+    help: &'static str,
+    samples: Samples,
+}
+
 /// Everything, as Prometheus reads it.
 pub(crate) fn exposed(desk: &Desk) -> String {
-    let (meters, latest, setup) = (desk.meters(), desk.latest(), desk.setup());
+    text([(String::new(), families(desk))])
+}
+
+/// Metrics of several, each told apart by labels of its own; one metric stands together.
+pub(crate) fn text(all: impl IntoIterator<Item = (String, Vec<Family>)>) -> String {
     let mut text = String::new();
-    let mut family = |name: &str, kind: &str, help: &str, samples: Samples| {
+    let mut joined: Vec<Family> = Vec::new();
+    for (own, families) in all {
+        for Family { name, kind, help, samples } in families {
+            let samples = samples.into_iter().map(|(labels, value)| {
+                let comma = if own.is_empty() || labels.is_empty() { "" } else { "," };
+                (format!("{own}{comma}{labels}"), value)
+            });
+            match joined.iter_mut().find(|family| family.name == name) {
+                Some(family) => family.samples.extend(samples),
+                None => joined.push(Family { name, kind, help, samples: samples.collect() }),
+            }
+        }
+    }
+    for Family { name, kind, help, samples } in joined {
         // A String takes every write.
         let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
         for (labels, value) in samples {
@@ -67,6 +96,28 @@ pub(crate) fn exposed(desk: &Desk) -> String {
                 false => writeln!(text, "{name}{{{labels}}} {value}"),
             };
         }
+    }
+    text
+}
+
+impl Family {
+    /// Conditions: 1 where one holds, by type.
+    pub(crate) fn condition(samples: Samples) -> Family {
+        Family { name: CONDITION, kind: "gauge", help: CONDITION_HELP, samples }
+    }
+
+    /// A gauge of one value.
+    pub(crate) fn gauge(name: &'static str, help: &'static str, value: f64) -> Family {
+        Family { name, kind: "gauge", help, samples: vec![(String::new(), value)] }
+    }
+}
+
+/// Everything of one scaler.
+pub(crate) fn families(desk: &Desk) -> Vec<Family> {
+    let (meters, latest, setup) = (desk.meters(), desk.latest(), desk.setup());
+    let mut all = Vec::new();
+    let mut family = |name: &'static str, kind: &'static str, help: &'static str, samples: Samples| {
+        all.push(Family { name, kind, help, samples });
     };
     let one = |value: f64| vec![(String::new(), value)];
     let which = |label: &str, all: &[&str], is: &dyn Fn(&str) -> bool| -> Samples {
@@ -199,15 +250,8 @@ pub(crate) fn exposed(desk: &Desk) -> String {
         residuals().map(|residual| (quantity(residual.quantity.name()), residual.ratio)).collect(),
     );
     let stale = residuals().map(|residual| residual.stale).reduce(|one, other| one || other);
-    family(
-        "split_scaler_condition",
-        "gauge",
-        "1 where the condition holds; no sample where nothing was compared lately.",
-        stale
-            .map(|stale| ("type=\"CalibrationStale\"".to_owned(), f64::from(u8::from(stale))))
-            .into_iter()
-            .collect(),
-    );
+    let condition = stale.map(|stale| ("type=\"CalibrationStale\"".to_owned(), f64::from(u8::from(stale))));
+    family(CONDITION, "gauge", CONDITION_HELP, condition.into_iter().collect());
     let score = latest.as_ref().and_then(|decision| decision.shadow);
     let sides = score.map(|score| [("live", score.live), ("shadow", score.shadow)]);
     let by_law = |of: &dyn Fn(&splitscale_policy::Tally) -> f64| -> Samples {
@@ -225,7 +269,7 @@ pub(crate) fn exposed(desk: &Desk) -> String {
         "Requests that the throughput law takes to be answered late since the start, live and of the shadow policy.",
         by_law(&|tally| tally.misses.value),
     );
-    text
+    all
 }
 
 /// Pods of a stage that cost something.
@@ -255,6 +299,6 @@ fn ages(seen: &Observation) -> Vec<(&'static str, f64)> {
 }
 
 /// A label's value: backslash, quote and line end escaped.
-fn escaped(value: &str) -> String {
+pub(crate) fn escaped(value: &str) -> String {
     value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }

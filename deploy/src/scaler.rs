@@ -9,15 +9,16 @@ use splitscale_spec::Replicas;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
+use crate::backend::Backend;
 use crate::desk::Desk;
 use crate::local::LocalBackend;
 use crate::scrape::Observer;
 
 /// Watches a pipeline and changes its pods.
 #[derive(Debug)]
-pub struct Scaler {
+pub struct Scaler<B = LocalBackend> {
     /// Where the pipeline is.
-    pub backend: LocalBackend,
+    pub backend: B,
     /// What was seen so far.
     pub observer: Observer,
     /// Who decides.
@@ -77,7 +78,7 @@ impl Refused {
     }
 }
 
-impl Scaler {
+impl<B: Backend> Scaler<B> {
     /// Runs until `stop` is cancelled. `write` gets each decision before it is carried out, and then what came of it: what it
     /// keeps tells whoever goes on after this process was killed what may be half done.
     ///
@@ -160,7 +161,11 @@ impl Scaler {
         let from = decision.from.unwrap_or(Replicas { a: 0, b: 0 });
         let to = decision.pods.unwrap_or(from);
         let outcome = |end, why: String| Outcome { of: decision.id, end, why };
-        match self.backend.apply(from, to).await {
+        let applied = match self.backend.announce(decision).await {
+            Ok(()) => self.backend.apply(from, to).await,
+            Err(error) => Err(error),
+        };
+        match applied {
             Ok(()) => {
                 self.refused = Refused::default();
                 outcome(End::Done, "carried out".to_owned())
@@ -169,6 +174,11 @@ impl Scaler {
                 End::GivenUp,
                 format!("not carried out in full, and asked for again at the next tick: {error}"),
             ),
+            Err(error) if error.untouched => {
+                self.controller.untold(from);
+                self.refused.again(decision.now_s);
+                outcome(End::GivenUp, format!("not carried out: {error}"))
+            }
             Err(error) => {
                 self.half = Half::of(decision);
                 outcome(End::Half, format!("not carried out in full: {error}"))
@@ -178,7 +188,7 @@ impl Scaler {
 
     /// Finishes what is half done, or takes it back: one try each, as the next decision is waiting. What was not decided by this
     /// process, or in another world, is only finished where it still may be.
-    async fn repair(&self, half: Half) -> Outcome {
+    async fn repair(&mut self, half: Half) -> Outcome {
         let Half { decision: of, from, to } = half;
         let outcome = |end, why: String| Outcome { of, end, why };
         let left = |why: &str| outcome(End::GivenUp, format!("left as it was: {why}"));

@@ -4,15 +4,18 @@
 //!  A /metrics ──┐                       ┌─ rates, queue means, busy shares: differences of counters
 //!  proxy ───────┼─▶ one history each ──▶│  over the window, so that no scrape is missed between
 //!  B /metrics ──┘   (time, exposition)  └─ the link: the estimator of spec, fed by each new difference
+//!  pods, where not the stages but a cluster keeps them ─▶ two histories more
+//!  signals that somebody else was asked for            ─▶ in the place of what the servers say
 //! ```
 //!
 //! A server that does not answer leaves its last values standing with a growing age; a counter that runs
 //! backwards (a restarted server) starts its history anew. Nothing missing is ever zero.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use splitscale_spec::{LinkEstimator, Observation, PodPhase, PodSample, QueueLevel, Signal, StagePods};
 
+use crate::asked::{Answer, Field};
 use crate::exposition::Exposition;
 
 /// What the three servers answered to one round of scraping; absent where one did not.
@@ -24,6 +27,19 @@ pub struct Round {
     pub proxy: Option<Exposition>,
     /// Stage B.
     pub b: Option<Exposition>,
+    /// The pods of both stages, where a cluster keeps them; absent where each stage tells its own.
+    pub kept: Option<Kept>,
+    /// Signals that somebody else was asked for.
+    pub asked: Vec<(Field, Answer)>,
+}
+
+/// Pods as a cluster tells them, in the metrics of a stage that has its own; absent where it does not.
+#[derive(Debug, Clone, Default)]
+pub struct Kept {
+    /// Of A.
+    pub a: Option<Exposition>,
+    /// Of B.
+    pub b: Option<Exposition>,
 }
 
 /// Keeps a window of scrapes and turns it into observations. Pure: the time is an argument.
@@ -33,6 +49,9 @@ pub struct Observer {
     a: History,
     proxy: History,
     b: History,
+    kept: Option<[History; 2]>,
+    /// The last answer of each signal that was asked for, and when it was sampled \[s\]; absent where there was none.
+    asked: BTreeMap<Field, Option<(f64, f64)>>,
     link: LinkEstimator,
     changes_a: Changes,
     changes_b: Changes,
@@ -60,6 +79,8 @@ impl Observer {
             a: History::default(),
             proxy: History::default(),
             b: History::default(),
+            kept: None,
+            asked: BTreeMap::new(),
             link: LinkEstimator::new(LinkEstimator::TIME_CONSTANT_S),
             changes_a: Changes::default(),
             changes_b: Changes::default(),
@@ -68,9 +89,15 @@ impl Observer {
 
     /// Takes in a round of scrapes made at `now_s` and says what is known then.
     pub fn observe(&mut self, now_s: f64, round: Round) -> Observation {
-        self.a.push(now_s, self.window_s, round.a, REQUESTS);
-        self.b.push(now_s, self.window_s, round.b, REQUESTS);
-        if self.proxy.push(now_s, self.window_s, round.proxy, TRANSFER_BYTES) {
+        self.a.push(now_s, self.window_s, round.a, Some(REQUESTS));
+        self.b.push(now_s, self.window_s, round.b, Some(REQUESTS));
+        if let Some(Kept { a, b }) = round.kept {
+            let [kept_a, kept_b] = self.kept.get_or_insert_default();
+            kept_a.push(now_s, self.window_s, a, None);
+            kept_b.push(now_s, self.window_s, b, None);
+        }
+        self.hear(now_s, round.asked);
+        if self.proxy.push(now_s, self.window_s, round.proxy, Some(TRANSFER_BYTES)) {
             let bytes = self.proxy.last_difference(|e| e.sum(TRANSFER_BYTES, &[]));
             let busy_s = self.proxy.last_difference(|e| e.value(TRANSFER_SECONDS, &[]));
             if let (Some(bytes), Some(busy_s)) = (bytes, busy_s) {
@@ -79,9 +106,10 @@ impl Observer {
         }
 
         let (a, b, proxy) = (&self.a, &self.b, &self.proxy);
-        Observation {
+        let [pods_a, pods_b] = self.kept.as_ref().map_or([a, b], |[a, b]| [a, b]);
+        let mut seen = Observation {
             arrivals_per_s: a.rate(now_s, |e| e.value(REQUESTS, &[("stage", "a")])),
-            answers_per_s: proxy.rate(now_s, |e| e.value(&format!("{DURATION}_count"), &[])),
+            answers_per_s: proxy.rate(now_s, |e| e.value(DURATION_COUNT, &[])),
             queue_a: a.queue(now_s, "a"),
             queue_proxy: proxy.queue(now_s, "proxy"),
             queue_b: b.queue(now_s, "b"),
@@ -92,27 +120,47 @@ impl Observer {
             latency_p50_s: proxy.quantile(now_s, 0.50),
             latency_p95_s: proxy.quantile(now_s, 0.95),
             link: self.link.estimate(now_s),
-            a: pods(a, now_s, "a", &mut self.changes_a),
-            b: pods(b, now_s, "b", &mut self.changes_b),
+            a: pods(pods_a, now_s, "a", &mut self.changes_a),
+            b: pods(pods_b, now_s, "b", &mut self.changes_b),
             ..Observation::empty(now_s, self.window_s)
+        };
+        for (&field, answer) in &self.asked {
+            let signal = answer.map(|(value, sampled_s)| Signal { value, age_s: now_s - sampled_s });
+            field.put(&mut seen, signal);
+        }
+        seen
+    }
+
+    /// Takes in what was asked for.
+    fn hear(&mut self, now_s: f64, asked: Vec<(Field, Answer)>) {
+        for (field, answer) in asked {
+            let known = self.asked.entry(field).or_default();
+            match answer {
+                Answer::Value(Signal { value, age_s }) => *known = Some((value, now_s - age_s)),
+                Answer::Nothing => *known = None,
+                Answer::Silence => {}
+            }
         }
     }
 }
 
-const REQUESTS: &str = "split_requests_total";
-const DURATION: &str = "split_pipeline_duration_seconds";
-const PODS: &str = "split_pods";
-const BUSY: &str = "split_pod_busy_seconds_total";
-const READY: &str = "split_pod_ready_seconds_total";
-const CPU: &str = "split_pod_cpu_seconds_total";
-const POD_PHASE: &str = "split_pod_phase";
-const POD_READY_AGE: &str = "split_pod_ready_age_seconds";
-const POD_CPU_REQUEST: &str = "split_pod_cpu_request_cores";
-const SLOTS: &str = "split_transfer_slots";
-const SLOT_SECONDS: &str = "split_transfer_slot_seconds_total";
-const SLOT_HELD: &str = "split_transfer_slot_held_seconds_total";
-const TRANSFER_SECONDS: &str = "split_transfer_seconds_total";
-const TRANSFER_BYTES: &str = "split_transfer_bytes_total";
+pub(crate) const REQUESTS: &str = "split_requests_total";
+pub(crate) const DURATION_COUNT: &str = "split_pipeline_duration_seconds_count";
+pub(crate) const DURATION_BUCKET: &str = "split_pipeline_duration_seconds_bucket";
+pub(crate) const QUEUE: &str = "split_queue_depth";
+pub(crate) const QUEUE_SECONDS: &str = "split_queue_depth_seconds_total";
+pub(crate) const PODS: &str = "split_pods";
+pub(crate) const BUSY: &str = "split_pod_busy_seconds_total";
+pub(crate) const READY: &str = "split_pod_ready_seconds_total";
+pub(crate) const CPU: &str = "split_pod_cpu_seconds_total";
+pub(crate) const POD_PHASE: &str = "split_pod_phase";
+pub(crate) const POD_READY_AGE: &str = "split_pod_ready_age_seconds";
+pub(crate) const POD_CPU_REQUEST: &str = "split_pod_cpu_request_cores";
+pub(crate) const SLOTS: &str = "split_transfer_slots";
+pub(crate) const SLOT_SECONDS: &str = "split_transfer_slot_seconds_total";
+pub(crate) const SLOT_HELD: &str = "split_transfer_slot_held_seconds_total";
+pub(crate) const TRANSFER_SECONDS: &str = "split_transfer_seconds_total";
+pub(crate) const TRANSFER_BYTES: &str = "split_transfer_bytes_total";
 
 fn stage(exposition: &Exposition, name: &str, stage: &str) -> Option<f64> {
     exposition.value(name, &[("stage", stage)])
@@ -176,12 +224,12 @@ impl Changes {
 // === impl History ===
 
 impl History {
-    /// Appends a scrape and forgets what the window no longer needs. `counter` tells a restart: where it
+    /// Appends a scrape and forgets what the window no longer needs. `counter`, where there is one, tells a restart: where it
     /// ran backwards, nothing of before can be compared. True where the scrape came.
-    fn push(&mut self, now_s: f64, window_s: f64, scrape: Option<Exposition>, counter: &str) -> bool {
+    fn push(&mut self, now_s: f64, window_s: f64, scrape: Option<Exposition>, counter: Option<&str>) -> bool {
         let Some(scrape) = scrape else { return false };
         if let Some((_, before)) = self.scrapes.back()
-            && scrape.sum(counter, &[]) < before.sum(counter, &[])
+            && counter.is_some_and(|counter| scrape.sum(counter, &[]) < before.sum(counter, &[]))
         {
             self.scrapes.clear();
         }
@@ -223,8 +271,8 @@ impl History {
 
     fn queue(&self, now_s: f64, queue: &str) -> Option<Signal<QueueLevel>> {
         let labels = [("queue", queue)];
-        let mean = self.slope(|e| e.value("split_queue_depth_seconds_total", &labels))?;
-        self.last(now_s, |e| Some(QueueLevel { mean, last: e.value("split_queue_depth", &labels)? }))
+        let mean = self.slope(|e| e.value(QUEUE_SECONDS, &labels))?;
+        self.last(now_s, |e| Some(QueueLevel { mean, last: e.value(QUEUE, &labels)? }))
     }
 
     /// Growth between the last two scrapes.
@@ -236,13 +284,12 @@ impl History {
     /// Quantile of the durations that ended in the window, linear within a bucket (as PromQL's
     /// `histogram_quantile`); absent where none ended.
     fn quantile(&self, now_s: f64, q: f64) -> Option<Signal<f64>> {
-        let name = format!("{DURATION}_bucket");
         let (from, to) = (&self.scrapes.front()?.1, &self.scrapes.back()?.1);
         let mut buckets: Vec<(f64, f64)> = to
-            .by_label(&name, "le")
+            .by_label(DURATION_BUCKET, "le")
             .filter_map(|(le, count)| {
                 let upper = if le == "+Inf" { f64::INFINITY } else { le.parse().ok()? };
-                Some((upper, count - from.value(&name, &[("le", le)]).unwrap_or(0.0)))
+                Some((upper, count - from.value(DURATION_BUCKET, &[("le", le)]).unwrap_or(0.0)))
             })
             .collect();
         buckets.sort_by(|x, y| x.0.total_cmp(&y.0));

@@ -11,6 +11,7 @@ mod fidelity;
 mod figures;
 mod knee;
 mod load;
+mod operator;
 mod plan;
 mod pod;
 mod ready;
@@ -44,6 +45,7 @@ pub fn run(command: Command) -> Result<()> {
         Command::Verify(args) => verify::run(&args),
         Command::Knee(args) => knee::run(&args),
         Command::Scale(args) => scale::run(&args),
+        Command::Operator(args) => operator::run(&args),
         Command::Contest(args) => contest::run(&args),
         Command::Deploy(args) => deploy::run(&args),
         Command::Explain(args) => explain::explain(&args),

@@ -2,6 +2,7 @@
 
 mod bench;
 mod cargo;
+mod cluster;
 mod fuzz;
 mod images;
 mod libtorch;
@@ -24,6 +25,7 @@ usage: cargo xtask COMMAND
   python         the Python package: a wheel into target/python/wheels, and a Python that has it; --test runs its tests
   fuzz           every fuzz target for a minute, seeds first
   fuzz NAME ARGS one of them; ARGS are libFuzzer's: files to try again, or flags (-max_total_time=600)
+  cluster WORDS  a Kubernetes cluster of two workers on this machine: up, down, status, and more; docs/cluster.md
   images [--torch] [a|proxy|b|scaler]
                  the program as an image for a cluster, with libtorch or without; or one of these servers
   manifests      deploy/overlays before kubernetes-validate and checkov
@@ -79,6 +81,7 @@ fn run(words: &[&str]) -> Result<(), Failure> {
         ["python", "--test"] => wheel::python(true)?,
         ["fuzz"] => fuzz::all()?,
         ["fuzz", name, args @ ..] => fuzz::one(name, args)?,
+        ["cluster", words @ ..] => cluster::run(words)?,
         ["images", "--torch", targets @ ..] => images::build(true, targets)?,
         ["images", targets @ ..] => images::build(false, targets)?,
         ["manifests"] => manifests::check()?,

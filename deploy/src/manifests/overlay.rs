@@ -54,7 +54,7 @@ resources:
   - pipeline.yaml
 {pinned}{images}\
 configMapGenerator:
-  - name: splitscale
+  - name: splitscale-settings
     namespace: splitscale
     behavior: merge
     literals:

@@ -1,6 +1,12 @@
 //! Tests of the live loop, without servers of ours: scrapes are texts, servers are doubles.
 
+mod api;
+mod backend;
+mod crd;
 mod exposition;
 mod manifests;
+mod merge;
 mod observer;
+mod operator;
 mod scaler;
+mod signals;

@@ -50,7 +50,7 @@ fn stage(name: &str, t: f64, desired: u32) -> Option<Exposition> {
 }
 
 fn round(t: f64, n: f64, slots: u32) -> Round {
-    Round { a: stage("a", t, 4), proxy: proxy(t, n, slots), b: stage("b", t, 4) }
+    Round { a: stage("a", t, 4), proxy: proxy(t, n, slots), b: stage("b", t, 4), ..Round::default() }
 }
 
 #[test]

@@ -14,7 +14,7 @@ use splitscale_serving::wire::{BoardState, Event, PipelineAnswer, SlotsState};
 use splitscale_spec::{Encoding, RequestRecord, Status};
 use tokio_util::sync::CancellationToken;
 
-use crate::double::{Double, factory, images, line, port, stage_options, towards};
+use crate::double::{Double, LONG, factory, images, line, port, stage_options, towards};
 use crate::trouble::{count, spec};
 
 /// A proxy in front of a pipeline's A that forgets what it gets, or keeps its answers to itself.

@@ -13,7 +13,7 @@ use splitscale_serving::stage::{StageOptions, StageServer};
 use tower::ServiceExt;
 
 use crate::double::{
-    Double, Gate, LONG, Line, PAYLOAD, factory, line, port, proxy_options, stage_options, towards, until,
+    Double, Gate, Line, PAYLOAD, factory, line, port, proxy_options, stage_options, towards, until,
 };
 
 const ONE_WAITS: QueueBound = QueueBound { requests: 1, bytes: 1 << 30 };

@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use tower::ServiceExt;
 
 use crate::double::{
-    Double, LONG, PAYLOAD, QUEUE, factory, images, port, proxy_options, stage_options, towards, until,
+    Double, PAYLOAD, QUEUE, factory, images, port, proxy_options, stage_options, towards, until,
 };
 
 const ONE_WAITS: QueueBound = QueueBound { requests: 1, ..QUEUE };

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use crate::double::{
-    Double, Gate, LONG, PAYLOAD, factory, images, port, proxy_options, stage_options, towards, until,
+    Double, Gate, PAYLOAD, factory, images, port, proxy_options, stage_options, towards, until,
 };
 use crate::pth;
 

@@ -1,0 +1,101 @@
+//! How the API server is asked: never twice by itself, and never for longer than a tick can wait.
+
+use std::time::Duration;
+
+use kube::core::Status;
+use kube::{Client, Config};
+
+/// Longest that one call may take. A lease is renewed with more than that left, so that a write that was begun by a leader is
+/// not still under way when another one leads.
+pub(crate) const CALL_LIMIT: Duration = Duration::from_secs(4);
+/// Longest that a connection may take to come about.
+const CONNECT_LIMIT: Duration = Duration::from_secs(3);
+
+/// The API server, for calls and for watches.
+#[derive(Clone)]
+pub struct Clients {
+    /// For calls: a socket that hangs is given up.
+    pub asking: Client,
+    /// For watches, which are silent for long; the watcher ends them itself.
+    pub watching: Client,
+    /// The namespace that the configuration names.
+    pub namespace: String,
+}
+
+/// No way to the API server.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// Nobody says where it is.
+    #[error(
+        "no cluster is configured: run it in a pod with a service account, or name a kubeconfig (KUBECONFIG, or ~/.kube/config)"
+    )]
+    Nowhere(#[from] kube::config::InferConfigError),
+    /// What is said cannot be used.
+    #[error("the configuration of the cluster cannot be used")]
+    Unusable(#[from] kube::Error),
+}
+
+/// A call that gave nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// No answer in time.
+    #[error("the API server did not answer within {} s", CALL_LIMIT.as_secs())]
+    Late,
+    /// An answer that is a refusal, or no way there.
+    #[error("{0}")]
+    Failed(#[source] Box<kube::Error>),
+}
+
+impl Clients {
+    /// The cluster that a kubeconfig names, or whose pod this is.
+    ///
+    /// # Errors
+    /// [`ConnectError`]; that the API server does not answer is none: it may later.
+    pub async fn infer() -> Result<Clients, ConnectError> {
+        Clients::of(Config::infer().await?)
+    }
+
+    /// The cluster of a configuration.
+    ///
+    /// # Errors
+    /// A certificate or an address that cannot be used.
+    pub fn of(mut config: Config) -> Result<Clients, ConnectError> {
+        // By itself one call would be made up to 16 times over minutes.
+        config.default_retry = false;
+        config.connect_timeout = Some(CONNECT_LIMIT);
+        config.write_timeout = Some(CALL_LIMIT);
+        config.read_timeout = None;
+        let watching = Client::try_from(config.clone())?;
+        config.read_timeout = Some(CALL_LIMIT);
+        config.reset_reader_on_write = true;
+        let namespace = config.default_namespace.clone();
+        Ok(Clients { asking: Client::try_from(config)?, watching, namespace })
+    }
+}
+
+impl CallError {
+    /// What the API server said, where it said anything.
+    pub(crate) fn status(&self) -> Option<&Status> {
+        match self {
+            CallError::Failed(error) => match &**error {
+                kube::Error::Api(status) => Some(status),
+                _ => None,
+            },
+            CallError::Late => None,
+        }
+    }
+
+    /// Whether what was asked for is not there.
+    pub(crate) fn not_found(&self) -> bool {
+        self.status().is_some_and(Status::is_not_found)
+    }
+}
+
+/// A call, within its time.
+pub(crate) async fn in_time<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, CallError> {
+    match tokio::time::timeout(CALL_LIMIT, call).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(error)) => Err(CallError::Failed(Box::new(error))),
+        Err(_) => Err(CallError::Late),
+    }
+}

@@ -1,0 +1,136 @@
+//! What the cluster holds, kept up to date: the Deployments, pods and addresses of a namespace.
+
+use std::fmt::Debug;
+use std::hash::Hash;
+use std::sync::Arc;
+
+use futures_util::{FutureExt, StreamExt};
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::core::Selector;
+use kube::runtime::reflector::{ObjectRef, Store, store};
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Api, Client, Resource};
+use serde::de::DeserializeOwned;
+use tokio_util::sync::CancellationToken;
+
+use super::owners::Owner;
+
+/// How long one watch lasts \[s\]: a connection that died silently is noticed a few seconds after.
+pub(crate) const WATCH_S: u32 = 60;
+
+/// A namespace as it is now. Cheap to clone.
+#[derive(Clone)]
+pub struct Cluster {
+    /// Its Deployments.
+    pub deployments: Store<Deployment>,
+    /// Its pods.
+    pub pods: Store<Pod>,
+    /// Addresses behind its Services.
+    pub slices: Store<EndpointSlice>,
+    /// Its name.
+    pub namespace: String,
+}
+
+impl Cluster {
+    /// Watches a namespace until `stop`.
+    pub fn watch(client: &Client, namespace: &str, stop: &CancellationToken) -> Cluster {
+        Cluster {
+            deployments: keep(client, namespace, stop, |deployment: &mut Deployment| {
+                // The managers of its fields stay: they tell who owns the replicas.
+                deployment.metadata.annotations = None;
+                if let Some(spec) = &mut deployment.spec {
+                    spec.template = Default::default();
+                }
+            }),
+            pods: keep(client, namespace, stop, |pod: &mut Pod| {
+                (pod.metadata.managed_fields, pod.metadata.annotations) = (None, None);
+                if let Some(spec) = &mut pod.spec {
+                    spec.volumes = None;
+                    for container in &mut spec.containers {
+                        (container.env, container.volume_mounts) = (None, None);
+                    }
+                }
+            }),
+            slices: keep(client, namespace, stop, |slice: &mut EndpointSlice| {
+                slice.metadata.managed_fields = None;
+            }),
+            namespace: namespace.to_owned(),
+        }
+    }
+
+    /// Which pods a Deployment has; absent while it is not known.
+    pub(crate) fn selector(&self, deployment: &str) -> Option<Selector> {
+        let found = self.deployment(deployment)?;
+        Selector::try_from(found.spec.as_ref()?.selector.clone()).ok()
+    }
+
+    /// Who else owns the replicas of a Deployment.
+    pub(crate) fn owners(&self, deployment: &str) -> Vec<Owner> {
+        self.deployment(deployment).map(|found| Owner::all(&found.metadata)).unwrap_or_default()
+    }
+
+    /// Pods, where all of them are known.
+    pub(crate) fn pods(&self) -> Option<Vec<Arc<Pod>>> {
+        complete(&self.pods).then(|| self.pods.state())
+    }
+
+    /// Addresses, where all of them are known.
+    pub(crate) fn slices(&self) -> Option<Vec<Arc<EndpointSlice>>> {
+        complete(&self.slices).then(|| self.slices.state())
+    }
+
+    fn deployment(&self, name: &str) -> Option<Arc<Deployment>> {
+        self.deployments.get(&ObjectRef::new(name).within(&self.namespace))
+    }
+}
+
+/// Whether the first list has come.
+fn complete<K: Resource<DynamicType = ()> + Clone + 'static>(store: &Store<K>) -> bool {
+    matches!(store.wait_until_ready().now_or_never(), Some(Ok(())))
+}
+
+/// Keeps the objects of a kind until `stop`, less what nobody asks for.
+fn keep<K>(client: &Client, namespace: &str, stop: &CancellationToken, prune: fn(&mut K)) -> Store<K>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + Debug
+        + DeserializeOwned
+        + Send
+        + Sync
+        + 'static,
+    K::DynamicType: Hash + Eq,
+{
+    let (reader, writer) = store();
+    let watched =
+        watcher(Api::<K>::namespaced(client.clone(), namespace), watcher::Config::default().timeout(WATCH_S));
+    let mut events = Box::pin(watched.default_backoff().modify(prune).reflect(writer));
+    let (stop, namespace, mut well) = (stop.clone(), namespace.to_owned(), true);
+    tokio::spawn(async move {
+        let what = K::plural(&());
+        loop {
+            let event = tokio::select! {
+                event = events.next() => event,
+                () = stop.cancelled() => return,
+            };
+            match event {
+                Some(Ok(_)) if !well => {
+                    well = true;
+                    tracing::info!("{what} of namespace {namespace} are watched again");
+                }
+                Some(Err(error)) if well => {
+                    well = false;
+                    tracing::warn!(
+                        "{what} of namespace {namespace} cannot be watched, and are tried again: {error}"
+                    );
+                }
+                Some(_) => {}
+                None => return,
+            }
+        }
+    });
+    reader
+}
