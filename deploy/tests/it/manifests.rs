@@ -135,6 +135,11 @@ fn hold_of_rights(all: &[Value]) {
             assert!(!words(rule, "verbs").contains(verb), "{rule}");
         }
     }
+    // A ConfigMap of the same name would have had its hash put here.
+    let lease = rules
+        .iter()
+        .find(|rule| words(rule, "verbs").contains("patch") && words(rule, "resources").contains("leases"));
+    assert_eq!(words(lease.expect("a rule of leases"), "resourceNames"), ["splitscale".to_owned()].into());
     let scale: Vec<_> =
         rules.iter().filter(|rule| words(rule, "resources").contains("deployments/scale")).collect();
     assert_eq!(scale.len(), 1, "one rule lets the scaler scale");

@@ -42,10 +42,7 @@ pub(super) fn check() -> Result<(), String> {
     if output(Command::new("go").arg("version")).is_err() {
         lacks.push(GO.to_string());
     }
-    let packages = missing(
-        found,
-        PLUGINS.iter().any(|folder| Path::new(folder).join("bridge").exists()),
-    );
+    let packages = missing(found, PLUGINS.iter().any(|folder| Path::new(folder).join("bridge").exists()));
     if !packages.is_empty() {
         lacks.push(format!("programs: apt-get install --no-install-recommends {}", packages.join(" ")));
     }
