@@ -7,7 +7,7 @@ use splitscale_spec::{Replicas, Stage};
 
 use crate::backend::{Backend, NotApplied, legs};
 use crate::exposition::Exposition;
-use crate::metrics::metrics;
+use crate::metrics::{NoMetrics, metrics};
 use crate::scrape::{Round, desired};
 
 /// Base URLs of the three servers, such as `http://127.0.0.1:5000`.
@@ -109,7 +109,14 @@ impl LocalBackend {
     }
 
     async fn metrics(&self, url: &str) -> Option<Exposition> {
-        metrics(&self.http, &format!("{url}/metrics")).await
+        match metrics(&self.http, &format!("{url}/metrics")).await {
+            Ok(exposition) => Some(exposition),
+            Err(NoMetrics::Silent) => None,
+            Err(NoMetrics::Wrong(why)) => {
+                tracing::warn!("{url}/metrics: {why}");
+                None
+            }
+        }
     }
 }
 

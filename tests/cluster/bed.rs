@@ -20,7 +20,8 @@ impl Bed {
     pub(crate) fn of_the_test() -> Option<Bed> {
         let Some(program) = std::env::var_os("SPLITSCALE_TESTBED") else {
             // Past the test harness, which swallows what a passing test prints.
-            writeln!(std::io::stderr(), "skipped: `cargo xtask test` builds the bed and names it").expect("standard error is open");
+            writeln!(std::io::stderr(), "skipped: `cargo xtask test` builds the bed and names it")
+                .expect("standard error is open");
             return None;
         };
         Some(Bed { program: program.into(), cache: tempfile::tempdir().unwrap() })

@@ -10,6 +10,7 @@ mod fidelity;
 mod knee;
 mod load;
 mod metrics;
+mod operator;
 mod page;
 mod plan;
 mod pods;

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use crate::asked::{Answer, Field};
 use crate::backend::{Backend, NotApplied, legs};
 use crate::merge::{Flocks, Merge, Scraped};
-use crate::metrics::metrics;
+use crate::metrics::{NoMetrics, metrics};
 use crate::scrape::{Kept, Round};
 
 use super::census::{Member, Numbers, Phase, behind, census, cpu_s, members};
@@ -121,24 +121,27 @@ impl KubernetesBackend {
         Present { a: of_stage(a), proxy: between.unwrap_or_default(), b: of_stage(b) }
     }
 
-    /// Asks each pod for its metrics.
-    async fn ask(&self, members: &[Member], at: &Endpoint) -> Vec<Scraped> {
+    /// Asks each pod for its metrics; of those that take requests and have none, in words why.
+    async fn ask(&self, server: &str, members: &[Member], at: &Endpoint) -> (Vec<Scraped>, Vec<String>) {
         let now_s = self.start.elapsed().as_secs_f64();
         let one = async |member: &Member| {
-            let answer = match (&member.host, at.port.or(member.port)) {
-                (Some(host), Some(port)) => {
-                    metrics(&self.http, &format!("http://{host}:{port}{}", at.path)).await
+            let (host, ready) = (member.host.as_deref(), member.phase == Phase::Ready);
+            let answer = match host.zip(at.port.or(member.port)) {
+                Some((host, port)) => {
+                    let told = metrics(&self.http, &format!("http://{host}:{port}{}", at.path)).await;
+                    told.map_err(|why| match why {
+                        NoMetrics::Silent => format!("{host}:{port} of {server}"),
+                        NoMetrics::Wrong(why) => format!("{host}:{port} of {server} ({why})"),
+                    })
                 }
-                _ => None,
+                None => Err(format!("{} of {server} (no port is known)", host.unwrap_or("a pod"))),
             };
-            Scraped {
-                pod: member.uid.clone(),
-                ready: member.phase == Phase::Ready,
-                started_s: member.age_s.map(|age_s| now_s - age_s),
-                answer,
-            }
+            let wrong = answer.as_ref().err().filter(|_| ready).cloned();
+            let started_s = member.age_s.map(|age_s| now_s - age_s);
+            (Scraped { pod: member.uid.clone(), ready, started_s, answer: answer.ok() }, wrong)
         };
-        join_all(members.iter().map(one)).await
+        let (scraped, wrong): (Vec<_>, Vec<_>) = join_all(members.iter().map(one)).await.into_iter().unzip();
+        (scraped, wrong.into_iter().flatten().collect())
     }
 
     /// What a Deployment was told to have.
@@ -230,17 +233,6 @@ impl KubernetesBackend {
     }
 }
 
-/// Pods that take requests and did not answer.
-fn silent(server: &str, flock: &[Scraped], members: &Option<Vec<Member>>) -> Vec<String> {
-    let asked = flock.iter().zip(members.iter().flatten());
-    let quiet = asked.filter(|(pod, _)| pod.ready && pod.answer.is_none());
-    quiet
-        .map(|(_, member)| {
-            format!("{} of {server}", member.host.as_deref().unwrap_or("one without an address"))
-        })
-        .collect()
-}
-
 /// Why a write was refused, and whether it is certain that it was: what the API server refuses it has not done; what came of a
 /// write that it did not answer nobody knows.
 fn refusal(deployment: &str, pods: u32, error: &CallError) -> (bool, String) {
@@ -255,19 +247,16 @@ impl Backend for KubernetesBackend {
         let at_proxy = between
             .map(|between| Endpoint { port: between.port, path: between.path.clone() })
             .unwrap_or_default();
-        let ([desired_a, desired_b], asked, flock_a, flock_proxy, flock_b) = tokio::join!(
+        let ([desired_a, desired_b], asked, (a_told, a_wrong), (proxy_told, proxy_wrong), (b_told, b_wrong)) = tokio::join!(
             self.scales(),
             self.answers(),
-            self.ask(a.as_deref().unwrap_or_default(), &self.plan.at_a),
-            self.ask(&proxy, &at_proxy),
-            self.ask(b.as_deref().unwrap_or_default(), &self.plan.at_b),
+            self.ask("a", a.as_deref().unwrap_or_default(), &self.plan.at_a),
+            self.ask("proxy", &proxy, &at_proxy),
+            self.ask("b", b.as_deref().unwrap_or_default(), &self.plan.at_b),
         );
         self.findings.owners(self.owners());
-        let servers = [("a", &flock_a, &a), ("proxy", &flock_proxy, &Some(proxy)), ("b", &flock_b, &b)];
-        self.findings.silent(
-            servers.into_iter().flat_map(|(server, flock, members)| silent(server, flock, members)).collect(),
-        );
-        let flocks = Flocks { a: flock_a, proxy: flock_proxy, b: flock_b };
+        self.findings.silent([a_wrong, proxy_wrong, b_wrong].concat());
+        let flocks = Flocks { a: a_told, proxy: proxy_told, b: b_told };
         let [numbers_a, numbers_b] = &mut self.numbers;
         let tell = |stage, desired: Option<u32>, members: Option<Vec<Member>>, flock: &[Scraped], numbers| {
             let used = flock.iter().filter_map(|pod| Some((pod.pod.clone(), cpu_s(pod.answer.as_ref()?)?)));

@@ -5,6 +5,8 @@ use std::time::Duration;
 use kube::core::Status;
 use kube::{Client, Config};
 
+use super::site::without_roots;
+
 /// Longest that one call may take. A lease is renewed with more than that left, so that a write that was begun by a leader is
 /// not still under way when another one leads.
 pub(crate) const CALL_LIMIT: Duration = Duration::from_secs(4);
@@ -65,6 +67,7 @@ impl Clients {
         config.connect_timeout = Some(CONNECT_LIMIT);
         config.write_timeout = Some(CALL_LIMIT);
         config.read_timeout = None;
+        without_roots(&mut config);
         let watching = Client::try_from(config.clone())?;
         config.read_timeout = Some(CALL_LIMIT);
         config.reset_reader_on_write = true;

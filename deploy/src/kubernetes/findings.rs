@@ -17,6 +17,8 @@ pub struct Findings(Arc<Mutex<Found>>);
 /// What was found last.
 #[derive(Debug, Clone, Default)]
 pub struct Found {
+    /// Why nothing can be looked at; absent where it can.
+    pub unusable: Option<String>,
     /// Why a scale could not be read.
     pub scales: Vec<String>,
     /// Ready pods that did not answer.
@@ -33,6 +35,10 @@ impl Findings {
     /// What was found last.
     pub fn found(&self) -> Found {
         self.all().clone()
+    }
+
+    pub(crate) fn unusable(&self, why: Option<String>) {
+        self.all().unusable = why;
     }
 
     pub(crate) fn scales(&self, wrong: Vec<String>) {

@@ -144,12 +144,8 @@ impl Ledger {
         let was = book.policy.loaded.clone();
         let Begun { generation, policy, calibrated, expected, max_age_s, desk } = begun;
         if let Some((name, sha256)) = policy.loaded.as_ref().filter(|loaded| was.as_ref() != Some(loaded)) {
-            book.events.push(event(
-                EventType::Normal,
-                "PolicyLoaded",
-                "LoadPolicy",
-                format!("policy `{name}`, SHA-256 {sha256}"),
-            ));
+            let note = format!("policy `{name}`, SHA-256 {sha256}");
+            book.events.push(event(EventType::Normal, "PolicyLoaded", &note, note.clone()));
         }
         (book.generation, book.mode, book.policy) = (generation, desk.mode(), policy);
         (book.calibrated, book.expected, book.max_age_s) = (calibrated, expected, max_age_s);
@@ -190,7 +186,7 @@ impl Ledger {
         } else if decision.now_s - since_s >= HELD_S && !book.held_told {
             book.held_told = true;
             let why = decision.why.last().cloned().unwrap_or_default();
-            book.events.push(event(EventType::Warning, "Held", "Hold", why));
+            book.events.push(event(EventType::Warning, "Held", &why, why.clone()));
         }
         (book.decision, book.end) = (Some(decision.clone()), None);
         self.news.notify_one();
@@ -217,7 +213,7 @@ impl Ledger {
             true => (EventType::Normal, "Scaled"),
             false => (EventType::Warning, "NotScaled"),
         };
-        // What changes tells two changes apart: the same again is counted, not told anew.
+        // The action tells two events apart: the same again is counted, and not told anew.
         book.events.push(event(kind, reason, &change, format!("{change}: {why}")));
         self.news.notify_one();
     }

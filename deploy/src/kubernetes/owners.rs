@@ -51,10 +51,15 @@ impl Owner {
         self.manager == NOBODY
     }
 
+    /// Who it is.
+    pub fn words(&self) -> String {
+        format!("spec.replicas of Deployment {} belong to \"{}\"", self.deployment, self.manager)
+    }
+
     /// Who it is, and how it gives the replicas up.
     pub fn remedy(&self, namespace: &str) -> String {
         let Owner { deployment, manager, place } = self;
-        let who = format!("spec.replicas of Deployment {deployment} belong to \"{manager}\"");
+        let who = self.words();
         if manager == "kube-controller-manager" {
             return format!(
                 "{who}, a HorizontalPodAutoscaler (kubectl get hpa --namespace {namespace}): delete it, then give its claim up: {}",

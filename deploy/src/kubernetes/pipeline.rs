@@ -39,6 +39,10 @@ const REREAD: Duration = Duration::from_secs(30);
 /// The same where they could not be used.
 const REREAD_SOON: Duration = Duration::from_secs(5);
 
+/// A pod has at least and at most so long for an answer, and an interval in between.
+const ANSWER_MIN: Duration = Duration::from_secs(1);
+const ANSWER_MAX: Duration = Duration::from_secs(5);
+
 /// What all pipelines of a namespace share.
 #[derive(Clone)]
 pub(super) struct Shared {
@@ -97,7 +101,13 @@ pub(super) async fn run(
             read = library.read(&now.spec) => read,
             () = stop.cancelled() => break,
         };
-        let begun = begin(&shared, &now, (read, &mut good), (&ledger, &journal), &stop);
+        // How often the lead has changed, before the first decision that says so.
+        if let Ok(transitions) = shared.leader.check().await {
+            ledger.led(transitions);
+        }
+        let choice = choose(&now.spec, read, &mut good);
+        let choice = choice.map_err(|wrong| ledger.findings().unusable(Some(format!("spec: {wrong}")))).ok();
+        let begun = choice.and_then(|choice| begin(&shared, &now, choice, (&ledger, &journal), &stop));
         let Some(running) = begun else {
             // Nothing of it can be used: told, and tried again.
             tokio::select! {
@@ -164,42 +174,47 @@ fn mode(spec: &SplitPipelineSpec, decides: bool) -> Mode {
     }
 }
 
-/// Begins a loop by what was read, or by what was good before; absent where not even that can be used.
+/// Who decides from here on, by which policy and in which mode.
+struct Choice {
+    deciders: Deciders,
+    policy: report::Policy,
+    mode: Mode,
+}
+
+/// By what was read, or by what was good before. Where not even that can be used somebody looks on, and acts in an emergency.
+///
+/// # Errors
+/// The spec itself cannot be used.
+fn choose(
+    spec: &SplitPipelineSpec,
+    read: Result<Documents, Unloaded>,
+    good: &mut Option<Documents>,
+) -> Result<Choice, Invalid> {
+    let decides = |documents: &Documents| deciders_of(spec, documents);
+    let (problem, deciders) = match read.and_then(|read| Ok((decides(&read).map_err(unusable)?, read))) {
+        Ok((deciders, read)) => {
+            *good = Some(read);
+            (None, Some(deciders))
+        }
+        Err(problem) => (Some(problem), good.as_ref().and_then(|good| decides(good).ok())),
+    };
+    let loaded = good.as_ref().filter(|_| deciders.is_some());
+    let loaded = loaded.map(|good| (good.policy.name.clone(), good.sha256.clone()));
+    let mode = mode(spec, loaded.is_some());
+    let deciders = deciders.map_or_else(|| decides(&Documents::none()), Ok)?;
+    Ok(Choice { deciders, policy: report::Policy { loaded, problem }, mode })
+}
+
+/// Begins a loop; absent where the signals cannot be looked at.
 fn begin(
     shared: &Shared,
     object: &SplitPipeline,
-    (read, good): (Result<Documents, Unloaded>, &mut Option<Documents>),
+    choice: Choice,
     (ledger, journal): (&Arc<Ledger>, &Journal),
     stop: &CancellationToken,
 ) -> Option<Running> {
-    let spec = &object.spec;
-    let (mut problem, mut deciders) = (None, None);
-    match read.and_then(|read| Ok((deciders_of(spec, &read).map_err(unusable)?, read))) {
-        Ok((found, read)) => {
-            *good = Some(read);
-            deciders = Some(found);
-        }
-        Err(wrong) => problem = Some(wrong),
-    }
-    if deciders.is_none() {
-        deciders = good.as_ref().and_then(|good| deciders_of(spec, good).ok());
-    }
-    let loaded = good.as_ref().filter(|_| deciders.is_some());
-    let policy = report::Policy {
-        loaded: loaded.map(|good| (good.policy.name.clone(), good.sha256.clone())),
-        problem,
-    };
-    // Without one it looks on, and in an emergency it acts.
-    let idle = || {
-        deciders_of(spec, &Documents::none())
-            .map_err(|wrong| tracing::error!("{}: {wrong}", object.name_any()))
-    };
-    let decides = loaded.is_some();
-    let Deciders { mut controller, shadow, residuals } = match deciders {
-        Some(deciders) => deciders,
-        None => idle().ok()?,
-    };
-    let mode = mode(spec, decides);
+    let (spec, namespace) = (&object.spec, &shared.cluster.namespace);
+    let Choice { deciders: Deciders { mut controller, shadow, residuals }, policy, mode } = choice;
     controller.set_mode(mode);
     let before = ledger.last().or_else(|| object.status.as_ref()?.last_decision.as_ref().map(resumed));
     let (mut begin_s, mut half) = (0.0, None);
@@ -220,18 +235,16 @@ fn begin(
     });
     let surroundings = Surroundings {
         cluster: shared.cluster.clone(),
-        scales: Api::<Deployment>::namespaced(shared.client.clone(), &shared.cluster.namespace),
+        scales: Api::<Deployment>::namespaced(shared.client.clone(), namespace),
         leader: shared.leader.clone(),
         ledger: ledger.clone(),
     };
     let deployments = [spec.stages.a.deployment.clone(), spec.stages.b.deployment.clone()];
-    let timeout = interval.clamp(Duration::from_secs(1), Duration::from_secs(5));
+    let timeout = interval.clamp(ANSWER_MIN, ANSWER_MAX);
     let backend = KubernetesBackend::new(surroundings, deployments, plan, timeout);
-    let backend = backend
-        .map_err(|why| ledger.problem(Some(Unloaded { reason: "SignalsInvalid", message: why })))
-        .ok()?;
+    ledger.findings().unusable(backend.as_ref().err().cloned());
     let scaler = Scaler {
-        backend,
+        backend: backend.ok()?,
         observer: Observer::new(spec.window_seconds),
         controller,
         shadow,

@@ -163,6 +163,9 @@ impl Report<'_> {
         {
             return no("PolicyNotLoaded", problem.message.clone());
         }
+        if let Some(why) = &self.found.unusable {
+            return no("SpecInvalid", why.clone());
+        }
         if !self.found.scales.is_empty() {
             return no("ScaleUnknown", self.found.scales.join("; "));
         }
@@ -171,7 +174,8 @@ impl Report<'_> {
         };
         let acting = matches!(self.mode, Mode::Auto | Mode::Emergency);
         if let Some(owner) = self.found.all_owners().first().filter(|_| acting) {
-            return no("ReplicasOwnedElsewhere", owner.remedy(self.namespace));
+            let words = format!("{}; the condition ReplicasOwnedElsewhere has what to do", owner.words());
+            return no("ReplicasOwnedElsewhere", words);
         }
         if matches!(self.end, Some(end) if !end.carried_out())
             || decision.acts() && decision.carried_out == Some(false)
@@ -223,6 +227,11 @@ impl Report<'_> {
                 self.max_age_s,
                 stale.join(", ")
             ));
+        }
+        for (stage, pods) in [("a", &seen.a), ("b", &seen.b)] {
+            if pods.as_ref().is_some_and(|pods| pods.ready == 0) {
+                words.push(format!("no pod of {stage} is ready"));
+            }
         }
         if !self.found.silent.is_empty() {
             let pods = self.found.silent.join(", ");

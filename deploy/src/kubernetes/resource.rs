@@ -23,7 +23,6 @@ use super::status::SplitPipelineStatus;
     kind = "SplitPipeline",
     namespaced,
     shortname = "sp",
-    category = "all",
     status = "SplitPipelineStatus",
     derive = "PartialEq",
     doc = "A network that is cut in two and served by two Deployments, which splitscale scales together by what the link between them can carry.",

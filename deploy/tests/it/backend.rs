@@ -457,7 +457,7 @@ async fn the_pods_of_a_stage_are_one_server_and_the_cluster_tells_how_many() {
     let round = stand.backend.scrape().await;
     assert_eq!(round.a, None);
     assert!(round.kept.unwrap().a.is_some(), "how many there are is known all the same");
-    assert_eq!(stand.ledger.findings().found().silent, ["127.0.0.1 of a"]);
+    assert_eq!(stand.ledger.findings().found().silent, [format!("127.0.0.1:{hung} of a")]);
     // Without the scale it is not.
     stand.api.instead(|call| {
         call.path.ends_with("a/scale").then(|| Instead::Answer(404, refusal(404, "NotFound", "no such")))

@@ -8,5 +8,7 @@ mod manifests;
 mod merge;
 mod observer;
 mod operator;
+mod rbac;
+mod report;
 mod scaler;
 mod signals;
