@@ -62,8 +62,8 @@ pub struct Residuals {
     law: ShadowConfig,
     cores: [Option<f64>; 2],
     freshness: Freshness,
-    /// What waited at each look within [`TIME_CONSTANT_S`].
-    waited: VecDeque<(f64, f64)>,
+    /// Time, what waited and the answers of each look within [`TIME_CONSTANT_S`] \[s, requests, 1/s\].
+    waited: VecDeque<[f64; 3]>,
     tracks: [Track; 3],
 }
 
@@ -88,7 +88,7 @@ const JUDGED_MIN_S: f64 = 20.0;
 const ANSWERS_MIN: f64 = 50.0;
 /// Pods that work less than this share of their time say little about their service.
 const BUSY_MIN: f64 = 0.05;
-/// What waits may grow or shrink by this share of the answers.
+/// What waits may differ by this share of the answers, between the most and the least.
 const UNSTEADY_MAX: f64 = 0.1;
 /// Least time over which that is looked at \[s\].
 const SPAN_MIN_S: f64 = 10.0;
@@ -183,28 +183,33 @@ impl Residuals {
         Agreement { residuals: self.tracks.iter().filter_map(|track| track.last).collect() }
     }
 
-    /// Time since the last look, and the answers, where what comes also goes: what waits does not grow or shrink by more than a
-    /// tenth of the answers \[s, 1/s\].
+    /// Time since the last look, and the answers, where what comes also goes: what waits is never more than a tenth of the
+    /// answers above what it was at the least \[s, 1/s\].
     fn steady(&mut self, now_s: f64, seen: &Observation) -> Option<(f64, f64)> {
         let queues = [seen.queue_a, seen.queue_proxy, seen.queue_b];
         let waiting =
             queues.into_iter().map(|queue| queue.map(|queue| queue.value.last)).sum::<Option<f64>>()?;
         // After a gap, or a clock that was set back, all begins anew.
-        let last_s = self.waited.back().map_or(now_s, |(at_s, _)| *at_s);
+        let last_s = self.waited.back().map_or(now_s, |[at_s, ..]| *at_s);
         let step_s = now_s - last_s;
         if !(0.0..=STEP_MAX_S).contains(&step_s) {
             self.waited.clear();
         }
-        self.waited.push_back((now_s, waiting));
+        let answers = seen.answers_per_s?.value;
+        self.waited.push_back([now_s, waiting, answers]);
         // One look older than the span stays, so that it is always covered.
-        while self.waited.len() > 2 && self.waited[1].0 <= now_s - TIME_CONSTANT_S {
+        while self.waited.len() > 2 && self.waited[1][0] <= now_s - TIME_CONSTANT_S {
             self.waited.pop_front();
         }
-        let (from_s, before) = *self.waited.front()?;
-        let (answers, span_s) = (seen.answers_per_s?.value, now_s - from_s);
+        let span_s = now_s - self.waited.front()?[0];
         let long = span_s >= SPAN_MIN_S && step_s > 0.0 && answers > 0.0;
+        // All of it counts: a queue that rose and drained is as long at the end as it was at the beginning.
+        let waited = self.waited.iter().map(|&[_, waiting, _]| waiting);
+        let (most, least) = (waited.clone().fold(waiting, f64::max), waited.fold(waiting, f64::min));
+        // While a queue drains there are more answers than otherwise.
+        let mean = self.waited.iter().map(|&[_, _, answers]| answers).sum::<f64>() / self.waited.len() as f64;
         // Two requests more or fewer say nothing, however few come.
-        let calm = (waiting - before).abs() <= (UNSTEADY_MAX * answers * span_s).max(2.0);
+        let calm = most - least <= (UNSTEADY_MAX * mean * span_s).max(2.0);
         let settled = [&seen.a, &seen.b].into_iter().all(|stage| {
             stage.as_ref().is_some_and(|pods| {
                 pods.starting == 0

@@ -105,6 +105,22 @@ fn nothing_is_judged_that_would_tell_of_the_traffic_and_not_of_the_pipeline() {
         let queue_proxy = signal(QueueLevel { mean: last, last });
         Observation { arrivals_per_s: signal(12.5), queue_proxy, ..slow(time_s) }
     });
+    // One that rose and drained, so that as many wait as half a minute before.
+    nothing(&|time_s| {
+        let last = 20.0 * (15.0 - (time_s % 30.0 - 15.0).abs());
+        Observation { queue_proxy: signal(QueueLevel { mean: last, last }), ..slow(time_s) }
+    });
+    // One that drains at once: 28 answers a second are not those of the eight that came.
+    nothing(&|time_s| {
+        let since_s = time_s % 30.0;
+        let drains = since_s > 27.0;
+        let last = if drains { 20.0 * (30.0 - since_s) } else { since_s * 60.0 / 27.0 };
+        Observation {
+            queue_proxy: signal(QueueLevel { mean: last, last }),
+            answers_per_s: signal(if drains { 28.0 } else { 8.0 }),
+            ..slow(time_s)
+        }
+    });
     // Too old, or missing.
     nothing(&|time_s| Observation {
         answers_per_s: Some(Signal { value: 10.0, age_s: 11.0 }),
