@@ -17,8 +17,8 @@ import (
 // Every process of the bed carries these in its environment, and hands them down. That finds it again
 // where no file says its number, and no number that was given to someone else is ever taken for it.
 const (
-	markFolder = "SPLITSCALE_TESTBED"      // the bed's folder
-	markPart   = "SPLITSCALE_TESTBED_PART" // e.g. "apiserver", "worker-1"
+	markFolder = "SPLITSCALE_TESTBED_FOLDER" // the bed's folder
+	markPart   = "SPLITSCALE_TESTBED_PART"   // e.g. "apiserver", "worker-1"
 )
 
 // A user's PATH has not always the folders of what root may call.
@@ -53,7 +53,7 @@ func processes() []process {
 				p.part = value
 			}
 		}
-		if p.folder != "" && pid != os.Getpid() {
+		if p.folder != "" && p.part != "" && pid != os.Getpid() {
 			found = append(found, p)
 		}
 	}
