@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 mod calibrate;
 mod contest;
+mod deploy;
 mod engine;
 mod fidelity;
 mod knee;
@@ -22,6 +23,7 @@ mod value;
 
 pub use calibrate::Calibrate;
 pub use contest::Contest;
+pub use deploy::Deploy;
 pub use engine::{EngineFlags, EngineName, HalfName, Pod};
 pub use fidelity::Fidelity;
 pub use knee::{CutName, Knee, ServiceName};
@@ -32,7 +34,7 @@ pub use ready::Ready;
 pub use scale::{Backend, Explain, Replay, Scale, ScaleMode};
 pub use simulate::{Bursts, ExperimentFlags, Merge, Simulate, Verify};
 
-use value::{bandwidth, count, interval, number, seconds, share};
+use value::{bandwidth, count, host, interval, number, seconds, share};
 
 /// Serves a network cut in two, and scales its pods by what the link between them can carry.
 #[derive(Debug, Parser)]
@@ -82,6 +84,8 @@ pub enum Command {
     Operator(Operator),
     /// Play the same arrivals and traffic to a pipeline a policy, each scaled by its own, and say what each came to
     Contest(Contest),
+    /// Write a pipeline as manifests of Kubernetes
+    Deploy(Deploy),
     /// Tell a logged decision in sentences, and take it again
     Explain(Explain),
     /// Take logged decisions again, or let another policy take them
@@ -154,11 +158,15 @@ pub struct Pods {
 #[derive(Debug, Clone, Args)]
 pub struct ToB {
     /// Host of stage B
-    #[arg(long, env = "CONTAINER_B_HOST", default_value = "127.0.0.1", value_name = "HOST")]
+    #[arg(long, env = "CONTAINER_B_HOST", default_value = "127.0.0.1", value_name = "HOST", value_parser = host)]
     pub container_b_host: String,
     /// Port of stage B
     #[arg(long, env = "CONTAINER_B_PORT", default_value_t = 5001, value_name = "PORT")]
     pub container_b_port: u16,
+    /// Send each request to B on a connection of its own: for an address that stands for several B and spreads connections,
+    /// such as a Service of Kubernetes. It costs a handshake each (one RTT), and A takes no place at B beforehand
+    #[arg(long)]
+    pub fresh_connections: bool,
 }
 
 /// `serve a`
@@ -174,7 +182,7 @@ pub struct ServeA {
     #[command(flatten)]
     pub b: ToB,
     /// Host of the proxy
-    #[arg(long, env = "PROXY_HOST", default_value = "127.0.0.1", value_name = "HOST")]
+    #[arg(long, env = "PROXY_HOST", default_value = "127.0.0.1", value_name = "HOST", value_parser = host)]
     pub proxy_host: String,
     /// Port of the proxy
     #[arg(long, env = "PROXY_PORT", default_value_t = 6000, value_name = "PORT")]
@@ -273,6 +281,19 @@ pub struct Servers {
     pub b: String,
 }
 
+/// Stages that are Deployments of Kubernetes.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "On Kubernetes")]
+pub struct InCluster {
+    /// Namespace in which both stages are Deployments, whose replicas are set and whose pods are asked through the API server of the
+    /// kubeconfig; requests are sent to --a and events heard from --proxy
+    #[arg(long, value_name = "NAMESPACE")]
+    pub namespace: Option<String>,
+    /// The Deployments of A and of B
+    #[arg(long, value_name = "A,B", value_delimiter = ',', num_args = 1..=2, requires = "namespace", default_values = ["splitscale-a", "splitscale-b"])]
+    pub deployments: Vec<String>,
+}
+
 /// What is measured.
 #[derive(Debug, Clone, PartialEq, Args, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -296,6 +317,8 @@ pub struct Grid {
 pub struct Collect {
     #[command(flatten)]
     pub servers: Servers,
+    #[command(flatten)]
+    pub in_cluster: InCluster,
     #[command(flatten)]
     pub grid: Grid,
     /// Folder of JPEG and PNG files to send, or a file that lists some, one a line; without it a few that the

@@ -5,6 +5,7 @@
 #![allow(unreachable_pub)] // nothing of a binary is reachable from outside
 
 mod cli;
+mod cluster;
 mod commands;
 mod files;
 mod images;

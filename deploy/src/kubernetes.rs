@@ -35,6 +35,7 @@ mod shell;
 mod signals;
 mod site;
 mod status;
+mod workload;
 
 pub use backend::{KubernetesBackend, Surroundings};
 pub use board::Board;
@@ -57,3 +58,4 @@ pub use resource::{
 pub use shell::{PodRate, Shell};
 pub use signals::{Endpoint, Latency, Link, Pods, Prometheus, ProxyPods, Signals, Source};
 pub use status::{Cost, LastDecision, Observed, PodCounts, SplitPipelineStatus};
+pub use workload::{Standing, Workload};

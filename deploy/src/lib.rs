@@ -18,6 +18,7 @@ mod exposition;
 mod http;
 pub mod kubernetes;
 mod local;
+pub mod manifests;
 mod merge;
 mod meters;
 mod metrics;

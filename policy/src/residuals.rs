@@ -62,8 +62,8 @@ pub struct Residuals {
     law: ShadowConfig,
     cores: [Option<f64>; 2],
     freshness: Freshness,
-    /// What waited at each look within [`TIME_CONSTANT_S`].
-    waited: VecDeque<(f64, f64)>,
+    /// Time, what waited and the answers of each look within [`TIME_CONSTANT_S`] \[s, requests, 1/s\].
+    waited: VecDeque<[f64; 3]>,
     tracks: [Track; 3],
 }
 
@@ -88,8 +88,10 @@ const JUDGED_MIN_S: f64 = 20.0;
 const ANSWERS_MIN: f64 = 50.0;
 /// Pods that work less than this share of their time say little about their service.
 const BUSY_MIN: f64 = 0.05;
-/// What waits may grow or shrink by this share of the answers.
+/// What waits may differ by this share of the answers, between the most and the least.
 const UNSTEADY_MAX: f64 = 0.1;
+/// Signals of one comparison are this share of their window apart at most: one interval, as there are five in a window.
+const APART_MAX: f64 = 0.25;
 /// Least time over which that is looked at \[s\].
 const SPAN_MIN_S: f64 = 10.0;
 /// Longest time between two looks that belong together \[s\].
@@ -183,28 +185,35 @@ impl Residuals {
         Agreement { residuals: self.tracks.iter().filter_map(|track| track.last).collect() }
     }
 
-    /// Time since the last look, and the answers, where what comes also goes: what waits does not grow or shrink by more than a
-    /// tenth of the answers \[s, 1/s\].
+    /// Time since the last look, and the answers, where what comes also goes: what waits is never more than a tenth of the
+    /// answers above what it was at the least \[s, 1/s\].
     fn steady(&mut self, now_s: f64, seen: &Observation) -> Option<(f64, f64)> {
-        let queues = [seen.queue_a, seen.queue_proxy, seen.queue_b];
-        let waiting =
-            queues.into_iter().map(|queue| queue.map(|queue| queue.value.last)).sum::<Option<f64>>()?;
+        let Some((waiting, answers)) = together(seen) else {
+            // Nor is what was told before compared with what is told afterwards.
+            self.waited.clear();
+            return None;
+        };
         // After a gap, or a clock that was set back, all begins anew.
-        let last_s = self.waited.back().map_or(now_s, |(at_s, _)| *at_s);
+        let last_s = self.waited.back().map_or(now_s, |[at_s, ..]| *at_s);
         let step_s = now_s - last_s;
         if !(0.0..=STEP_MAX_S).contains(&step_s) {
             self.waited.clear();
         }
-        self.waited.push_back((now_s, waiting));
+        self.waited.push_back([now_s, waiting, answers]);
         // One look older than the span stays, so that it is always covered.
-        while self.waited.len() > 2 && self.waited[1].0 <= now_s - TIME_CONSTANT_S {
+        while self.waited.len() > 2 && self.waited[1][0] <= now_s - TIME_CONSTANT_S.max(seen.window_s) {
             self.waited.pop_front();
         }
-        let (from_s, before) = *self.waited.front()?;
-        let (answers, span_s) = (seen.answers_per_s?.value, now_s - from_s);
-        let long = span_s >= SPAN_MIN_S && step_s > 0.0 && answers > 0.0;
+        let span_s = now_s - self.waited.front()?[0];
+        // Not before nothing in the window behind the signals is of before that.
+        let long = span_s >= SPAN_MIN_S.max(seen.window_s) && step_s > 0.0 && answers > 0.0;
+        // All of it counts: a queue that rose and drained is as long at the end as it was at the beginning.
+        let waited = self.waited.iter().map(|&[_, waiting, _]| waiting);
+        let (most, least) = (waited.clone().fold(waiting, f64::max), waited.fold(waiting, f64::min));
+        // While a queue drains there are more answers than otherwise.
+        let mean = self.waited.iter().map(|&[_, _, answers]| answers).sum::<f64>() / self.waited.len() as f64;
         // Two requests more or fewer say nothing, however few come.
-        let calm = (waiting - before).abs() <= (UNSTEADY_MAX * answers * span_s).max(2.0);
+        let calm = most - least <= (UNSTEADY_MAX * mean * span_s).max(2.0);
         let settled = [&seen.a, &seen.b].into_iter().all(|stage| {
             stage.as_ref().is_some_and(|pods| {
                 pods.starting == 0
@@ -223,6 +232,24 @@ impl Residuals {
         let works = [at_work(seen.busy_a, &seen.a), at_work(seen.busy_b, &seen.b)];
         self.cores.iter().zip(works).any(|(cores, at_work)| cores.is_some_and(|cores| at_work > cores))
     }
+}
+
+/// What waits, and the answers, where all were told in the same round: signals of other times are of other requests. Where a
+/// stage does not answer, what it counted last ages beside what is told now \[requests, 1/s\].
+fn together(seen: &Observation) -> Option<(f64, f64)> {
+    let queues = [seen.queue_a, seen.queue_proxy, seen.queue_b];
+    let waiting = queues.iter().map(|queue| queue.map(|queue| queue.value.last)).sum::<Option<f64>>()?;
+    let answers = seen.answers_per_s?;
+    let stages = [seen.a.as_ref()?.age_s, seen.b.as_ref()?.age_s];
+    let others =
+        [seen.busy_a, seen.busy_b, seen.latency_p50_s].into_iter().flatten().map(|signal| signal.age_s);
+    let queues = queues.into_iter().flatten().map(|queue| queue.age_s);
+    let ages = stages.into_iter().chain(others).chain(queues);
+    let (newest, oldest) = ages.fold((answers.age_s, answers.age_s), |(newest, oldest), age_s| {
+        (newest.min(age_s), oldest.max(age_s))
+    });
+    let one_round = oldest - newest <= APART_MAX * seen.window_s && oldest <= seen.window_s;
+    one_round.then_some((waiting, answers.value))
 }
 
 /// What the busy pods of a stage should answer, beside the answers; absent where they say too little.

@@ -73,8 +73,9 @@ pub struct Score {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tally {
-    /// Pods of both stages now.
-    pub pods: Replicas,
+    /// Pods of both stages, when they were last scored; absent before that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pods: Option<Replicas>,
     /// Pods of both stages, over time \[pod s\].
     pub pod_seconds: f64,
     /// Requests that the law takes to be answered late, with its band \[requests\].
@@ -198,11 +199,8 @@ impl Shadow {
         config: ShadowConfig,
     ) -> Result<Self, Invalid> {
         config.validate()?;
-        let nothing = Tally {
-            pods: bounds.pods_min,
-            pod_seconds: 0.0,
-            misses: Interval { value: 0.0, low: 0.0, high: 0.0 },
-        };
+        let misses = Interval { value: 0.0, low: 0.0, high: 0.0 };
+        let nothing = Tally { pods: None, pod_seconds: 0.0, misses };
         Ok(Shadow {
             config,
             bounds,
@@ -277,7 +275,7 @@ fn account(
     let flows: [Flow; 3] =
         std::array::from_fn(|end| fluids[end].step(&bounds[end], ready, (step_s, arrivals_per_s)));
     let missed = |flow: &Flow| if flow.latency_s > slo_s { step_s * arrivals_per_s } else { 0.0 };
-    tally.pods = there;
+    tally.pods = Some(there);
     tally.pod_seconds += step_s * (f64::from(there.a) + f64::from(there.b));
     tally.misses.high += missed(&flows[0]);
     tally.misses.value += missed(&flows[1]);

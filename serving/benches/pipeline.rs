@@ -67,11 +67,18 @@ async fn start(halves: [Arc<dyn EngineFactory>; 2], stop: &CancellationToken) ->
         rtt: Duration::ZERO,
         sleep: Duration::ZERO,
         b_timeout: LONG,
+        fresh_connections: false,
         queue: QUEUE,
         ending: ENDING,
     };
     tokio::spawn(serve_proxy(at_proxy, options, stop.clone()));
-    let next = Downstream { b: b.clone(), proxy: proxy.clone(), format: Format::default(), timeout: LONG };
+    let next = Downstream {
+        b: b.clone(),
+        proxy: proxy.clone(),
+        format: Format::default(),
+        timeout: LONG,
+        fresh_connections: false,
+    };
     tokio::spawn(serve_a(at_a, STAGE, next, half_a, stop.clone()));
     for url in [&a, &proxy, &b] {
         while reqwest::get(format!("{url}/readyz")).await.map_or(true, |answer| !answer.status().is_success())

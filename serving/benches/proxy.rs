@@ -103,6 +103,7 @@ async fn start(stop: &CancellationToken) -> (String, String) {
         rtt: Duration::ZERO,
         sleep: Duration::ZERO,
         b_timeout: LONG,
+        fresh_connections: false,
         queue: QueueBound { requests: 1000, bytes: 1 << 30 },
         ending: Ending { delay: Duration::ZERO, grace: LONG },
     };

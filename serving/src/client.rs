@@ -1,10 +1,13 @@
 //! A client of the whole pipeline: its three servers under one name.
 
+use std::fmt::Debug;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
 use axum::http::StatusCode;
 use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
 use reqwest::RequestBuilder;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -14,7 +17,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
 
 use crate::metrics::PROCESS_CPU;
-use crate::serve::{explain, http_client};
+use crate::serve::{explain, http_client_for};
 use crate::wire::{
     Event, Failure, PipelineAnswer, PodCount, PodsState, QueueThreshold, SlotsState, ThreadCount,
 };
@@ -48,11 +51,35 @@ pub struct PipelineState {
     pub b: PodsState,
 }
 
+/// Where the pods of both stages are asked for: at the two servers themselves, or at whatever else starts them.
+pub trait Stages: Debug + Send + Sync {
+    /// How A stands; where it is several servers, all of them together.
+    fn a(&self) -> BoxFuture<'_, Result<PodsState, ClientError>>;
+
+    /// How B stands.
+    fn b(&self) -> BoxFuture<'_, Result<PodsState, ClientError>>;
+
+    /// Asks both stages to have so many pods.
+    fn set_pods(&self, pods: Replicas) -> BoxFuture<'_, Result<(), ClientError>>;
+
+    /// Uses only so many of the pods there are; it holds when this returns.
+    fn use_pods(&self, pods: Replicas) -> BoxFuture<'_, Result<(), ClientError>>;
+}
+
 /// A client of the pipeline; it keeps its connections, and clones share them.
 #[derive(Debug, Clone)]
 pub struct PipelineClient {
     pub(crate) http: reqwest::Client,
     pub(crate) endpoints: Endpoints,
+    stages: Arc<dyn Stages>,
+}
+
+/// Two servers that start their pods themselves.
+#[derive(Debug)]
+struct Servers {
+    http: reqwest::Client,
+    a: String,
+    b: String,
 }
 
 /// What a server of the pipeline did not do.
@@ -127,7 +154,23 @@ impl PipelineClient {
     pub fn new(endpoints: Endpoints) -> Result<Self, ClientError> {
         let endpoints =
             Endpoints { a: base(&endpoints.a)?, proxy: base(&endpoints.proxy)?, b: base(&endpoints.b)? };
-        Ok(PipelineClient { http: client()?, endpoints })
+        let http = client(false)?;
+        let stages = Servers { http: http.clone(), a: endpoints.a.clone(), b: endpoints.b.clone() };
+        Ok(PipelineClient { http, endpoints, stages: Arc::new(stages) })
+    }
+
+    /// The same client, with the pods of both stages somewhere else.
+    pub fn with_stages(self, stages: Arc<dyn Stages>) -> Self {
+        PipelineClient { stages, ..self }
+    }
+
+    /// The same, with a connection a request from now on: whoever balances connections before several A then balances
+    /// requests.
+    ///
+    /// # Errors
+    /// The system has no HTTP client to give.
+    pub fn with_fresh_connections(self) -> Result<Self, ClientError> {
+        Ok(PipelineClient { http: client(true)?, ..self })
     }
 
     /// Waits until all three answer and both stages have all the pods they were asked for.
@@ -175,12 +218,12 @@ impl PipelineClient {
     /// # Errors
     /// The first of them that does not answer.
     pub async fn front(&self) -> Result<(PodsState, SlotsState), ClientError> {
-        let a = self.get(format!("{}/pods", self.endpoints.a)).await?;
+        let a = self.stages.a().await?;
         Ok((a, self.proxy_state().await?))
     }
 
     pub(crate) async fn state_of_b(&self) -> Result<PodsState, ClientError> {
-        self.get(format!("{}/pods", self.endpoints.b)).await
+        self.stages.b().await
     }
 
     /// Sets the number of transfer slots; it holds when this returns.
@@ -198,7 +241,7 @@ impl PipelineClient {
     /// # Errors
     /// What a stage said, pods that cannot start, a server that went away, or the timeout.
     pub async fn set_pods(&self, pods: Replicas, timeout: Duration) -> Result<(), ClientError> {
-        self.post_pods("set_pods", pods).await?;
+        self.stages.set_pods(pods).await?;
         self.wait(timeout, SILENCE, "the pods are not ready", settled).await
     }
 
@@ -207,7 +250,7 @@ impl PipelineClient {
     /// # Errors
     /// What a stage said.
     pub async fn use_pods(&self, pods: Replicas) -> Result<(), ClientError> {
-        self.post_pods("use_pods", pods).await
+        self.stages.use_pods(pods).await
     }
 
     /// CPU time that A, the proxy and B have used since they started \[s\]; absent where a server does not say.
@@ -219,15 +262,6 @@ impl PipelineClient {
         };
         let Endpoints { a, proxy, b } = &self.endpoints;
         tokio::join!(of(a), of(proxy), of(b)).into()
-    }
-
-    async fn post_pods(&self, route: &str, pods: Replicas) -> Result<(), ClientError> {
-        let (of_a, of_b) = (PodCount { pod_count: pods.a }, PodCount { pod_count: pods.b });
-        let (a, b) = tokio::join!(
-            self.post(format!("{}/{route}", self.endpoints.a), &of_a),
-            self.post(format!("{}/{route}", self.endpoints.b), &of_b),
-        );
-        a.and(b)
     }
 
     pub(crate) async fn proxy_state(&self) -> Result<SlotsState, ClientError> {
@@ -263,11 +297,11 @@ impl PipelineClient {
     }
 
     async fn get<T: DeserializeOwned>(&self, url: String) -> Result<T, ClientError> {
-        answer(self.http.get(&url).timeout(ANSWER), url).await
+        get(&self.http, url).await
     }
 
     async fn post(&self, url: String, body: impl serde::Serialize) -> Result<(), ClientError> {
-        answer::<Value>(self.http.post(&url).timeout(ANSWER).json(&body), url).await.map(drop)
+        post(&self.http, url, body).await
     }
 
     /// Asks until `done` says yes. A server that does not answer is waited for too, if not for ever.
@@ -307,9 +341,38 @@ impl PipelineClient {
         let asked_of =
             |base: &String| asked.strip_prefix(base.as_str()).is_some_and(|rest| rest.starts_with('/'));
         let servers = [("stage A", a), ("the proxy", proxy), ("stage B", b)];
-        let (server, url) =
-            servers.into_iter().find(|(_, base)| asked_of(base)).expect("it asks no other server");
-        ClientError::Gone { server, url: url.clone(), after, problem }
+        let found = servers.into_iter().find(|(_, base)| asked_of(base));
+        let (server, url) = found.map_or(("a stage", asked), |(server, base)| (server, base.as_str()));
+        ClientError::Gone { server, url: url.to_owned(), after, problem }
+    }
+}
+
+impl Stages for Servers {
+    fn a(&self) -> BoxFuture<'_, Result<PodsState, ClientError>> {
+        Box::pin(get(&self.http, format!("{}/pods", self.a)))
+    }
+
+    fn b(&self) -> BoxFuture<'_, Result<PodsState, ClientError>> {
+        Box::pin(get(&self.http, format!("{}/pods", self.b)))
+    }
+
+    fn set_pods(&self, pods: Replicas) -> BoxFuture<'_, Result<(), ClientError>> {
+        Box::pin(self.post_pods("set_pods", pods))
+    }
+
+    fn use_pods(&self, pods: Replicas) -> BoxFuture<'_, Result<(), ClientError>> {
+        Box::pin(self.post_pods("use_pods", pods))
+    }
+}
+
+impl Servers {
+    async fn post_pods(&self, route: &str, pods: Replicas) -> Result<(), ClientError> {
+        let (of_a, of_b) = (PodCount { pod_count: pods.a }, PodCount { pod_count: pods.b });
+        let (a, b) = tokio::join!(
+            post(&self.http, format!("{}/{route}", self.a), &of_a),
+            post(&self.http, format!("{}/{route}", self.b), &of_b),
+        );
+        a.and(b)
     }
 }
 
@@ -356,11 +419,11 @@ fn summary(state: &PipelineState) -> String {
 /// It does not, or gives no answer in time; or the URL does not begin with `http://`.
 pub async fn ready(server: &str, timeout: Duration) -> Result<(), ClientError> {
     let url = format!("{}/readyz", base(server)?);
-    exchange(client()?.get(&url).timeout(timeout), &url).await.map(drop)
+    exchange(client(false)?.get(&url).timeout(timeout), &url).await.map(drop)
 }
 
-fn client() -> Result<reqwest::Client, ClientError> {
-    http_client().map_err(|e| ClientError::Setup(format!("no HTTP client: {}", explain(&e))))
+fn client(fresh: bool) -> Result<reqwest::Client, ClientError> {
+    http_client_for(fresh).map_err(|e| ClientError::Setup(format!("no HTTP client: {}", explain(&e))))
 }
 
 /// A base URL without the slash that it may end with.
@@ -369,6 +432,14 @@ fn base(url: &str) -> Result<String, ClientError> {
         Some(rest) if !rest.is_empty() => Ok(url.trim_end_matches('/').to_owned()),
         _ => Err(ClientError::Setup(format!("{url:?} is not a base URL such as http://127.0.0.1:5000"))),
     }
+}
+
+async fn get<T: DeserializeOwned>(http: &reqwest::Client, url: String) -> Result<T, ClientError> {
+    answer(http.get(&url).timeout(ANSWER), url).await
+}
+
+async fn post(http: &reqwest::Client, url: String, body: impl serde::Serialize) -> Result<(), ClientError> {
+    answer::<Value>(http.post(&url).timeout(ANSWER).json(&body), url).await.map(drop)
 }
 
 async fn answer<T: DeserializeOwned>(request: RequestBuilder, url: String) -> Result<T, ClientError> {

@@ -44,7 +44,7 @@ use crate::admission::{Gate, QueueBound};
 use crate::bodies::Bodies;
 use crate::events::Board;
 use crate::metrics::Histogram;
-use crate::serve::{Ending, ServeError, finish_routes, http_client, serve, within_grace};
+use crate::serve::{Ending, ServeError, finish_routes, http_client_for, serve, within_grace};
 use crate::slots::Slots;
 use crate::wire::format::ENCODINGS;
 use crate::wire::{BState, Failure, SlotsState, TailAnswer};
@@ -76,6 +76,9 @@ pub struct ProxyOptions {
     /// How long an activation may wait for a B with room, and how long B may take to answer, its queue included.
     /// A request that gives less time has no more.
     pub b_timeout: Duration,
+    /// Each activation goes to its B on a connection of its own: for an address that stands for several B, where whoever gives
+    /// them out gives out connections.
+    pub fresh_connections: bool,
     /// What may wait; more is refused with 429.
     pub queue: QueueBound,
     /// What happens when it is asked to stop.
@@ -220,8 +223,8 @@ impl Proxy {
             carrier: Carrier::new(options.slot_bandwidth_mbit_s, options.link_bandwidth.clone()),
             upstream,
             retries: AtomicU64::new(0),
+            http: http_client_for(options.fresh_connections)?,
             options,
-            http: http_client()?,
             inner: Mutex::new(inner),
             transfers: TaskTracker::new(),
             stopping: CancellationToken::new(),

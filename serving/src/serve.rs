@@ -210,12 +210,22 @@ pub(crate) async fn within_grace<T>(
 
 /// A client towards the next server: keeps its connections, TCP_NODELAY, knows no system proxy.
 pub(crate) fn http_client() -> Result<reqwest::Client, reqwest::Error> {
+    http_builder().build()
+}
+
+/// The same, but each request is a connection of its own where these are to be `fresh`: whoever balances connections, as a
+/// Service of Kubernetes does, then balances requests.
+pub(crate) fn http_client_for(fresh: bool) -> Result<reqwest::Client, reqwest::Error> {
+    let builder = http_builder();
+    if fresh { builder.pool_max_idle_per_host(0) } else { builder }.build()
+}
+
+fn http_builder() -> reqwest::ClientBuilder {
     reqwest::Client::builder()
         .no_proxy()
         .tcp_nodelay(true)
         .connect_timeout(Duration::from_secs(2))
         .pool_idle_timeout(IDLE_LIMIT)
-        .build()
 }
 
 /// An error of reqwest with its causes: its own text hides them.

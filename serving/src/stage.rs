@@ -36,7 +36,9 @@ use crate::metrics::Exposition;
 use crate::openapi::does;
 use crate::pod::{Job, Served, Work};
 use crate::pool::Pool;
-use crate::serve::{Ending, ServeError, Server, finish_routes, http_client, serve, within_grace};
+use crate::serve::{
+    Ending, ServeError, Server, finish_routes, http_client, http_client_for, serve, within_grace,
+};
 use crate::wire::format::Format;
 use crate::wire::{Failure, PodCount, PodsState, Problem, check_count, parse};
 
@@ -74,6 +76,9 @@ pub struct Downstream {
     pub timeout: Duration,
     /// How activations travel, where the client asks for nothing else.
     pub format: Format,
+    /// B's address stands for several, and who gives them out gives out connections: each request to B is one of its own,
+    /// and asks for no place there first, which another B would have promised.
+    pub fresh_connections: bool,
 }
 
 /// A stage with its pods; dropping it leaves them running, [`StageServer::close`] ends them.
@@ -88,7 +93,8 @@ pub struct StageServer {
 }
 
 struct Next {
-    http: reqwest::Client,
+    http_b: reqwest::Client,
+    http_proxy: reqwest::Client,
     downstream: Downstream,
     /// Who asks B for a credit.
     turn_b: Turn,
@@ -160,8 +166,13 @@ impl StageServer {
         factory: Arc<dyn EngineFactory>,
     ) -> Result<Self, ServeError> {
         options.validate()?;
-        let next =
-            Next { http: http_client()?, downstream, turn_b: Turn::default(), turn_proxy: Turn::default() };
+        let next = Next {
+            http_b: http_client_for(downstream.fresh_connections)?,
+            http_proxy: http_client()?,
+            downstream,
+            turn_b: Turn::default(),
+            turn_proxy: Turn::default(),
+        };
         Ok(StageServer {
             pool: Pool::start(Stage::A, options, factory),
             bodies: Bodies::default(),

@@ -295,7 +295,37 @@ impl Laws {
         self.service_a.validate("laws.service_a")?;
         self.transfer.validate("laws.transfer")?;
         self.service_b.validate("laws.service_b")?;
-        self.overhead.validate("laws.overhead")
+        self.overhead.validate("laws.overhead")?;
+        for (field, cores) in [("laws.cores_a", self.cores_a), ("laws.cores_b", self.cores_b)] {
+            cores.map_or(Ok(()), |cores| positive(field, cores))?;
+        }
+        self.slot.as_ref().map_or(Ok(()), SlotLaw::validate)?;
+        for (field, law) in [("laws.start_up_a", &self.start_up_a), ("laws.start_up_b", &self.start_up_b)] {
+            law.as_ref().map_or(Ok(()), |law| law.validate(field))?;
+        }
+        self.intervals.iter().try_for_each(|(name, known)| known.validate(&format!("laws.intervals.{name}")))
+    }
+}
+
+impl SlotLaw {
+    fn validate(&self) -> Result<(), Invalid> {
+        // Requests that were simulated without a payload have none.
+        not_negative("laws.slot.bytes", self.bytes)?;
+        let parts =
+            [("laws.slot.seconds_per_byte", self.seconds_per_byte), ("laws.slot.fixed_s", self.fixed_s)];
+        parts.into_iter().try_for_each(|(field, part)| part.map_or(Ok(()), |part| not_negative(field, part)))
+    }
+}
+
+impl Interval {
+    /// The estimate may lie outside, as of resamples it does; and an end below zero, as of a line's height at zero.
+    fn validate(&self, field: &str) -> Result<(), Invalid> {
+        for (end, value) in [("value", self.value), ("low", self.low), ("high", self.high)] {
+            ensure(value.is_finite(), format!("{field}.{end}"), format!("{value} is not a finite number"))?;
+        }
+        let problem =
+            format!("{} is below the low end, {}; the ends are the other way round", self.high, self.low);
+        ensure(self.low <= self.high, format!("{field}.high"), problem)
     }
 }
 
@@ -369,5 +399,61 @@ impl ServiceLaw {
         let plain = !matches!(self, ServiceLaw::Shifted { .. } | ServiceLaw::Mixture { .. });
         ensure(plain, field, "a law in parts within another; only plain laws are parts")?;
         self.validate(field)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(change: impl Fn(&mut Laws)) -> String {
+        let slot = SlotLaw {
+            bytes: 1e6,
+            seconds_per_byte: Some(1e-7),
+            fixed_s: Some(0.0),
+            shared: false,
+            held_until_answer: true,
+        };
+        let known = Interval { value: 0.01, low: -0.01, high: 0.03 };
+        let mut laws = Laws {
+            cores_a: Some(2.5),
+            slot: Some(slot),
+            start_up_b: Some(ServiceLaw::Exponential { mean_s: 3.0 }),
+            intervals: [("slot.fixed_s".to_owned(), known)].into(),
+            ..Laws::default()
+        };
+        assert_eq!(laws.validate(), Ok(()));
+        change(&mut laws);
+        laws.validate().unwrap_err().to_string()
+    }
+
+    fn slot(laws: &mut Laws) -> &mut SlotLaw {
+        laws.slot.as_mut().unwrap()
+    }
+
+    fn known(laws: &mut Laws) -> &mut Interval {
+        laws.intervals.get_mut("slot.fixed_s").unwrap()
+    }
+
+    #[test]
+    fn what_no_law_can_be_is_refused_by_the_name_it_has_in_the_file() {
+        let above_zero = |value| format!("{value} is not a finite number above zero");
+        let not_below = |value| format!("{value} is not a finite number of zero or more");
+        let starts =
+            |problem: String, field: &str, why: String| assert_eq!(problem, format!("{field}: {why}"));
+        starts(refused(|laws| laws.cores_a = Some(0.0)), "laws.cores_a", above_zero("0"));
+        starts(refused(|laws| laws.cores_b = Some(-1.0)), "laws.cores_b", above_zero("-1"));
+        starts(refused(|laws| slot(laws).bytes = -1.0), "laws.slot.bytes", not_below("-1"));
+        let per_byte = refused(|laws| slot(laws).seconds_per_byte = Some(-1e-7));
+        starts(per_byte, "laws.slot.seconds_per_byte", not_below("-0.0000001"));
+        starts(refused(|laws| slot(laws).fixed_s = Some(-0.5)), "laws.slot.fixed_s", not_below("-0.5"));
+        let law = |mean_s| Some(ServiceLaw::Exponential { mean_s });
+        starts(refused(|laws| laws.start_up_a = law(-3.0)), "laws.start_up_a.mean_s", above_zero("-3"));
+        starts(refused(|laws| laws.start_up_b = law(0.0)), "laws.start_up_b.mean_s", above_zero("0"));
+        let endless = refused(|laws| known(laws).high = f64::INFINITY);
+        starts(endless, "laws.intervals.slot.fixed_s.high", "inf is not a finite number".into());
+        let turned = refused(|laws| known(laws).low = 0.5);
+        let why = "0.03 is below the low end, 0.5; the ends are the other way round";
+        starts(turned, "laws.intervals.slot.fixed_s.high", why.into());
     }
 }

@@ -4,14 +4,16 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::InCluster;
+
 /// `fidelity`
 #[derive(Debug, Args)]
 pub struct Fidelity {
     /// What is measured and what accuracy is asked for (TOML); without it the built-in one (src/commands/fidelity/plan.toml)
     #[arg(long, value_name = "FILE")]
     pub plan: Option<PathBuf>,
-    /// Base URL of stage A of a running pipeline; without the three, servers are started here
-    #[arg(long, value_name = "URL", requires_all = ["proxy", "b"], conflicts_with_all = ["engine", "emulated", "weights"])]
+    /// Base URL of stage A of a running pipeline; with --proxy, and --b or --namespace. Without it, servers are started here
+    #[arg(long, value_name = "URL", requires = "proxy", conflicts_with_all = ["engine", "emulated", "weights"])]
     pub a: Option<String>,
     /// Base URL of its proxy
     #[arg(long, value_name = "URL", requires = "a")]
@@ -19,6 +21,8 @@ pub struct Fidelity {
     /// Base URL of its stage B
     #[arg(long, value_name = "URL", requires = "a")]
     pub b: Option<String>,
+    #[command(flatten)]
+    pub in_cluster: InCluster,
     /// Engine of the servers that are started: auto, reference, f32 or bf16
     #[arg(long, value_name = "ENGINE", value_parser = ["auto", "reference", "f32", "bf16"])]
     pub engine: Option<String>,

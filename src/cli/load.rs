@@ -55,6 +55,10 @@ pub struct Load {
     /// Where a row a request goes as it ends, in the columns of collect's records.csv; a new file
     #[arg(long, value_name = "FILE")]
     pub records: Option<PathBuf>,
+    /// Send each request on a connection of its own: for an address that stands for several A and spreads connections, such as
+    /// a Service of Kubernetes
+    #[arg(long)]
+    pub fresh_connections: bool,
     /// Print the figures as JSON
     #[arg(long)]
     pub json: bool,

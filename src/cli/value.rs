@@ -24,6 +24,18 @@ pub(super) fn bandwidth(text: &str) -> Result<f64, String> {
     })
 }
 
+/// A name or an address. A variable that nobody replaced is none: a server must not start with it and answer 502 for ever.
+pub(super) fn host(text: &str) -> Result<String, String> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]%".contains(&byte);
+    if !text.is_empty() && text.bytes().all(fits) {
+        return Ok(text.into());
+    }
+    if text.starts_with("$(") {
+        return Err("it was not replaced; in Kubernetes, its Service has to be there before the pod".into());
+    }
+    Err("not a host name or an address".into())
+}
+
 /// A name that can stand in a header.
 pub(super) fn cut_name(text: &str) -> Result<String, String> {
     if !text.is_empty() && text.len() <= 64 && text.bytes().all(|b| b.is_ascii_graphic()) {

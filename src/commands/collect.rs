@@ -1,6 +1,7 @@
 //! `splitscale collect`: bursts over slots x pods, each on disk before the next is fired.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -11,7 +12,8 @@ use splitscale_spec::{Replicas, RequestRecord, Stage, Status};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::{Collect, Grid, Servers};
+use crate::cli::{Collect, Grid, InCluster, Servers};
+use crate::cluster::Cluster;
 use crate::files::{self, Log};
 use crate::images::{self, Image};
 use crate::interrupt::{self, Interrupted};
@@ -35,7 +37,7 @@ pub fn run(args: &Collect) -> Result<()> {
         files::empty_folder(&args.out)?;
     }
     interrupt::run(async |stop| {
-        let client = client(&args.servers)?;
+        let client = client_of(&args.servers, &args.in_cluster).await?;
         let waiting = progress::spinner("waiting for the pipeline");
         tokio::select! {
             ready = client.wait_ready(READY_LIMIT) => ready?,
@@ -82,6 +84,14 @@ async fn starts(client: &PipelineClient, args: &Collect) -> Result<()> {
 pub fn client(servers: &Servers) -> Result<PipelineClient> {
     let Servers { a, proxy, b } = servers.clone();
     Ok(PipelineClient::new(Endpoints { a, proxy, b })?)
+}
+
+/// The same, where the stages may be Deployments.
+pub async fn client_of(servers: &Servers, in_cluster: &InCluster) -> Result<PipelineClient> {
+    let client = client(servers)?;
+    let Some(namespace) = &in_cluster.namespace else { return Ok(client) };
+    let [a, b] = in_cluster.deployments.as_slice() else { bail!("--deployments takes two names: A,B") };
+    Ok(client.with_stages(Arc::new(Cluster::connect(namespace, [a, b]).await?)))
 }
 
 /// Measures every cell of the grid; `table.csv` and `records.csv` in `out` grow with each burst.

@@ -101,6 +101,15 @@ pub fn run(args: &Fidelity) -> Result<()> {
         None => Plan::parse("the built-in plan", Plan::BUILT_IN)?,
     };
     plan.held_out.requests = args.requests.unwrap_or(plan.held_out.requests);
+    let (there, on_cluster) = (args.a.is_some(), args.in_cluster.namespace.is_some());
+    ensure!(
+        !there || on_cluster || args.b.is_some(),
+        "--a and --proxy name a running pipeline; name its stage B with --b too"
+    );
+    ensure!(
+        there || !on_cluster,
+        "--namespace says where the pods are; say with --a and --proxy how they are reached"
+    );
     let images = images::load(args.images.as_deref())?;
     let trace = args.trace.as_deref().map(|path| stamps(path, plan.held_out.requests)).transpose()?;
     let out = &args.out;
@@ -154,7 +163,11 @@ impl Work<'_> {
                 Some(urls) => urls.clone(),
                 None => servers::start(&self.local()?, &self.args.out.join("logs"), started).await?,
             };
-            let client = collect::client(&urls)?;
+            let client = collect::client_of(&urls, &self.args.in_cluster).await?;
+            if self.args.in_cluster.namespace.is_some() {
+                let most = self.plan.servers.pods;
+                client.set_pods(Replicas { a: most, b: most }, collect::READY_LIMIT).await?;
+            }
             client.wait_ready(collect::READY_LIMIT).await?;
             anyhow::Ok(client)
         };
@@ -420,7 +433,8 @@ impl Pilot {
 impl Fidelity {
     /// A running pipeline, if one was named.
     fn servers(&self) -> Option<Servers> {
-        let (a, proxy, b) = (self.a.clone()?, self.proxy.clone()?, self.b.clone()?);
-        Some(Servers { a, proxy, b })
+        let (a, proxy) = (self.a.clone()?, self.proxy.clone()?);
+        // On Kubernetes B is asked by its name there.
+        Some(Servers { b: self.b.clone().unwrap_or_else(|| proxy.clone()), a, proxy })
     }
 }

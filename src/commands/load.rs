@@ -36,7 +36,10 @@ pub fn run(args: &Load) -> Result<()> {
     let images = images::load(args.images.as_deref())?;
     let times = times(args)?;
     interrupt::run(async |stop| {
-        let client = client(&args.servers)?;
+        let mut client = client(&args.servers)?;
+        if args.fresh_connections {
+            client = client.with_fresh_connections()?;
+        }
         // Before a file is started.
         client.front().await?;
         let before = client.cpu_s().await;

@@ -4,6 +4,7 @@ mod calibrate;
 mod collect;
 mod contest;
 mod demo;
+mod deploy;
 mod evaluate;
 mod explain;
 mod fidelity;
@@ -46,6 +47,7 @@ pub fn run(command: Command) -> Result<()> {
         Command::Scale(args) => scale::run(&args),
         Command::Operator(args) => operator::run(&args),
         Command::Contest(args) => contest::run(&args),
+        Command::Deploy(args) => deploy::run(&args),
         Command::Explain(args) => explain::explain(&args),
         Command::Replay(args) => explain::replay(&args),
         Command::Figures(args) => figures::run(&args).map(drop),

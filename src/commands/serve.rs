@@ -36,14 +36,15 @@ pub fn run(server: Serve) -> Result<()> {
 async fn a(args: ServeA, stop: CancellationToken) -> Result<()> {
     let listener = listen(&args.listen, args.port, &stop).await?;
     let downstream = Downstream {
-        b: format!("http://{}:{}", args.b.container_b_host, args.b.container_b_port),
-        proxy: format!("http://{}:{}", args.proxy_host, args.proxy_port),
+        b: at(&args.b.container_b_host, args.b.container_b_port),
+        proxy: at(&args.proxy_host, args.proxy_port),
         timeout: ANSWER_LIMIT,
         format: Format {
             encoding: encoding_of(&args.encoding)?,
             compression: args.compression.parse()?,
             container: Container::Safetensors,
         },
+        fresh_connections: args.b.fresh_connections,
     };
     let factory = factory(&args.pods, Half::A)?;
     announce(&listener)?;
@@ -61,7 +62,7 @@ async fn proxy(args: ServeProxy, stop: CancellationToken) -> Result<()> {
     let listener = listen(&args.listen, args.port, &stop).await?;
     let options = ProxyOptions {
         b: match args.next.is_empty() {
-            true => vec![format!("http://{}:{}", args.b.container_b_host, args.b.container_b_port)],
+            true => vec![at(&args.b.container_b_host, args.b.container_b_port)],
             false => args.next,
         },
         balance: match args.balance {
@@ -82,6 +83,7 @@ async fn proxy(args: ServeProxy, stop: CancellationToken) -> Result<()> {
         rtt: Duration::from_secs_f64(args.rtt),
         sleep: Duration::from_secs_f64(args.sleep_time),
         b_timeout: Duration::from_secs_f64(args.b_timeout),
+        fresh_connections: args.b.fresh_connections,
         queue: queue(&args.listen),
         ending: ending(&args.listen),
     };
@@ -115,6 +117,14 @@ async fn listen(listen: &Listen, port: u16, stop: &CancellationToken) -> Result<
         });
     }
     Ok(listener)
+}
+
+/// The base URL of a server; the address of IPv6 in brackets.
+fn at(host: &str, port: u16) -> String {
+    match host.contains(':') && !host.starts_with('[') {
+        true => format!("http://[{host}]:{port}"),
+        false => format!("http://{host}:{port}"),
+    }
 }
 
 /// Says on standard output that everything that can be wrong with the flags is right.

@@ -3,6 +3,7 @@
 mod cli;
 mod contest;
 mod decisions;
+mod deploy;
 mod evaluate;
 mod faults;
 mod fidelity;

@@ -5,17 +5,22 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::{libtorch, python, wheel};
+use crate::{cluster, libtorch, manifests, python, wheel};
 
 /// The client that the tests listen with, and what it connects by.
 const SOCKET_IO: &str = "python-socketio[client]==5.18.1";
 
-/// Sums of libtest's result lines.
+/// Sums of libtest's result lines, and of those of `go test -v`.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
-    passed: u64,
-    failed: u64,
-    skipped: u64,
+    pub(crate) passed: u64,
+    pub(crate) failed: u64,
+    pub(crate) skipped: u64,
+}
+
+impl Counts {
+    pub(crate) const SKIPPED: Counts = Counts { passed: 0, failed: 0, skipped: 1 };
+    pub(crate) const FAILED: Counts = Counts { passed: 0, failed: 1, skipped: 0 };
 }
 
 /// What a run of tests gave, and whether cargo was content.
@@ -30,11 +35,15 @@ pub(crate) fn cargo(libtorch: Option<&Path>) -> Command {
     command
 }
 
-/// Builds the binary in release, with libtorch.
-pub(crate) fn build_release(libtorch: &Path) -> Result<(), String> {
-    let mut build = cargo(Some(libtorch));
-    build.args(["build", "--release", "--package", "splitscale", "--features", "torch"]);
-    succeed(&mut build, "the build")
+/// Builds the binary in release, with libtorch or without; where it is.
+pub(crate) fn build_release(libtorch: Option<&Path>) -> Result<PathBuf, String> {
+    let mut build = cargo(libtorch);
+    build.args(["build", "--release", "--package", "splitscale"]);
+    if libtorch.is_some() {
+        build.args(["--features", "torch"]);
+    }
+    succeed(&mut build, "the build")?;
+    Ok(target()?.join("release/splitscale"))
 }
 
 /// Becomes the release binary. Returns only when that fails, with why.
@@ -59,6 +68,7 @@ pub(crate) fn test(libtorch: &Path) -> Result<(), String> {
         run_tests(cargo(None).args(whole).args(["--lib", "--bins", "--tests", "without_libtorch"]))?;
     let mut runs = vec![with, without];
     runs.extend(of_package(&[wheel::Package::test]));
+    runs.extend(cluster::test(libtorch));
     report(&runs)
 }
 
@@ -70,8 +80,9 @@ pub(crate) fn nightly(libtorch: &Path) -> Result<(), String> {
     let ours = run_tests(all.args(whole).args(["--", "--include-ignored"]))?;
     // The peers are no default member: they would change features that ours are compiled with.
     let peers = run_tests(cargo(None).args(["test", "--release", "--package", "splitscale-sim-peers"]))?;
-    let mut runs = vec![ours, peers];
+    let mut runs = vec![ours, peers, manifests::test()];
     runs.extend(of_package(&[wheel::Package::test, wheel::Package::train]));
+    runs.extend(cluster::test(libtorch));
     report(&runs)
 }
 
@@ -82,12 +93,12 @@ fn of_package(tests: &[wheel::Test]) -> Vec<Run> {
         Ok(python) => python,
         Err(why) => {
             eprintln!("the tests of the Python package will be skipped: {why}");
-            return tests.iter().map(|_| (Counts { skipped: 1, ..Counts::default() }, true)).collect();
+            return tests.iter().map(|_| (Counts::SKIPPED, true)).collect();
         }
     };
     let failed = |why| {
         eprintln!("{why}");
-        (Counts { failed: 1, ..Counts::default() }, false)
+        (Counts::FAILED, false)
     };
     match wheel::build(python) {
         Ok(package) => tests.iter().map(|test| test(&package).unwrap_or_else(failed)).collect(),
@@ -125,7 +136,7 @@ pub(crate) fn succeed(command: &mut Command, what: &str) -> Result<(), String> {
     match command.status() {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(format!("{what} failed ({status})")),
-        Err(error) => Err(format!("cannot run cargo: {error}")),
+        Err(error) => Err(format!("cannot run {}: {error}", command.get_program().display())),
     }
 }
 
@@ -160,8 +171,15 @@ pub(crate) fn report(runs: &[Run]) -> Result<(), String> {
 }
 
 impl Counts {
-    /// Adds a line like `test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; ...`.
+    /// Adds a line like `test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; ...` or `--- PASS: TestName`.
     fn add(&mut self, line: &str) {
+        // A test within a test is indented, and is not counted.
+        match line.split(':').next() {
+            Some("--- PASS") => self.passed += 1,
+            Some("--- FAIL") => self.failed += 1,
+            Some("--- SKIP") => self.skipped += 1,
+            _ => {}
+        }
         let Some(results) = line.trim_start().strip_prefix("test result: ") else { return };
         let words: Vec<&str> = results.split_whitespace().collect();
         for pair in words.windows(2) {
@@ -187,9 +205,12 @@ mod tests {
             "test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 4 filtered out; finished in 0.02s",
             "test tests::prints ... 99 passed; 99 failed;",
             "test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1.0s",
+            "--- PASS: TestOfGo (0.00s)",
+            "    --- PASS: TestOfGo/within (0.00s)",
+            "--- SKIP: TestOther (0.00s)",
         ] {
             counts.add(line);
         }
-        assert_eq!(counts, Counts { passed: 15, failed: 2, skipped: 1 });
+        assert_eq!(counts, Counts { passed: 16, failed: 2, skipped: 2 });
     }
 }

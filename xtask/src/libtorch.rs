@@ -61,7 +61,7 @@ pub(crate) fn provide() -> Result<PathBuf, String> {
     let cache = cache()?;
     let finished = cache.join(NAME);
     fs::create_dir_all(&cache).map_err(at(&cache))?;
-    let _lock = lock(&cache.join(format!("{NAME}.lock")))?;
+    let _lock = lock(&cache.join(format!("{NAME}.lock")), "libtorch")?;
     // The other set-up may have finished it meanwhile.
     if !is_whole(&finished) {
         make(&finished)?;
@@ -103,11 +103,11 @@ fn is_whole(libtorch: &Path) -> bool {
 }
 
 /// Holds the lock until the file is dropped, or the process ends however it ends.
-fn lock(path: &Path) -> Result<File, String> {
+pub(crate) fn lock(path: &Path, what: &str) -> Result<File, String> {
     let file = File::create(path).map_err(at(path))?;
     match file.try_lock() {
         Ok(()) => return Ok(file),
-        Err(TryLockError::WouldBlock) => eprintln!("libtorch: another set-up is at work, waiting for it"),
+        Err(TryLockError::WouldBlock) => eprintln!("{what}: another set-up is at work, waiting for it"),
         Err(TryLockError::Error(error)) => return Err(at(path)(error)),
     }
     file.lock().map_err(at(path))?;
@@ -182,14 +182,14 @@ fn python(args: &[&str], remedy: &str) -> Result<(), String> {
     }
 }
 
-fn remove(folder: &Path) -> Result<(), String> {
+pub(crate) fn remove(folder: &Path) -> Result<(), String> {
     match fs::remove_dir_all(folder) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(at(folder)(error)),
         _ => Ok(()),
     }
 }
 
-fn at(path: &Path) -> impl Fn(std::io::Error) -> String {
+pub(crate) fn at(path: &Path) -> impl Fn(std::io::Error) -> String {
     let path = path.to_path_buf();
     move |error| format!("{}: {error}", path.display())
 }

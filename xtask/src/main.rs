@@ -2,8 +2,11 @@
 
 mod bench;
 mod cargo;
+mod cluster;
 mod fuzz;
+mod images;
 mod libtorch;
+mod manifests;
 mod peers;
 mod python;
 mod wheel;
@@ -22,6 +25,10 @@ usage: cargo xtask COMMAND
   python         the Python package: a wheel into target/python/wheels, and a Python that has it; --test runs its tests
   fuzz           every fuzz target for a minute, seeds first
   fuzz NAME ARGS one of them; ARGS are libFuzzer's: files to try again, or flags (-max_total_time=600)
+  cluster WORDS  a Kubernetes cluster of two workers on this machine: up, down, status, and more; docs/cluster.md
+  images [--torch] [a|proxy|b|scaler]
+                 the program as an image for a cluster, with libtorch or without; or one of these servers
+  manifests      deploy/overlays before kubernetes-validate and checkov
   bench AREA     an area's benchmarks into target/bench/AREA.json (sim, rl, serving, calibration)
 ";
 
@@ -74,6 +81,10 @@ fn run(words: &[&str]) -> Result<(), Failure> {
         ["python", "--test"] => wheel::python(true)?,
         ["fuzz"] => fuzz::all()?,
         ["fuzz", name, args @ ..] => fuzz::one(name, args)?,
+        ["cluster", words @ ..] => cluster::run(words)?,
+        ["images", "--torch", targets @ ..] => images::build(true, targets)?,
+        ["images", targets @ ..] => images::build(false, targets)?,
+        ["manifests"] => manifests::check()?,
         ["bench", area] => bench::run(area)?,
         ["bench"] => return Err(Failure::Usage(format!("bench which area? {}", bench::areas().join(", ")))),
         [] => return Err(Failure::Usage("no command".into())),
@@ -88,7 +99,7 @@ fn demo(args: &[&str]) -> Result<(), Failure> {
     let begin = Instant::now();
     let libtorch = libtorch::provide()?;
     let set_up = begin.elapsed().as_secs_f64();
-    cargo::build_release(&libtorch)?;
+    cargo::build_release(Some(&libtorch))?;
     let built = begin.elapsed().as_secs_f64() - set_up;
     eprintln!("set-up {set_up:.0} s, build {built:.0} s; the demo begins, its summary says how long it took");
     Err(cargo::become_binary("demo", args).into())

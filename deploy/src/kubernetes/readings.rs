@@ -97,7 +97,7 @@ impl Plan {
         let slots = said.slots.clone().unwrap_or_else(|| Source { gauge: Some(SLOTS.to_owned()), ..one() });
         plan.busy_slots(&said.busy_slots, &slots);
         if let Some(gauge) = plan.series(Field::Slots, &slots.gauge, &slots) {
-            plan.read(Server::Proxy, SLOTS, &[], slots.server(Server::Proxy), Of::Gauge(gauge));
+            plan.read(Server::Proxy, (SLOTS, &[]), slots.server(Server::Proxy), Of::Gauge(gauge));
         }
         plan.latency(said.latency.as_ref());
         plan.link(said.link.as_ref());
@@ -115,7 +115,7 @@ impl Plan {
         plan
     }
 
-    fn read(&mut self, server: Server, into: &'static str, labels: Labels, pods: Server, of: Of) {
+    fn read(&mut self, server: Server, (into, labels): (&'static str, Labels), pods: Server, of: Of) {
         let readings = match server {
             Server::A => &mut self.a,
             Server::Proxy => &mut self.proxy,
@@ -138,7 +138,7 @@ impl Plan {
             _ => (DURATION_COUNT, &[]),
         };
         if let Some(counter) = self.series(field, &source.counter, &source) {
-            self.read(server, into, labels, source.server(server), Of::Counter(counter));
+            self.read(server, (into, labels), source.server(server), Of::Counter(counter));
         }
     }
 
@@ -150,14 +150,19 @@ impl Plan {
         };
         let Some(source) = source else {
             // Ours integrate it themselves: that misses nothing between two scrapes.
-            self.read(server, QUEUE, labels, server, Of::Gauge(Series::new(QUEUE, labels)));
-            self.read(server, QUEUE_SECONDS, labels, server, Of::Counter(Series::new(QUEUE_SECONDS, labels)));
+            self.read(server, (QUEUE, labels), server, Of::Gauge(Series::new(QUEUE, labels)));
+            self.read(
+                server,
+                (QUEUE_SECONDS, labels),
+                server,
+                Of::Counter(Series::new(QUEUE_SECONDS, labels)),
+            );
             return;
         };
         if let Some(gauge) = self.series(field, &source.gauge, source) {
             let pods = source.server(server);
-            self.read(server, QUEUE, labels, pods, Of::Gauge(gauge.clone()));
-            self.read(server, QUEUE_SECONDS, labels, pods, Of::Integral(gauge));
+            self.read(server, (QUEUE, labels), pods, Of::Gauge(gauge.clone()));
+            self.read(server, (QUEUE_SECONDS, labels), pods, Of::Integral(gauge));
         }
     }
 
@@ -165,17 +170,17 @@ impl Plan {
         let labels: Labels = if server == Server::A { &[("stage", "a")] } else { &[("stage", "b")] };
         let Some(source) = source else {
             for name in [BUSY, READY] {
-                self.read(server, name, labels, server, Of::Counter(Series::new(name, labels)));
+                self.read(server, (name, labels), server, Of::Counter(Series::new(name, labels)));
             }
             return;
         };
         let pods = source.server(server);
         if let Some(counter) = self.series(field, &source.counter, source) {
-            self.read(server, BUSY, labels, pods, Of::Counter(counter));
-            self.read(server, READY, labels, pods, Of::Ready);
+            self.read(server, (BUSY, labels), pods, Of::Counter(counter));
+            self.read(server, (READY, labels), pods, Of::Ready);
         } else if let Some(gauge) = source.gauge.as_ref().map(|name| series(name, &source.labels)) {
-            self.read(server, BUSY, labels, pods, Of::Integral(gauge.clone()));
-            self.read(server, READY, labels, pods, Of::Count(gauge));
+            self.read(server, (BUSY, labels), pods, Of::Integral(gauge.clone()));
+            self.read(server, (READY, labels), pods, Of::Count(gauge));
         }
     }
 
@@ -183,20 +188,20 @@ impl Plan {
         let server = Server::Proxy;
         let Some(source) = source else {
             for name in [SLOT_HELD, SLOT_SECONDS] {
-                self.read(server, name, &[], server, Of::Counter(Series::new(name, &[])));
+                self.read(server, (name, &[]), server, Of::Counter(Series::new(name, &[])));
             }
             return;
         };
         let pods = source.server(server);
         if let Some(counter) = self.series(Field::BusySlots, &source.counter, source) {
-            self.read(server, SLOT_HELD, &[], pods, Of::Counter(counter));
+            self.read(server, (SLOT_HELD, &[]), pods, Of::Counter(counter));
             // Seconds that slots were held, of all their seconds: how many there are has to be told by pods too.
             if let Some(gauge) = slots.gauge.as_ref().map(|name| series(name, &slots.labels)) {
-                self.read(server, SLOT_SECONDS, &[], slots.server(server), Of::Integral(gauge));
+                self.read(server, (SLOT_SECONDS, &[]), slots.server(server), Of::Integral(gauge));
             }
         } else if let Some(gauge) = source.gauge.as_ref().map(|name| series(name, &source.labels)) {
-            self.read(server, SLOT_HELD, &[], pods, Of::Integral(gauge.clone()));
-            self.read(server, SLOT_SECONDS, &[], pods, Of::Count(gauge));
+            self.read(server, (SLOT_HELD, &[]), pods, Of::Integral(gauge.clone()));
+            self.read(server, (SLOT_SECONDS, &[]), pods, Of::Count(gauge));
         }
     }
 
@@ -215,7 +220,7 @@ impl Plan {
             }
         };
         if let Some(name) = buckets {
-            self.read(server, DURATION_BUCKET, &[], pods, Of::Buckets(series(&name, labels)));
+            self.read(server, (DURATION_BUCKET, &[]), pods, Of::Buckets(series(&name, labels)));
         }
     }
 
@@ -230,8 +235,8 @@ impl Plan {
         self.queries.extend(said.query.clone().map(|query| (Field::Link, query)));
         if let (Some(bytes), Some(busy)) = (&said.bytes, &said.busy_seconds) {
             let pods = said.pods.map_or(server, Server::from);
-            self.read(server, TRANSFER_BYTES, &[], pods, Of::Counter(series(bytes, &said.labels)));
-            self.read(server, TRANSFER_SECONDS, &[], pods, Of::Counter(series(busy, &said.labels)));
+            self.read(server, (TRANSFER_BYTES, &[]), pods, Of::Counter(series(bytes, &said.labels)));
+            self.read(server, (TRANSFER_SECONDS, &[]), pods, Of::Counter(series(busy, &said.labels)));
         }
     }
 }

@@ -1,5 +1,8 @@
 //! `SplitPipeline`: a pipeline of two Deployments and how it is to be scaled. Its doc comments are what `kubectl explain` tells.
 
+// Columns repeat `type_` and `json_path`, each its own.
+#![allow(clippy::duplicated_attributes)]
+
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{CustomResource, CustomResourceExt, KubeSchema};
 use schemars::JsonSchema;

@@ -1,5 +1,8 @@
 //! Where the signals of a `SplitPipeline` come from: anybody's metrics, or answers of Prometheus.
 
+// `kubectl explain` shows these comments as they are.
+#![allow(rustdoc::bare_urls)]
+
 use std::collections::BTreeMap;
 
 use kube::KubeSchema;

@@ -4,6 +4,7 @@ mod api;
 mod backend;
 mod crd;
 mod exposition;
+mod manifests;
 mod merge;
 mod observer;
 mod operator;

@@ -26,7 +26,7 @@ fn pods(desired: u32, ready: u32) -> Option<StagePods> {
 fn decision(mode: Mode, change: impl FnOnce(&mut Observation)) -> Decision {
     let mut seen = Observation::empty(100.0, 5.0);
     (seen.a, seen.b) = (pods(2, 2), pods(2, 2));
-    seen.arrivals_per_s = Some(Signal { value: 3.14159, age_s: 1.0 });
+    seen.arrivals_per_s = Some(Signal { value: 3.21459, age_s: 1.0 });
     seen.queue_b = Some(Signal { value: splitscale_spec::QueueLevel { mean: 0.5, last: 1.0 }, age_s: 12.5 });
     change(&mut seen);
     let setup = Setup {
@@ -93,7 +93,7 @@ fn a_decision_is_told_in_short() {
     // Three digits, and what is not known is not there.
     assert_eq!(
         last["observed"],
-        json!({"arrivalsPerSecond": 3.142, "queueB": 0.5, "readyA": 2, "readyB": 2})
+        json!({"arrivalsPerSecond": 3.215, "queueB": 0.5, "readyA": 2, "readyB": 2})
     );
     assert_eq!((&last["oldestSignalSeconds"], &last["policySha256"]), (&json!(12.5), &json!("abc")));
     assert_eq!(

@@ -1,9 +1,10 @@
 //! Logged decisions, told and taken again; every kind of policy among them.
 
 use splitscale_policy::{
-    Controller, Decision, KedaConfig, Line, Mode, Policy, PolicyKind, Setup, ShellConfig, UsefulConfig,
+    Controller, Decision, KedaConfig, Line, Mode, Policy, PolicyKind, Score, Setup, ShellConfig, Tally,
+    UsefulConfig,
 };
-use splitscale_spec::{LinkEstimate, Observation, Replicas, Signal};
+use splitscale_spec::{Interval, LinkEstimate, Observation, Replicas, Signal};
 
 use crate::{one_slot, pipeline, stage, table};
 
@@ -35,6 +36,17 @@ fn a_decision_is_told_in_sentences() {
     let decision = controller.decide(40.0, &Observation { link, ..one_slot() });
     let told = decision.explained(controller.setup());
     insta::assert_snapshot!("told", told.join("\n"));
+
+    // So long was scored: it is no time of day.
+    let misses = |value: f64| Interval { value, low: value, high: value };
+    let tally = |pod_seconds, late| Tally { pods: None, pod_seconds, misses: misses(late) };
+    let score = Score { scored_s: 91.0, arrivals: 910.0, live: tally(728.0, 3.0), shadow: tally(546.0, 9.0) };
+    let scored = Decision { shadow: Some(score), ..decision };
+    let told = scored.explained(controller.setup()).join("\n");
+    assert!(
+        told.contains("By the law, over 91 s: 728 pod-seconds and 3 late (3 to 3); the shadow"),
+        "{told}"
+    );
 
     let blind = controller.decide(41.0, &Observation { a: None, ..one_slot() });
     let told = blind.explained(controller.setup()).join("\n");

@@ -105,6 +105,22 @@ fn nothing_is_judged_that_would_tell_of_the_traffic_and_not_of_the_pipeline() {
         let queue_proxy = signal(QueueLevel { mean: last, last });
         Observation { arrivals_per_s: signal(12.5), queue_proxy, ..slow(time_s) }
     });
+    // One that rose and drained, so that as many wait as half a minute before.
+    nothing(&|time_s| {
+        let last = 20.0 * (15.0 - (time_s % 30.0 - 15.0).abs());
+        Observation { queue_proxy: signal(QueueLevel { mean: last, last }), ..slow(time_s) }
+    });
+    // One that drains at once: 28 answers a second are not those of the eight that came.
+    nothing(&|time_s| {
+        let since_s = time_s % 30.0;
+        let drains = since_s > 27.0;
+        let last = if drains { 20.0 * (30.0 - since_s) } else { since_s * 60.0 / 27.0 };
+        Observation {
+            queue_proxy: signal(QueueLevel { mean: last, last }),
+            answers_per_s: signal(if drains { 28.0 } else { 8.0 }),
+            ..slow(time_s)
+        }
+    });
     // Too old, or missing.
     nothing(&|time_s| Observation {
         answers_per_s: Some(Signal { value: 10.0, age_s: 11.0 }),
@@ -131,4 +147,38 @@ fn nothing_is_judged_that_would_tell_of_the_traffic_and_not_of_the_pipeline() {
     let idle = |time_s| Observation { answers_per_s: None, ..slow(time_s) };
     assert!(follow(&mut residuals, 61, 500, idle).stale().is_some());
     assert!(follow(&mut residuals, 562, 200, idle).residuals.is_empty());
+}
+
+#[test]
+fn a_stage_that_did_not_answer_is_not_compared_with_what_others_tell_meanwhile() {
+    // B's last values stand and age, while requests fail that A was busy with.
+    let silent = |time_s: f64, age_s: f64| {
+        let mut observation = seen(time_s, (3.0, 3.0));
+        observation.busy_b.as_mut().unwrap().age_s = age_s;
+        observation.queue_b.as_mut().unwrap().age_s = age_s;
+        observation.b.as_mut().unwrap().age_s = age_s;
+        observation
+    };
+    // One round that was missed is no matter.
+    let agreement = follow(&mut begun(&laws()), 0, 60, |time_s| silent(time_s, 1.2));
+    assert!(agreement.stale().is_some(), "{agreement:?}");
+    let agreement = follow(&mut begun(&laws()), 0, 60, |time_s| silent(time_s, 3.0));
+    assert!(agreement.residuals.is_empty(), "{agreement:?}");
+}
+
+#[test]
+fn after_a_stage_that_was_gone_nothing_is_compared_before_the_window_is_of_afterwards() {
+    let mut residuals = begun(&laws());
+    let before = follow(&mut residuals, 0, 30, |time_s| seen(time_s, (1.0, 1.0)));
+    let gone = |time_s| Observation { queue_b: None, busy_b: None, ..seen(time_s, (3.0, 3.0)) };
+    assert_eq!(follow(&mut residuals, 31, 29, gone), before);
+    let slow = |time_s| seen(time_s, (3.0, 3.0));
+    assert_eq!(follow(&mut residuals, 61, 9, slow), before, "the window spans what came before");
+    let agreement = follow(&mut residuals, 71, 30, slow);
+    assert!(agreement.stale().is_some(), "{agreement:?}");
+    // A window that is longer takes longer.
+    let wide = |time_s: f64| Observation { window_s: 30.0, ..slow(time_s) };
+    let mut residuals = begun(&laws());
+    assert!(follow(&mut residuals, 0, 29, wide).residuals.is_empty());
+    assert!(!follow(&mut residuals, 30, 0, wide).residuals.is_empty());
 }

@@ -62,7 +62,7 @@ fn below_capacity_nobody_is_late_and_pods_are_what_they_cost() {
     assert_eq!((score.live.pod_seconds, score.live.misses.high), (800.0, 0.0));
     // It decides at the first look and has three from then on.
     assert_eq!(score.shadow.pod_seconds, 300.0);
-    assert_eq!(score.shadow.pods, Replicas { a: 2, b: 1 });
+    assert_eq!(score.shadow.pods, Some(Replicas { a: 2, b: 1 }));
     assert_eq!(score.shadow.misses.high, 0.0);
 }
 
@@ -100,7 +100,7 @@ fn the_link_is_the_same_for_both_and_pods_do_not_help_there() {
 fn an_hpa_sees_its_own_pods_and_waits_for_those_that_start() {
     // 3/s at 1.5 a pod are two pods of each stage; from 60 s on 12/s are eight, three seconds later.
     let score = run(&by_arrivals(1.5), 300, |time_s| if time_s < 60.0 { 3.0 } else { 12.0 });
-    assert_eq!(score.shadow.pods, Replicas { a: 8, b: 8 });
+    assert_eq!(score.shadow.pods, Some(Replicas { a: 8, b: 8 }));
     assert!(score.shadow.misses.value > 0.0, "it was late until they were ready");
     assert!(score.shadow.misses.value < score.live.misses.value, "four A pods carry 8/s of 12");
 }
@@ -129,7 +129,14 @@ fn a_link_that_is_shared_is_taken_for_what_it_carries_in_all() {
 #[test]
 fn what_is_not_known_is_not_scored_on_either_side() {
     let mut shadow = Shadow::new(&constant(2, 2), BOUNDS, Freshness::default(), law()).unwrap();
-    shadow.observe(0.0, &seen(0.0, 3.0));
+    // A rate takes two looks: at the first nobody knows the pods of either side by the law.
+    let none = shadow.observe(0.0, &Observation { arrivals_per_s: None, ..seen(0.0, 3.0) });
+    assert_eq!((none.live.pods, none.shadow.pods), (None, None));
+    let logged = serde_json::to_value(none).unwrap();
+    assert_eq!((logged["live"].get("pods"), logged["shadow"].get("pods")), (None, None), "{logged}");
+    assert_eq!(serde_json::from_value::<Score>(logged).unwrap(), none);
+    let first = shadow.observe(0.0, &seen(0.0, 3.0));
+    assert_eq!(first.live.pods, Some(Replicas { a: 4, b: 4 }));
     let before = shadow.observe(1.0, &seen(1.0, 3.0));
     for blind in [
         Observation { arrivals_per_s: None, ..seen(2.0, 3.0) },

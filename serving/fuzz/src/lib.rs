@@ -81,8 +81,13 @@ impl Pipeline {
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("it has an address"));
         runtime.spawn(serve_b(listener, stage(), nothing(), CancellationToken::new()));
-        let downstream =
-            Downstream { b: url.clone(), proxy: url.clone(), timeout: LONG, format: Format::default() };
+        let downstream = Downstream {
+            b: url.clone(),
+            proxy: url.clone(),
+            timeout: LONG,
+            format: Format::default(),
+            fresh_connections: false,
+        };
         let proxy = ProxyOptions {
             b: vec![url],
             balance: Balance::OneQueue,
@@ -95,6 +100,7 @@ impl Pipeline {
             rtt: Duration::ZERO,
             sleep: Duration::ZERO,
             b_timeout: LONG,
+            fresh_connections: false,
             queue,
             ending,
         };

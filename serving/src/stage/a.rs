@@ -194,7 +194,7 @@ impl StageServer {
         let _forwarding = Forwarding::count(&self.pool.forwarding);
         let Request { id, format, work, asked, unqueued } = request;
         let (next, deadline) = (self.next(), asked.deadline);
-        let (server, _) = next.server(towards);
+        let server = next.server(towards);
         let elements = elements(&self.about().shape) as u64;
         let bytes = elements * format.encoding.bytes_per_element();
         let credit = match HeldCredit::take(self, towards, bytes, deadline).await {
@@ -214,7 +214,7 @@ impl StageServer {
         let post = || async {
             let limit =
                 left(deadline).map_or(next.downstream.timeout, |left| left.min(next.downstream.timeout));
-            let request = next.http.post(&url).headers(envelope.headers()).timeout(limit);
+            let request = next.http(towards).post(&url).headers(envelope.headers()).timeout(limit);
             let answer = request.body(packed.body.clone()).send().await?;
             Ok::<_, reqwest::Error>((times, Said::read(answer).await?))
         };
@@ -238,12 +238,33 @@ impl StageServer {
 }
 
 impl Next {
-    /// Whom this goes to, and the line before it.
-    pub(super) fn server(&self, towards: Towards) -> (&str, &Turn) {
+    /// Whom this goes to.
+    pub(super) fn server(&self, towards: Towards) -> &str {
         match towards {
-            Towards::B => (&self.downstream.b, &self.turn_b),
-            Towards::Proxy { .. } => (&self.downstream.proxy, &self.turn_proxy),
+            Towards::B => &self.downstream.b,
+            Towards::Proxy { .. } => &self.downstream.proxy,
         }
+    }
+
+    /// By what it goes there.
+    pub(super) fn http(&self, towards: Towards) -> &reqwest::Client {
+        match towards {
+            Towards::B => &self.http_b,
+            Towards::Proxy { .. } => &self.http_proxy,
+        }
+    }
+
+    /// The line before it.
+    pub(super) fn turn(&self, towards: Towards) -> &Turn {
+        match towards {
+            Towards::B => &self.turn_b,
+            Towards::Proxy { .. } => &self.turn_proxy,
+        }
+    }
+
+    /// Whether whoever promises a place there is who will be sent the activation.
+    pub(super) fn gives_credit(&self, towards: Towards) -> bool {
+        !(self.downstream.fresh_connections && matches!(towards, Towards::B))
     }
 }
 

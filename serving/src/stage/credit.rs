@@ -30,7 +30,7 @@ impl HeldCredit {
     /// Waits until a pod is about to be free and the next server has room for an activation of so many bytes;
     /// those that wait, wait in the order of their arrival. A credit that were taken earlier would keep its place
     /// from others and grow void in this stage's own queue. A server that knows no credits is sent activations
-    /// without.
+    /// without; so is an address that stands for several servers.
     ///
     /// # Errors
     /// No answer, or another than yes or no room, to this question or to one that was put while it waited; the
@@ -42,15 +42,14 @@ impl HeldCredit {
         deadline: Option<Instant>,
     ) -> Result<HeldCredit, Failure> {
         let (next, came) = (stage.next(), Instant::now());
-        let (server, turn) = next.server(towards);
         let asking = async {
-            let mut failed = turn.0.lock().await;
+            let mut failed = next.turn(towards).0.lock().await;
             // What a dead server does to one it does to all that wait, and none of them asks it again.
             if let Some((_, failure)) = failed.as_ref().filter(|(at, _)| *at >= came) {
                 return Err(failure.clone());
             }
             stage.pool.wants().await;
-            let asked = tokio::time::timeout(next.downstream.timeout, until_room(next, server, bytes)).await;
+            let asked = tokio::time::timeout(next.downstream.timeout, until_room(next, towards, bytes)).await;
             let asked = asked.unwrap_or_else(|_| Err(Failure::expired("the next server")));
             *failed = asked.as_ref().err().map(|failure| (Instant::now(), failure.clone()));
             asked
@@ -76,10 +75,14 @@ impl HeldCredit {
 }
 
 /// Asks until there is room.
-async fn until_room(next: &Next, server: &str, bytes: u64) -> Result<HeldCredit, Failure> {
+async fn until_room(next: &Next, towards: Towards, bytes: u64) -> Result<HeldCredit, Failure> {
+    let (http, server) = (next.http(towards), next.server(towards));
+    if !next.gives_credit(towards) {
+        return Ok(HeldCredit { http: http.clone(), server: server.to_owned(), number: None });
+    }
     loop {
         // A task of its own hears the answer: a credit that comes once whoever asked has left goes back.
-        let asked = tokio::spawn(ask(next.http.clone(), server.to_owned(), bytes)).await;
+        let asked = tokio::spawn(ask(http.clone(), server.to_owned(), bytes)).await;
         let ended = |_| Err(Failure::unavailable("the stage ended before this request had its turn"));
         if let Some(credit) = asked.unwrap_or_else(ended)? {
             return Ok(credit);

@@ -215,9 +215,15 @@ pub(crate) fn proxy_options(b: &str, slots: u32) -> ProxyOptions {
         rtt: Duration::ZERO,
         sleep: Duration::ZERO,
         b_timeout: LONG,
+        fresh_connections: false,
         queue: QUEUE,
         ending: ENDING,
     }
+}
+
+/// An A that sends bare values there.
+pub(crate) fn towards(b: impl Into<String>, proxy: impl Into<String>) -> Downstream {
+    Downstream { b: b.into(), proxy: proxy.into(), timeout: LONG, format: BARE, fresh_connections: false }
 }
 
 /// A base URL where nobody listens.
@@ -256,7 +262,7 @@ pub(crate) async fn line_with(
     let ((port_a, url_a), (port_proxy, url_proxy), (port_b, url_b)) =
         (port().await, port().await, port().await);
     let [stop_a, stop_proxy, stop_b] = std::array::from_fn(|_| CancellationToken::new());
-    let downstream = Downstream { b: url_b.clone(), proxy: url_proxy.clone(), timeout: LONG, format: BARE };
+    let downstream = towards(url_b.clone(), url_proxy.clone());
     let servers = vec![
         tokio::spawn(serve_a(port_a, stage_options(pods), downstream, factory(a), stop_a.clone())),
         tokio::spawn(serve_proxy(port_proxy, proxy(&url_b), stop_proxy.clone())),

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use splitscale_serving::client::{Endpoints, PipelineClient};
 use splitscale_serving::load::{BurstSpec, burst};
 use splitscale_serving::proxy::serve_proxy;
-use splitscale_serving::stage::{Downstream, serve_a, serve_b};
+use splitscale_serving::stage::{serve_a, serve_b};
 use splitscale_serving::wire::PodsState;
 use splitscale_spec::Status;
 use tokio::io::AsyncWriteExt;
@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::double::{
-    BARE, Double, LONG, PAYLOAD, factory, images, line, port, proxy_options, stage_options, until,
+    Double, LONG, PAYLOAD, factory, images, line, port, proxy_options, stage_options, towards, until,
 };
 
 fn spec(size: u32) -> BurstSpec {
@@ -61,8 +61,7 @@ async fn a_proxy_that_dies_in_a_burst_leaves_it_neither_hanging_nor_short() {
     };
     let (listener, a) = port().await;
     let stop = CancellationToken::new();
-    let downstream =
-        Downstream { b: behind.endpoints.b.clone(), proxy: proxy.clone(), timeout: LONG, format: BARE };
+    let downstream = towards(behind.endpoints.b.clone(), proxy.clone());
     let a_double = factory(&Double::sleeping(0));
     let server = tokio::spawn(serve_a(listener, stage_options(2), downstream, a_double, stop.clone()));
     let client = PipelineClient::new(Endpoints { a, proxy, b: behind.endpoints.b.clone() }).unwrap();
@@ -144,7 +143,7 @@ async fn what_is_on_its_way_to_the_proxy_is_not_idle() {
     tokio::spawn(async move { axum::serve(listener, app).await });
     let (listener, a) = port().await;
     let stop = CancellationToken::new();
-    let downstream = Downstream { b: behind.endpoints.b.clone(), proxy, timeout: LONG, format: BARE };
+    let downstream = towards(behind.endpoints.b.clone(), proxy);
     let a_double = factory(&Double::sleeping(0));
     let server = tokio::spawn(serve_a(listener, stage_options(1), downstream, a_double, stop.clone()));
     let client = PipelineClient::new(Endpoints { a: a.clone(), ..behind.endpoints.clone() }).unwrap();
@@ -173,8 +172,7 @@ async fn a_proxy_that_never_was_is_a_failure_of_every_request() {
     let nowhere = crate::double::nobody().await;
     let (listener, a) = port().await;
     let stop = CancellationToken::new();
-    let downstream =
-        Downstream { b: behind.endpoints.b.clone(), proxy: nowhere, timeout: LONG, format: BARE };
+    let downstream = towards(behind.endpoints.b.clone(), nowhere);
     let a_double = factory(&Double::sleeping(0));
     let server = tokio::spawn(serve_a(listener, stage_options(1), downstream, a_double, stop.clone()));
     // The load's proxy is another than A's: it never hears of the requests that A cannot pass on.

@@ -9,12 +9,12 @@ use axum::http::HeaderMap;
 use axum::routing::{get, post};
 use splitscale_serving::client::{Endpoints, PipelineClient};
 use splitscale_serving::load::burst;
-use splitscale_serving::stage::{Downstream, serve_a};
+use splitscale_serving::stage::serve_a;
 use splitscale_serving::wire::{BoardState, Event, PipelineAnswer, SlotsState};
 use splitscale_spec::{Encoding, RequestRecord, Status};
 use tokio_util::sync::CancellationToken;
 
-use crate::double::{BARE, Double, LONG, factory, images, line, port, stage_options};
+use crate::double::{Double, LONG, factory, images, line, port, stage_options, towards};
 use crate::trouble::{count, spec};
 
 /// A proxy in front of a pipeline's A that forgets what it gets, or keeps its answers to itself.
@@ -99,8 +99,7 @@ async fn burst_through(answers: bool, pushes: bool) -> Vec<RequestRecord> {
     let proxy = false_proxy(answers, pushes).await;
     let (listener, a) = port().await;
     let stop = CancellationToken::new();
-    let downstream =
-        Downstream { b: behind.endpoints.b.clone(), proxy: proxy.clone(), timeout: LONG, format: BARE };
+    let downstream = towards(behind.endpoints.b.clone(), proxy.clone());
     let server = tokio::spawn(serve_a(
         listener,
         stage_options(1),

@@ -5,6 +5,7 @@ mod double;
 mod endings;
 mod engine;
 mod forgetful;
+mod fresh;
 mod golden;
 mod images;
 #[cfg(feature = "torch")]

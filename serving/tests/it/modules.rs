@@ -122,8 +122,13 @@ fn what_is_no_half_is_refused_by_its_file_and_in_one_line() {
 async fn asked(b: Libtorch) -> (u16, Value) {
     let answers = answers("tensor");
     let ((port_a, url_a), (port_b, url_b)) = (port().await, port().await);
-    let downstream =
-        Downstream { b: url_b.clone(), proxy: nobody().await, timeout: LONG, format: Format::default() };
+    let downstream = Downstream {
+        b: url_b.clone(),
+        proxy: nobody().await,
+        timeout: LONG,
+        format: Format::default(),
+        fresh_connections: false,
+    };
     let stop = CancellationToken::new();
     let a = Arc::new(half(Half::A, "modules/tensor_a.pt", &[6]));
     let servers = [

@@ -9,11 +9,11 @@ use axum::http::{Request, StatusCode};
 use serde_json::{Value, json};
 use splitscale_serving::QueueBound;
 use splitscale_serving::proxy::{Proxy, ProxyOptions};
-use splitscale_serving::stage::{Downstream, StageOptions, StageServer};
+use splitscale_serving::stage::{StageOptions, StageServer};
 use tower::ServiceExt;
 
 use crate::double::{
-    BARE, Double, Gate, LONG, Line, PAYLOAD, factory, line, port, proxy_options, stage_options, until,
+    Double, Gate, Line, PAYLOAD, factory, line, port, proxy_options, stage_options, towards, until,
 };
 
 const ONE_WAITS: QueueBound = QueueBound { requests: 1, bytes: 1 << 30 };
@@ -189,12 +189,7 @@ fn with(mut request: Request<Body>, name: &'static str, value: &str) -> Request<
 }
 
 fn a_before(line: &Line, options: StageOptions, double: &Arc<Double>) -> StageServer {
-    let downstream = Downstream {
-        b: line.endpoints.b.clone(),
-        proxy: line.endpoints.proxy.clone(),
-        timeout: LONG,
-        format: BARE,
-    };
+    let downstream = towards(line.endpoints.b.clone(), line.endpoints.proxy.clone());
     StageServer::a(options, downstream, factory(double)).unwrap()
 }
 
@@ -249,7 +244,7 @@ async fn stage_a_answers_what_its_document_says() {
         axum::routing::post(async move || (StatusCode::TOO_MANY_REQUESTS, axum::Json(failed))),
     );
     tokio::spawn(async move { axum::serve(listener, no_room).await });
-    let downstream = Downstream { b: url.clone(), proxy: url, timeout: LONG, format: BARE };
+    let downstream = towards(url.clone(), url);
     let before = StageServer::a(stage_options(1), downstream, factory(&double)).unwrap();
     let run = told.ask(&before.app(), image("/predict-proxy?wait=true", b"image1"), 429).await;
     assert_eq!(run["status"], "failed");
@@ -425,7 +420,7 @@ async fn ask_unready(told: &mut Told, stage: impl FnOnce(&Arc<Double>) -> StageS
 #[tokio::test]
 async fn every_route_is_in_the_document_and_takes_no_other_method() {
     let nowhere = "http://127.0.0.1:9".to_owned();
-    let downstream = Downstream { b: nowhere.clone(), proxy: nowhere.clone(), timeout: LONG, format: BARE };
+    let downstream = towards(nowhere.clone(), nowhere.clone());
     let a = StageServer::a(stage_options(1), downstream, factory(&Double::sleeping(0))).unwrap();
     let b = StageServer::b(stage_options(1), factory(&Double::sleeping(0))).unwrap();
     let proxy = Proxy::new(proxy_options(&nowhere, 1)).unwrap();

@@ -12,13 +12,13 @@ use futures_util::{FutureExt, StreamExt, stream};
 use serde_json::{Value, json};
 use splitscale_serving::QueueBound;
 use splitscale_serving::proxy::{Proxy, ProxyOptions};
-use splitscale_serving::stage::{Downstream, StageOptions, StageServer};
+use splitscale_serving::stage::{StageOptions, StageServer};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tower::ServiceExt;
 
 use crate::double::{
-    BARE, Double, LONG, PAYLOAD, QUEUE, factory, images, port, proxy_options, stage_options, until,
+    Double, PAYLOAD, QUEUE, factory, images, port, proxy_options, stage_options, towards, until,
 };
 
 const ONE_WAITS: QueueBound = QueueBound { requests: 1, ..QUEUE };
@@ -72,7 +72,7 @@ impl Giver {
 }
 
 fn a(options: StageOptions, b: &str, proxy: &str, double: &Arc<Double>) -> StageServer {
-    let downstream = Downstream { b: b.into(), proxy: proxy.into(), timeout: LONG, format: BARE };
+    let downstream = towards(b, proxy);
     StageServer::a(options, downstream, factory(double)).unwrap()
 }
 

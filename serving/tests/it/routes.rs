@@ -9,19 +9,19 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use splitscale_serving::proxy::{Proxy, serve_proxy};
-use splitscale_serving::stage::{Downstream, StageServer};
+use splitscale_serving::stage::StageServer;
 use splitscale_serving::wire::{PodsState, SlotsState};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use crate::double::{
-    BARE, Double, Gate, LONG, PAYLOAD, factory, images, port, proxy_options, stage_options, until,
+    Double, Gate, PAYLOAD, factory, images, port, proxy_options, stage_options, towards, until,
 };
 use crate::pth;
 
 fn stage_a(double: &Arc<Double>) -> StageServer {
     let nowhere = "http://127.0.0.1:9".to_owned();
-    let downstream = Downstream { b: nowhere.clone(), proxy: nowhere, timeout: LONG, format: BARE };
+    let downstream = towards(nowhere.clone(), nowhere);
     StageServer::a(stage_options(2), downstream, factory(double)).unwrap()
 }
 
@@ -72,7 +72,7 @@ async fn a_refuses_what_is_no_image() {
     let (listener, url) = port().await;
     let options = proxy_options("http://127.0.0.1:9", 1);
     let next = tokio::spawn(serve_proxy(listener, options, CancellationToken::new()));
-    let downstream = Downstream { b: url.clone(), proxy: url, timeout: LONG, format: BARE };
+    let downstream = towards(url.clone(), url);
     let stage = StageServer::a(stage_options(2), downstream, factory(&Double::sleeping(0))).unwrap();
     let app = stage.app();
     for path in ["/predict", "/predict-proxy", "/predict-proxy?wait=true"] {

@@ -10,7 +10,7 @@ use futures_util::StreamExt;
 use splitscale_serving::client::{Endpoints, PipelineClient};
 use splitscale_serving::load::{BurstSpec, ClosedSpec, Halt, Patience, burst, closed_loop};
 use splitscale_serving::proxy::{BandwidthSteps, Proxy, ProxyOptions};
-use splitscale_serving::stage::{Downstream, StageServer};
+use splitscale_serving::stage::StageServer;
 use splitscale_serving::wire::{Event, PipelineAnswer, SlotsState};
 use splitscale_spec::{RequestRecord, Status};
 use tokio_util::sync::CancellationToken;
@@ -18,8 +18,8 @@ use tokio_util::sync::CancellationToken;
 use splitscale_serving::{Ending, QueueBound};
 
 use crate::double::{
-    BARE, Double, ENDING, LONG, Line, PAYLOAD, factory, images, line, line_with, nobody, port, proxy_options,
-    stage_options, until,
+    Double, ENDING, LONG, Line, PAYLOAD, factory, images, line, line_with, nobody, port, proxy_options,
+    stage_options, towards, until,
 };
 
 pub(crate) fn spec(size: u32) -> BurstSpec {
@@ -410,7 +410,7 @@ async fn what_the_next_server_says_of_when_to_ask_again_is_passed_on() {
     });
     let server = axum::Router::new().route("/complete", full);
     tokio::spawn(async move { axum::serve(listener, server).await });
-    let downstream = Downstream { b: url.clone(), proxy: url, timeout: LONG, format: BARE };
+    let downstream = towards(url.clone(), url);
     let a = StageServer::a(stage_options(1), downstream, factory(&Double::sleeping(0))).unwrap();
     let (listener, url) = port().await;
     let app = a.app();

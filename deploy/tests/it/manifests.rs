@@ -1,0 +1,289 @@
+//! The manifests as they stand in the tree: what must hold of every one of them, whoever changes it.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+use splitscale_deploy::manifests::{Manifests, ServiceTimes};
+use splitscale_policy::Mode;
+use splitscale_spec::{Encoding, PipelineConfig};
+
+fn room() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+/// The documents of a file.
+fn documents(name: &str, text: &str) -> Vec<Value> {
+    serde_saphyr::from_multiple(text).unwrap_or_else(|e| panic!("{name}: {e}"))
+}
+
+/// All that stands in the base.
+fn base() -> Vec<Value> {
+    let mut files: Vec<PathBuf> =
+        fs::read_dir(room().join("base")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    let all = files.iter().flat_map(|file| documents(&file.display().to_string(), &read(file)));
+    all.filter(|document| document["kind"] != "Kustomization").collect()
+}
+
+/// Folders that kustomize can build, for whoever has it: the base, every overlay, and one with monitoring.
+fn overlays() -> Vec<PathBuf> {
+    let overlays = fs::read_dir(room().join("overlays")).unwrap().map(|entry| entry.unwrap().path());
+    let mut all: Vec<PathBuf> = overlays.collect();
+    all.sort();
+    all.extend([room().join("base"), room().join("tests/monitored")]);
+    all
+}
+
+/// What kustomize makes of a folder; absent where there is no kubectl.
+fn built(folder: &Path) -> Option<Vec<Value>> {
+    let Ok(output) = Command::new("kubectl").arg("kustomize").arg(folder).output() else {
+        println!("skipped: no kubectl, which builds {}", folder.display());
+        return None;
+    };
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}: {said}", folder.display());
+    Some(documents(&folder.display().to_string(), &String::from_utf8_lossy(&output.stdout)))
+}
+
+fn named<'a>(all: &'a [Value], kind: &str, name: &str) -> &'a Value {
+    let found = all.iter().find(|one| one["kind"] == kind && one["metadata"]["name"] == name);
+    found.unwrap_or_else(|| panic!("no {kind} {name}"))
+}
+
+fn of_kind<'a>(all: &'a [Value], kind: &str) -> Vec<&'a Value> {
+    all.iter().filter(|one| one["kind"] == kind).collect()
+}
+
+/// What must hold of manifests, built or not.
+fn hold(all: &[Value]) {
+    let deployments = of_kind(all, "Deployment");
+    let names: Vec<&Value> = deployments.iter().map(|one| &one["metadata"]["name"]).collect();
+    assert_eq!(names, ["splitscale-a", "splitscale-b", "splitscale-proxy", "splitscale-scaler"]);
+    for deployment in deployments {
+        let name = deployment["metadata"]["name"].as_str().unwrap();
+        let (spec, pod) = (&deployment["spec"], &deployment["spec"]["template"]["spec"]);
+        let scaled = ["splitscale-a", "splitscale-b"].contains(&name);
+        assert_eq!(spec["replicas"].is_null(), scaled, "{name}: replicas of A and B are the scaler's");
+        named(all, "ServiceAccount", pod["serviceAccountName"].as_str().unwrap());
+        assert_eq!(pod["automountServiceAccountToken"], false, "{name}");
+        assert_eq!(pod["securityContext"]["runAsNonRoot"], true, "{name}");
+        assert_eq!(pod["securityContext"]["runAsUser"], 65532, "{name}");
+        assert_eq!(pod["securityContext"]["seccompProfile"]["type"], "RuntimeDefault", "{name}");
+        for container in pod["containers"].as_array().unwrap() {
+            let security = &container["securityContext"];
+            assert_eq!(security["readOnlyRootFilesystem"], true, "{name}");
+            assert_eq!(security["allowPrivilegeEscalation"], false, "{name}");
+            assert_eq!(security["capabilities"]["drop"][0], "ALL", "{name}");
+            for of in ["requests", "limits"] {
+                for resource in ["cpu", "memory", "ephemeral-storage"] {
+                    assert!(container["resources"][of][resource].is_string(), "{name}: {of} {resource}");
+                }
+            }
+            for (probe, path) in
+                [("startupProbe", "/readyz"), ("readinessProbe", "/readyz"), ("livenessProbe", "/livez")]
+            {
+                assert_eq!(container[probe]["httpGet"]["path"], path, "{name}: {probe}");
+            }
+            let image = container["image"].as_str().unwrap();
+            let tag = format!(":{}", env!("CARGO_PKG_VERSION"));
+            assert!(image.ends_with(&tag), "{name}: {image} is not of this version");
+        }
+        let labels = &spec["selector"]["matchLabels"];
+        assert_eq!(labels, &spec["template"]["metadata"]["labels"], "{name}");
+        for kind in ["Service", "PodDisruptionBudget", "NetworkPolicy"] {
+            named(all, kind, name);
+        }
+        let budget = named(all, "PodDisruptionBudget", name);
+        assert_eq!(&budget["spec"]["selector"]["matchLabels"], labels, "{name}");
+        assert_eq!(
+            &named(all, "NetworkPolicy", name)["spec"]["podSelector"]["matchLabels"],
+            labels,
+            "{name}"
+        );
+    }
+    for service in of_kind(all, "Service") {
+        let component = &service["spec"]["selector"]["app.kubernetes.io/component"];
+        named(all, "Deployment", &format!("splitscale-{}", component.as_str().unwrap()));
+    }
+    hold_of_rights(all);
+}
+
+/// Nothing but what the scaler needs, and that by name.
+fn hold_of_rights(all: &[Value]) {
+    for kind in ["Secret", "ClusterRole", "ClusterRoleBinding"] {
+        assert!(of_kind(all, kind).is_empty(), "{kind}");
+    }
+    let roles = of_kind(all, "Role");
+    let rules: Vec<&Value> = roles.iter().flat_map(|role| role["rules"].as_array().unwrap()).collect();
+    let words = |rule: &Value, of: &str| -> BTreeSet<String> {
+        let words = rule[of].as_array().map(Vec::as_slice).unwrap_or_default();
+        words.iter().map(|word| word.as_str().unwrap().to_owned()).collect()
+    };
+    for rule in &rules {
+        for of in ["apiGroups", "resources", "verbs"] {
+            assert!(!words(rule, of).contains("*"), "{rule}");
+        }
+        assert!(!words(rule, "resources").contains("secrets"), "{rule}");
+        for verb in ["delete", "deletecollection", "escalate", "bind", "impersonate", "update"] {
+            assert!(!words(rule, "verbs").contains(verb), "{rule}");
+        }
+    }
+    // A ConfigMap of the same name would have had its hash put here.
+    let lease = rules
+        .iter()
+        .find(|rule| words(rule, "verbs").contains("patch") && words(rule, "resources").contains("leases"));
+    assert_eq!(words(lease.expect("a rule of leases"), "resourceNames"), ["splitscale".to_owned()].into());
+    let scale: Vec<_> =
+        rules.iter().filter(|rule| words(rule, "resources").contains("deployments/scale")).collect();
+    assert_eq!(scale.len(), 1, "one rule lets the scaler scale");
+    assert_eq!(words(scale[0], "resourceNames"), ["splitscale-a", "splitscale-b"].map(String::from).into());
+    assert_eq!(words(scale[0], "verbs"), ["get", "patch"].map(String::from).into());
+}
+
+#[test]
+fn the_base_asks_for_no_more_than_it_needs() {
+    hold(&base());
+}
+
+#[test]
+fn kustomize_builds_every_overlay_and_the_same_holds() {
+    for folder in overlays() {
+        let Some(all) = built(&folder) else { return };
+        hold(&all);
+        let told = |name: &str| {
+            let container = &named(&all, "Deployment", name)["spec"]["template"]["spec"]["containers"][0];
+            let words: Vec<String> =
+                container["args"].as_array().unwrap().iter().map(|word| word.to_string()).collect();
+            words.join(" ")
+        };
+        for name in ["splitscale-a", "splitscale-proxy"] {
+            assert!(told(name).contains("--fresh-connections"), "{name}: B is behind a Service");
+        }
+        if let Some(pipeline) = of_kind(&all, "SplitPipeline").first() {
+            let source = &pipeline["spec"]["policy"]["configMap"];
+            let held = named(&all, "ConfigMap", source["name"].as_str().unwrap());
+            let policy = held["data"][source["key"].as_str().unwrap()].as_str().unwrap();
+            let policy: splitscale_policy::Policy = serde_json::from_str(policy).unwrap();
+            policy.validate().unwrap();
+        }
+    }
+}
+
+#[test]
+fn only_the_demo_keeps_the_stages_to_nodes_that_are_labelled() {
+    let required = |overlay: &str| {
+        let all = built(&room().join("overlays").join(overlay))?;
+        let of = |name: &str| {
+            let affinity = &named(&all, "Deployment", name)["spec"]["template"]["spec"]["affinity"];
+            let terms = &affinity["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"];
+            terms["nodeSelectorTerms"][0]["matchExpressions"][0]["values"][0].as_str().map(str::to_owned)
+        };
+        Some(["splitscale-a", "splitscale-proxy", "splitscale-b"].map(of))
+    };
+    let Some(demo) = required("demo") else { return };
+    assert_eq!(demo, ["a", "a", "b"].map(|stage| Some(stage.to_owned())));
+    assert_eq!(required("emulated").unwrap(), [None, None, None]);
+}
+
+#[test]
+fn every_metric_that_is_watched_is_one_that_is_told() {
+    let table = read(&room().join("../docs/metrics.md"));
+    let known: BTreeSet<&str> = table.split('`').filter(|word| word.starts_with("split_")).collect();
+    let folder = room().join("components/monitoring");
+    let mut seen = 0;
+    for file in ["monitors.yaml", "dashboard.json"] {
+        let text = read(&folder.join(file));
+        let letters = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        for word in text.split(|c| !letters(c)).filter(|word| word.starts_with("split_")) {
+            let family = ["_bucket", "_count", "_sum"].iter().find_map(|end| word.strip_suffix(end));
+            assert!(
+                known.contains(word) || family.is_some_and(|word| known.contains(word)),
+                "{file}: {word}"
+            );
+            seen += 1;
+        }
+    }
+    assert!(seen > 20, "{seen}");
+}
+
+/// The pipeline of the demo, changed.
+fn asked(change: impl FnOnce(&mut PipelineConfig)) -> Manifests {
+    let text = read(&room().join("pipelines/demo.toml"));
+    let mut pipeline: PipelineConfig = toml::from_str(&text).unwrap();
+    change(&mut pipeline);
+    Manifests {
+        name: "mine".into(),
+        pipeline: pipeline.validate().unwrap(),
+        policy: String::new(),
+        mode: Mode::Recommend,
+        budget: None,
+        encoding: Encoding::F32,
+        image: None,
+        emulated: None,
+        real_link: false,
+        pinned: false,
+        words: "words".into(),
+    }
+}
+
+/// A file of what is rendered.
+fn file(asked: &Manifests, path: &str) -> String {
+    let all = asked.render().unwrap();
+    all.into_iter().find(|file| file.path == path).unwrap_or_else(|| panic!("no {path}")).text
+}
+
+#[test]
+fn what_a_pipeline_says_is_what_the_servers_are_told() {
+    let mut mine = asked(|pipeline| {
+        (pipeline.link.rtt_s, pipeline.link.slots) = (0.02, 3);
+        pipeline.balancer = splitscale_spec::Balancer::CentralQueue;
+        (pipeline.a.cpu_share, pipeline.b.pods_max) = (0.25, 5);
+    });
+    let kustomization = file(&mine, "overlays/mine/kustomization.yaml");
+    for line in [
+        "MODEL_VERSION=1",
+        "ENGINE=auto",
+        "ENCODING=f32",
+        "A_CPU_SHARE=0.25",
+        "B_CPU_SHARE=0.1",
+        "SLOTS=3",
+        "RTT=0.02",
+    ] {
+        assert!(kustomization.contains(&format!("- {line}\n")), "{line}: {kustomization}");
+    }
+    let proxy = file(&mine, "overlays/mine/proxy.yaml");
+    for word in ["--slot-bandwidth=50", "--next=dns://splitscale-b-pods:5001", "--balance=one-queue"] {
+        assert!(proxy.contains(&format!("value: {word}\n")), "{word}: {proxy}");
+    }
+    assert!(file(&mine, "overlays/mine/a.yaml").contains("requests: { cpu: 250m,"));
+    let pipeline = file(&mine, "overlays/mine/pipeline.yaml");
+    assert!(
+        pipeline.contains("b: { deployment: splitscale-b, minReplicas: 1, maxReplicas: 5 }"),
+        "{pipeline}"
+    );
+    // The network as it is, and no engine.
+    (mine.real_link, mine.emulated) = (true, Some(ServiceTimes { a_s: 0.5, b_s: 0.25 }));
+    assert!(file(&mine, "overlays/mine/kustomization.yaml").contains("- RTT=0\n"));
+    assert!(!file(&mine, "overlays/mine/proxy.yaml").contains("bandwidth"));
+    assert!(file(&mine, "overlays/mine/b.yaml").contains("--service-time=0.25\n"));
+}
+
+#[test]
+fn what_cannot_be_rendered_is_told_by_its_field() {
+    let field = |manifests: Manifests| manifests.render().unwrap_err().to_string();
+    let said = field(asked(|pipeline| pipeline.cut.name = "layer9".into()));
+    assert!(said.starts_with("cut.name: \"layer9\""), "{said}");
+    let said = field(Manifests { encoding: Encoding::U8, ..asked(|_| ()) });
+    assert!(said.starts_with("cut.payload_bytes: 802816") && said.contains("200704 bytes"), "{said}");
+    let said = field(Manifests { name: "-mine".into(), ..asked(|_| ()) });
+    assert!(said.starts_with("name: "), "{said}");
+    let said = field(Manifests { budget: Some(1), ..asked(|_| ()) });
+    assert!(said.starts_with("budget: 1 is below"), "{said}");
+}

@@ -1,0 +1,138 @@
+//! Stages that are Deployments of Kubernetes, for whoever measures: every pod is a server with one pod of the pipeline.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use futures_util::future::{BoxFuture, try_join_all};
+use splitscale_deploy::kubernetes::{CallError, Clients, Standing, Workload};
+use splitscale_serving::client::{ClientError, Stages};
+use splitscale_serving::wire::PodsState;
+use splitscale_spec::{Replicas, Stage};
+
+/// How often the cluster is asked for what is waited for.
+const POLL: Duration = Duration::from_millis(200);
+/// Longest that pods may take to come and to go, the draining of what they have included.
+const CHANGED: Duration = Duration::from_secs(180);
+/// How long after the last pod came or went the nodes are taken to have heard of it: until then, connections go where no pod is.
+const HEARD: Duration = Duration::from_secs(2);
+
+/// Two Deployments.
+pub struct Cluster {
+    a: Workload,
+    b: Workload,
+}
+
+impl Cluster {
+    /// These Deployments of a namespace, where the kubeconfig says.
+    ///
+    /// # Errors
+    /// No cluster is configured.
+    pub async fn connect(namespace: &str, [a, b]: [&str; 2]) -> anyhow::Result<Cluster> {
+        let clients = Clients::infer().await?;
+        Ok(Cluster { a: Workload::new(&clients, namespace, a), b: Workload::new(&clients, namespace, b) })
+    }
+
+    async fn change(&self, pods: Replicas) -> Result<(), ClientError> {
+        for (workload, pods) in [(&self.a, pods.a), (&self.b, pods.b)] {
+            workload.scale(pods).await.map_err(|error| unreachable(workload, &error))?;
+        }
+        Ok(())
+    }
+
+    /// Until both have what they were told, nothing else, and the nodes know.
+    async fn changed(&self) -> Result<(), ClientError> {
+        let (deadline, mut waited) = (Instant::now() + CHANGED, false);
+        for workload in [&self.a, &self.b] {
+            loop {
+                let standing = workload.standing().await.map_err(|error| unreachable(workload, &error))?;
+                let Standing { desired, ready, starting, draining } = &standing;
+                if *desired as usize == ready.len() && starting + draining == 0 {
+                    break;
+                }
+                if Instant::now() >= deadline {
+                    let what = format!("Deployment {} does not have its pods", workload.name());
+                    return Err(ClientError::TimedOut {
+                        what,
+                        after: CHANGED,
+                        seen: format!("{standing:?}"),
+                    });
+                }
+                waited = true;
+                tokio::time::sleep(POLL).await;
+            }
+        }
+        if waited {
+            tokio::time::sleep(HEARD).await;
+        }
+        Ok(())
+    }
+}
+
+impl Stages for Cluster {
+    fn a(&self) -> BoxFuture<'_, Result<PodsState, ClientError>> {
+        Box::pin(state(&self.a, Stage::A))
+    }
+
+    fn b(&self) -> BoxFuture<'_, Result<PodsState, ClientError>> {
+        Box::pin(state(&self.b, Stage::B))
+    }
+
+    fn set_pods(&self, pods: Replicas) -> BoxFuture<'_, Result<(), ClientError>> {
+        Box::pin(self.change(pods))
+    }
+
+    fn use_pods(&self, pods: Replicas) -> BoxFuture<'_, Result<(), ClientError>> {
+        Box::pin(async move {
+            self.change(pods).await?;
+            self.changed().await
+        })
+    }
+}
+
+/// How all servers of a stage stand together.
+async fn state(workload: &Workload, stage: Stage) -> Result<PodsState, ClientError> {
+    let standing = workload.standing().await.map_err(|error| unreachable(workload, &error))?;
+    let asked = standing.ready.iter().map(async |pod| {
+        let text = workload.ask(pod, "/pods").await.map_err(|error| unreachable(workload, &error))?;
+        serde_json::from_str::<PodsState>(&text).map_err(|error| ClientError::Refused {
+            url: format!("pod {pod}"),
+            status: 200,
+            error: format!("no stage of ours: {error}"),
+        })
+    });
+    let mut told = try_join_all(asked).await?.into_iter();
+    let Some(mut all) = told.next() else {
+        let problem = format!("none of its pods is ready: {standing:?}");
+        return Err(ClientError::Unreachable { url: format!("Deployment {}", workload.name()), problem });
+    };
+    if all.stage != stage {
+        let error = format!("it is stage {:?}, and was named as {stage:?}", all.stage);
+        return Err(ClientError::Refused {
+            url: format!("Deployment {}", workload.name()),
+            status: 200,
+            error,
+        });
+    }
+    for one in told {
+        all.queued += one.queued;
+        all.busy += one.busy;
+        all.forwarding += one.forwarding;
+        all.last_error = all.last_error.or(one.last_error);
+        all.pods.extend(one.pods);
+    }
+    all.desired = standing.desired;
+    all.ready = standing.ready.len() as u32;
+    all.in_use = all.ready;
+    (all.starting, all.draining) = (standing.starting, standing.draining);
+    Ok(all)
+}
+
+fn unreachable(workload: &Workload, error: &CallError) -> ClientError {
+    ClientError::Unreachable { url: format!("Deployment {}", workload.name()), problem: error.to_string() }
+}
+
+impl fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Deployments {} and {}", self.a.name(), self.b.name())
+    }
+}

@@ -1,0 +1,38 @@
+//! The tests of the bed: of its parts, in Go; and of it all, in `tests/cluster`, on a bed of the test's own.
+
+use std::path::Path;
+
+use super::{go, needs, provide, up_elsewhere};
+use crate::cargo::{Counts, Run, cargo, run_tests};
+use crate::python::output;
+
+/// Runs them where a bed can run and none is up; else each is one skipped. What fails is a run that failed, for
+/// the counts of all others are still to be told.
+pub(crate) fn test(libtorch: &Path) -> Vec<Run> {
+    let reason = match needs::check() {
+        Ok(()) if up_elsewhere() => Err("a bed is up, and is left alone".to_string()),
+        Ok(()) => output(go("list").args(["-deps", "."]))
+            .map_err(|why| format!("its modules are not to be had: {why}")),
+        Err(why) => Err(why),
+    };
+    if let Err(why) = reason {
+        eprintln!("the tests of the cluster will be skipped: {why}");
+        return vec![(Counts::SKIPPED, true)];
+    }
+    let failed = |why| {
+        eprintln!("{why}");
+        (Counts::FAILED, false)
+    };
+    vec![of_parts().unwrap_or_else(failed), of_all(libtorch).unwrap_or_else(failed)]
+}
+
+fn of_parts() -> Result<Run, String> {
+    run_tests(go("test").args(["-v", "./bed"]))
+}
+
+fn of_all(libtorch: &Path) -> Result<Run, String> {
+    let mut test = cargo(Some(libtorch));
+    // No package is named: that would change the features that ours are compiled with, and so compile most of them anew.
+    test.args(["test", "--features", "torch", "--test", "cluster"]);
+    run_tests(test.env("SPLITSCALE_BED", provide()?))
+}
