@@ -59,3 +59,18 @@ fn deployed(text: &str) -> Result<Deployed, String> {
     let own = |text: &str| text.trim().to_owned();
     Ok(Deployed { name: own(name), namespace: own(namespace), a: own(a), proxy: own(proxy) })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::deployed;
+
+    #[test]
+    fn a_pipeline_there_is_a_name_a_namespace_and_two_addresses() {
+        let of = deployed("hpa=splitscale-hpa,http://10.0.0.1:30510,http://10.0.0.2:6000").unwrap();
+        assert_eq!([of.name, of.namespace], ["hpa", "splitscale-hpa"]);
+        assert_eq!([of.a, of.proxy], ["http://10.0.0.1:30510", "http://10.0.0.2:6000"]);
+        for wrong in ["hpa", "hpa=x,http://a", "hpa=x,http://a,http://b,c"] {
+            assert!(deployed(wrong).unwrap_err().contains("NAME=NAMESPACE"), "{wrong}");
+        }
+    }
+}

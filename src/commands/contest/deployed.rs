@@ -77,8 +77,9 @@ impl Window {
         }
     }
 
-    fn sorted(&mut self, window: Duration) -> Vec<f64> {
-        while self.answered.front().is_some_and(|(at, _)| at.elapsed() > window) {
+    /// Latencies of the window that ends now \[s\], the shortest first.
+    fn sorted(&mut self, now: Instant, window: Duration) -> Vec<f64> {
+        while self.answered.front().is_some_and(|&(at, _)| now.duration_since(at) > window) {
             self.answered.pop_front();
         }
         let mut latencies_s: Vec<f64> = self.answered.iter().map(|&(_, latency_s)| latency_s).collect();
@@ -120,7 +121,7 @@ impl Watch<'_> {
             }
             let time_s = self.begin.elapsed().as_secs_f64();
             let Ok(state) = client.state().await else { continue };
-            let latencies_s = answered.borrow_mut().sorted(self.window);
+            let latencies_s = answered.borrow_mut().sorted(Instant::now(), self.window);
             let there = |pods: &PodsState| pods.ready + pods.starting + pods.draining;
             busy.borrow_mut().tell(&self.of.namespace, [&state.a, &state.b])?;
             on_look(Look {
@@ -138,5 +139,41 @@ impl Watch<'_> {
                 slo_s: self.slo_s,
             });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pods(busy: u32) -> PodsState {
+        let state = serde_json::json!({
+            "stage": "A", "engine": "emulated", "emulated": true, "device": "cpu", "model": "resnet50", "cut": "layer3",
+            "shape": [1024, 14, 14], "payload_bytes": 802_816, "cpu_share": 1.0, "desired": 3, "pods_max": 3, "in_use": 3,
+            "ready": 3, "starting": 0, "draining": 0, "queued": 0, "busy": busy, "forwarding": 0, "last_error": null, "pods": []
+        });
+        serde_json::from_value(state).unwrap()
+    }
+
+    #[test]
+    fn the_file_has_a_line_a_stage_of_every_pipeline_and_the_last_value() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("busy");
+        let mut busy = Busy::new(Some(&file));
+        busy.tell("one", [&pods(3), &pods(1)]).unwrap();
+        busy.tell("two", [&pods(0), &pods(2)]).unwrap();
+        busy.tell("one", [&pods(4), &pods(0)]).unwrap();
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert_eq!(text, "one-a-busy 4\none-b-busy 0\ntwo-a-busy 0\ntwo-b-busy 2\n");
+        Busy::new(None).tell("one", [&pods(3), &pods(1)]).unwrap();
+    }
+
+    #[test]
+    fn the_window_forgets() {
+        let begin = Instant::now();
+        let at = |s| begin + Duration::from_secs(s);
+        let mut window = Window { answered: [(at(0), 2.0), (at(3), 1.0)].into() };
+        assert_eq!(window.sorted(at(3), Duration::from_secs(5)), [1.0, 2.0]);
+        assert_eq!(window.sorted(at(6), Duration::from_secs(5)), [1.0]);
     }
 }
