@@ -292,7 +292,8 @@ impl Game<'_> {
             match how {
                 How::Here(here) => {
                     let (scale, deciders) = *here;
-                    let scale = servers.map_or_else(|| scale.clone(), |servers| Scale { servers, ..scale.clone() });
+                    let scale =
+                        servers.map_or_else(|| scale.clone(), |servers| Scale { servers, ..scale.clone() });
                     scale::scale_by(&scale, deciders, None, over.clone(), |decision: &Decision| {
                         if let Some(words) = scale::changed(decision) {
                             println!("{:>7.1} s  {name}: {words}", decision.observed.time_s);
