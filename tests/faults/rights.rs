@@ -30,6 +30,8 @@ const EVERYBODY: [&str; 3] = ["selfsubjectaccessreviews", "selfsubjectreviews", 
 /// Something that is asked for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Right {
+    /// Empty for the cluster.
+    namespace: String,
     verb: String,
     group: String,
     /// With its subresource, after a slash.
@@ -54,26 +56,25 @@ pub(crate) async fn nothing_that_the_role_does_not_grant(world: &World) {
         for (namespace, verb) in
             [place.name.as_str(), "kube-system", ""].iter().flat_map(|at| VERBS.map(|verb| (*at, verb)))
         {
-            for name in &names {
-                let (group, resource) = (group.clone(), resource.clone());
-                questions
-                    .push((namespace, Right { verb: verb.into(), group, resource, name: (*name).into() }));
-            }
+            questions.extend(names.iter().map(|name| Right {
+                namespace: namespace.to_owned(),
+                verb: verb.to_owned(),
+                group: group.clone(),
+                resource: resource.clone(),
+                name: (*name).to_owned(),
+            }));
         }
     }
     let asked = questions.len();
     eprintln!("    {asked} questions");
-    let ask = async |(namespace, right): (&str, Right)| {
-        (may(world, &place, namespace, &right).await, namespace, right)
-    };
+    let at = &place;
+    let ask = |right: Right| async move { (may(world, at, &right).await, right) };
     let answers = stream::iter(questions).map(ask).buffer_unordered(16).collect::<Vec<_>>().await;
-    let wrong: Vec<_> = answers
-        .into_iter()
-        .filter(|(may, namespace, right)| {
-            let ours = *namespace == place.name && granted(rules, right);
-            *may != (ours || right.verb == "create" && EVERYBODY.contains(&right.resource.as_str()))
-        })
-        .collect();
+    let expected = |right: &Right| {
+        right.namespace == place.name && granted(rules, right)
+            || right.verb == "create" && EVERYBODY.contains(&right.resource.as_str())
+    };
+    let wrong: Vec<_> = answers.into_iter().filter(|(may, right)| *may != expected(right)).collect();
     assert!(
         wrong.is_empty(),
         "of {asked} questions these are granted and should not be, or the other way: {wrong:#?}"
@@ -98,8 +99,8 @@ pub(crate) async fn nothing_that_the_role_does_not_grant(world: &World) {
 }
 
 /// Whether the API server grants it.
-async fn may(world: &World, place: &Place<'_>, namespace: &str, right: &Right) -> bool {
-    let Right { verb, group, resource, name } = right;
+async fn may(world: &World, place: &Place<'_>, right: &Right) -> bool {
+    let Right { namespace, verb, group, resource, name } = right;
     let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
     let account = format!("system:serviceaccount:{}:splitscale-scaler", place.name);
     let groups =

@@ -38,7 +38,8 @@ fn of_parts() -> Result<Run, String> {
 
 /// Requests take an image of the servers; where none can be built, their cases are skipped.
 fn of_faults(libtorch: &Path) -> Result<Run, String> {
-    let image = images::archive().inspect_err(|why| eprintln!("faults under requests will be skipped: {why}"));
+    let image =
+        images::archive().inspect_err(|why| eprintln!("faults under requests will be skipped: {why}"));
     on_a_bed(libtorch, "faults", image.ok().as_deref())
 }
 
