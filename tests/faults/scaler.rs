@@ -58,7 +58,7 @@ impl Scaler {
 
     /// Whether it says that it leads.
     pub(crate) async fn leads(&self) -> bool {
-        self.get("/metrics").await.1.contains("split_operator_leads 1")
+        self.get("/metrics").await.1.contains("\nsplit_operator_leads 1\n")
     }
 
     /// Waits until it leads, or stands by.
@@ -119,7 +119,12 @@ impl Scaler {
 impl Drop for Scaler {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("--- what the operator of {} said\n{}---", self.namespace, self.log());
+            let last = self.lines().pop().unwrap_or_default();
+            eprintln!(
+                "--- what an operator of {} said, and wrote last\n{}{last}\n---",
+                self.namespace,
+                self.log()
+            );
         }
     }
 }

@@ -25,22 +25,25 @@ pub(crate) async fn what_is_missing_is_never_zero(world: &World) {
     world.install();
     let place = Place::bare(world, "metrics").await;
     let page = |counted: u64, a: &str, b: &str| {
-        let text = format!("arrivals_total {counted}\nwaiting_a {a}\nwaiting_b {b}\n");
+        let text = format!("arrivals_total {counted}\nwaiting_a {a}\nwaiting_b {b}\nbusy 0.5\n");
         Some((200, text))
     };
     let exporter = exporter(&place, page(5000, "8", "6")).await;
     place.policy(&policy(by_queues()).to_string()).await;
-    place.create(|spec| {
-        let of = |kind: &str, name: &str| json!({"pods": "proxy", kind: name});
-        spec["signals"] = json!({
-            "proxy": {"service": "exporter"},
-            "arrivals": of("counter", "arrivals_total"), "queueA": of("gauge", "waiting_a"), "queueB": of("gauge", "waiting_b"),
-        });
-        spec["shell"]["maxAgeSeconds"] = json!(2);
-        // Soon it is the baseline that decides, an HPA: it has no CPU to go by, and keeps what there is too.
-        spec["shell"]["holdSeconds"] = json!(3);
-    })
-    .await;
+    place
+        .create(|spec| {
+            let of = |kind: &str, name: &str| json!({"pods": "proxy", kind: name});
+            // Nothing is left to be looked for at pods that only sleep.
+            spec["signals"] = json!({
+                "proxy": {"service": "exporter"}, "arrivals": of("counter", "arrivals_total"),
+                "queueA": of("gauge", "waiting_a"), "queueB": of("gauge", "waiting_b"),
+                "busyA": of("gauge", "busy"), "busyB": of("gauge", "busy"),
+            });
+            spec["shell"]["maxAgeSeconds"] = json!(2);
+            // Soon it is the baseline that decides, an HPA: it has no CPU to go by, and keeps what there is too.
+            spec["shell"]["holdSeconds"] = json!(3);
+        })
+        .await;
     let scaler = place.scaler("one").await;
     place.until_done([4, 3]).await;
     place.until_condition("SignalsFresh", "True", "Fresh").await;

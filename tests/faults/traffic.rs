@@ -14,8 +14,9 @@ use crate::scaler::Scaler;
 use crate::until;
 use crate::world::{PROGRAM, World, bound, of_repository};
 
-/// Requests that a case sends, two a second.
-const REQUESTS: usize = 60;
+/// Requests under which something breaks, two a second; and those after it.
+const UNDER: usize = 60;
+const AFTER: usize = 20;
 /// For so long one is waited for [s].
 const PATIENCE: &str = "30";
 
@@ -33,6 +34,7 @@ fn kubectl(world: &World, words: &[&str]) -> String {
 /// A load that runs.
 struct Load {
     child: Child,
+    requests: usize,
     folder: TempDir,
 }
 
@@ -73,13 +75,13 @@ async fn scaled(world: &World) -> (&Pipeline, Place<'_>, Scaler) {
 /// A pod of B ends at once, with whatever it was working on.
 pub(crate) async fn requests_while_a_pod_of_b_is_killed(world: &World) {
     let (pipeline, place, _scaler) = scaled(world).await;
-    let load = Load::start(pipeline);
+    let load = Load::start(pipeline, UNDER);
     load.until(20).await;
     let of_b = "--selector=app.kubernetes.io/component=b";
     let pod = kubectl(world, &["get", "pod", of_b, "--output=jsonpath={.items[0].metadata.name}"]);
     kubectl(world, &["delete", "pod", pod.trim(), "--grace-period=0", "--force"]);
     let ends = load.end().await;
-    assert!(ends.answered > REQUESTS / 2, "{ends:?}");
+    assert!(ends.answered > UNDER / 2, "{ends:?}");
     place.until_condition("SignalsFresh", "True", "Fresh").await;
     all_is_answered(pipeline).await;
 }
@@ -87,7 +89,7 @@ pub(crate) async fn requests_while_a_pod_of_b_is_killed(world: &World) {
 /// The link carries nothing for a while, and then everything again.
 pub(crate) async fn requests_while_the_link_drops_everything(world: &World) {
     let (pipeline, _place, scaler) = scaled(world).await;
-    let load = Load::start(pipeline);
+    let load = Load::start(pipeline, UNDER);
     load.until(20).await;
     world.bed.run(&["link", "0"]);
     let back = Back(&world.bed, &["link", "off"]);
@@ -101,7 +103,7 @@ pub(crate) async fn requests_while_the_link_drops_everything(world: &World) {
 /// The worker of B is out of reach: what is not known of B is not zero.
 pub(crate) async fn requests_while_a_node_is_cut_off(world: &World) {
     let (pipeline, place, scaler) = scaled(world).await;
-    let load = Load::start(pipeline);
+    let load = Load::start(pipeline, UNDER);
     load.until(20).await;
     world.bed.run(&["node", "cut", "worker-2"]);
     let back = Back(&world.bed, &["node", "restore", "worker-2"]);
@@ -120,8 +122,8 @@ pub(crate) async fn requests_while_a_node_is_cut_off(world: &World) {
 
 /// After the fault every request is answered.
 async fn all_is_answered(pipeline: &Pipeline) {
-    let ends = Load::start(pipeline).end().await;
-    assert_eq!(ends.answered, REQUESTS, "afterwards: {ends:?}");
+    let ends = Load::start(pipeline, AFTER).end().await;
+    assert_eq!(ends.answered, AFTER, "afterwards: {ends:?}");
 }
 
 /// No decision goes out of the bounds and the budget of the overlay, whatever is seen.
@@ -134,11 +136,19 @@ fn within(decisions: &[Value]) {
 
 impl Load {
     /// `splitscale load`, at A's NodePort.
-    fn start(pipeline: &Pipeline) -> Load {
+    fn start(pipeline: &Pipeline, requests: usize) -> Load {
         let folder = tempfile::tempdir().unwrap();
-        let requests = REQUESTS.to_string();
         let mut load = Command::new(PROGRAM);
-        load.args(["load", "poisson:2", "--duration", "300", "--requests", &requests, "--timeout", PATIENCE]);
+        load.args([
+            "load",
+            "poisson:2",
+            "--duration",
+            "300",
+            "--requests",
+            &requests.to_string(),
+            "--timeout",
+            PATIENCE,
+        ]);
         load.args([
             "--json",
             "--fresh-connections",
@@ -150,7 +160,7 @@ impl Load {
         load.arg("--records").arg(folder.path().join("records.csv"));
         let mut load = bound(&load);
         load.stdout(File::create(folder.path().join("figures.json")).unwrap());
-        Load { child: load.spawn().unwrap(), folder }
+        Load { child: load.spawn().unwrap(), requests, folder }
     }
 
     /// How each request ended so far: its number and its status.
@@ -188,11 +198,11 @@ impl Load {
             unanswered: unanswered.iter().map(|(why, miss)| (why.clone(), count(&miss["count"]))).collect(),
         };
         eprintln!("    {ends:?}");
-        assert_eq!((ends.sent, count(&told["due"])), (REQUESTS, REQUESTS));
-        assert_eq!(ends.answered + ends.unanswered.values().sum::<usize>(), REQUESTS, "{ends:?}");
+        assert_eq!((ends.sent, count(&told["due"])), (self.requests, self.requests));
+        assert_eq!(ends.answered + ends.unanswered.values().sum::<usize>(), self.requests, "{ends:?}");
         let rows = self.rows();
         let numbers: BTreeSet<u32> = rows.iter().map(|(number, _)| *number).collect();
-        assert_eq!((rows.len(), numbers.len()), (REQUESTS, REQUESTS), "a row each");
+        assert_eq!((rows.len(), numbers.len()), (self.requests, self.requests), "a row each");
         assert_eq!(rows.iter().filter(|(_, status)| status == "answered").count(), ends.answered);
         // No server dropped one without a word: what was not answered was refused, failed with a reason, or its time was up.
         assert!(!ends.unanswered.contains_key("connection broke"), "{ends:?}");

@@ -59,7 +59,8 @@ impl World {
         let way = Way { server: word("server"), authority: Some(word("certificate-authority-data")) };
         let folder = tempfile::tempdir().unwrap();
         let nobody = folder.path().join("nobody");
-        std::fs::write(&nobody, kubeconfig(&way, "default", json!({})).to_string()).unwrap();
+        // A token that is none, for without any it asks for a name; whoever brings one of his own is known by that.
+        std::fs::write(&nobody, kubeconfig(&way, "default", json!({"token": "none"})).to_string()).unwrap();
         runtime.block_on(async {
             let admin = Proxied::start(&bed, None).await;
             let nobody = Proxied::start(&bed, Some(&nobody)).await;
