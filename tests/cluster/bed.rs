@@ -37,7 +37,8 @@ impl Bed {
         self.folder().join("pause.tar").display().to_string()
     }
 
-    fn command(&self, words: &[&str]) -> Command {
+    /// A call of the program.
+    pub(crate) fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
         command.args(words).env("XDG_CACHE_HOME", self.cache.path());
         command

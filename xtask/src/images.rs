@@ -66,6 +66,12 @@ pub(crate) fn build(with_libtorch: bool, targets: &[&str]) -> Result<(), String>
     Ok(())
 }
 
+/// The image of all servers, built without libtorch.
+pub(crate) fn archive() -> Result<PathBuf, String> {
+    build(false, &[])?;
+    Ok(cargo::target()?.join("images/splitscale.tar"))
+}
+
 /// Gives an image to the test bed, where one is up.
 fn load(archive: &Path) -> Result<(), String> {
     let bed = libtorch::cache()?.join("testbed/run/testbed");

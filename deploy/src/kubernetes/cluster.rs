@@ -117,7 +117,8 @@ where
                 () = stop.cancelled() => return,
             };
             match event {
-                Some(Ok(_)) if !well => {
+                // That a list begins does not say that it comes.
+                Some(Ok(event)) if !well && !matches!(event, watcher::Event::Init) => {
                     well = true;
                     tracing::info!("{what} of namespace {namespace} are watched again");
                 }

@@ -271,7 +271,10 @@ impl Ledger {
         };
         if due && written.failed.is_none_or(|failed| failed.elapsed() >= AFTER_FAILURE) {
             let changed = changes(&written.status, &status);
-            if self.write(&mut written, status).await.is_ok() {
+            // What was last heard may be old, and whoever leads by now may have noted what it is about to do.
+            if self.leader.check().await.is_err() {
+                written.failed = Some(Instant::now());
+            } else if self.write(&mut written, status).await.is_ok() {
                 self.book().events.extend(changed);
             }
         }

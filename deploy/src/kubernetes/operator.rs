@@ -109,7 +109,8 @@ impl Namespace {
             };
             match event {
                 Some(Ok(event)) => {
-                    if !well {
+                    // That a list begins does not say that it comes.
+                    if !well && !matches!(event, Event::Init) {
                         (well, _) =
                             (true, tracing::info!("SplitPipelines of namespace {name} are watched again"));
                     }
@@ -199,7 +200,8 @@ fn trouble(namespace: &str, error: &watcher::Error) -> String {
         _ => None,
     };
     let remedy = match status {
-        Some(status) if status.is_not_found() => {
+        // Of a kind that it never heard of the API server says so in plain words and not in a status.
+        Some(status) if status.code == 404 => {
             "the cluster does not know the kind SplitPipeline; apply its definition: splitscale operator --crd | kubectl apply --server-side -f -"
         }
         Some(status) if status.is_forbidden() => {
