@@ -99,7 +99,7 @@ fn a_training_in_any_number_of_shards_is_the_same_bytes() {
 }
 
 #[test]
-fn policies_bandits_and_what_diverges_are_merged_too() {
+fn policies_bandits_and_tiles_are_merged_too() {
     let of = |name: &str, text: &str, words: &str| {
         let folder = TempDir::new().unwrap();
         table(folder.path());
@@ -121,9 +121,8 @@ fn policies_bandits_and_what_diverges_are_merged_too() {
     table(folder.path());
     must(folder.path(), "calibrate table.csv");
     trains_the_same(folder.path(), "calibration.json --seeds 2 --episodes 200", &[2]);
-    // Steps of ten times the error leave the numbers behind: at some seeds, or all.
-    let wild = include_str!("../../rl/trainings/mountain-car.toml");
-    fs::write(folder.path().join("car.toml"), wild).unwrap();
+    let car = include_str!("../../rl/trainings/mountain-car.toml");
+    fs::write(folder.path().join("car.toml"), car).unwrap();
     fs::remove_dir_all(folder.path().join("whole")).unwrap();
     trains_the_same(folder.path(), "car.toml --seeds 3 --episodes 20", &[4]);
     let scaling = concat!(env!("CARGO_MANIFEST_DIR"), "/rl/trainings/scaling.toml");

@@ -183,8 +183,7 @@ spec:
           imagePullPolicy: IfNotPresent
           workingDir: /inputs
           args:
-{args}\
-          resources:
+{args}          resources:
             requests: {{ cpu: \"{cpus}\", memory: {memory_mib}Mi, ephemeral-storage: 64Mi }}
             limits: {{ cpu: \"{cpus}\", memory: {memory_mib}Mi, ephemeral-storage: 1Gi }}
           securityContext:
@@ -199,8 +198,7 @@ spec:
           configMap:
             name: {name}-inputs
             items:
-{items}\
-        - name: out
+{items}        - name: out
           emptyDir: {{ sizeLimit: 512Mi }}
 "
         )
