@@ -12,13 +12,15 @@ use crate::cli::{Bursts, ExperimentFlags, ShardFlags, Simulate, Sweep, Swept, Tr
 use crate::files;
 use crate::shard::quoted;
 
+/// What is typed for a sweep of the file at a path.
+type Words = Box<dyn Fn(&Path) -> Vec<String>>;
+
 /// What is swept, once it was read.
 struct Read {
     /// Points or seeds.
     items: usize,
     torch: bool,
-    /// What is typed for it, of the file at a path.
-    words: Box<dyn Fn(&Path) -> Vec<String>>,
+    words: Words,
 }
 
 /// Reads what is swept, to be told here what the pods would only tell there, and writes the Job.

@@ -44,7 +44,7 @@ type TextOf<'a> = &'a mut dyn FnMut(&Path) -> Result<String>;
 
 /// What is learnt on, with everything that it is made of.
 enum World {
-    Curves(FittedCurves),
+    Curves(Box<FittedCurves>),
     /// And a hash of all that it is made of.
     Scaling(Box<Scaling>, String),
     Classic(Classic),
@@ -58,7 +58,7 @@ pub fn run(args: &Train) -> Result<()> {
 /// Trains; the outcome of curves is there to be used, where all seeds were trained.
 pub fn train(args: &Train, stop: &CancellationToken) -> Result<Option<Outcome>> {
     match world(args, &mut files::read)? {
-        (config, World::Curves(curves)) => on_curves((args, stop), config, curves),
+        (config, World::Curves(curves)) => on_curves((args, stop), config, *curves),
         (config, World::Scaling(world, hash)) => {
             let hash = document_hash(&(&config, hash));
             on_scaling((args, stop), config, hash, &world).map(|()| None)
@@ -89,7 +89,7 @@ fn world(args: &Train, text_of: TextOf<'_>) -> Result<(TrainConfig, World)> {
             let times = TimeTable::from_calibration(&calibration);
             let times = times.with_context(|| format!("{} cannot be trained on", path.display()))?;
             let curves = FittedCurves::new(times, *reward, *noise);
-            World::Curves(curves.with_context(|| format!("{name}: environment"))?)
+            World::Curves(Box::new(curves.with_context(|| format!("{name}: environment"))?))
         }
         EnvironmentConfig::Scaling(problem) => {
             let (world, hash) = build(problem, &args.file, &folder, text_of)?;
