@@ -23,7 +23,7 @@ mod simulate;
 mod value;
 
 pub use calibrate::Calibrate;
-pub use contest::Contest;
+pub use contest::{Contest, Deployed};
 pub use deploy::Deploy;
 pub use engine::{EngineFlags, EngineName, HalfName, Pod};
 pub use fidelity::Fidelity;

@@ -34,7 +34,13 @@ impl Cluster {
 
     async fn change(&self, pods: Replicas) -> Result<(), ClientError> {
         for (workload, pods) in [(&self.a, pods.a), (&self.b, pods.b)] {
-            workload.scale(pods).await.map_err(|error| unreachable(workload, &error))?;
+            let untold = |problem| {
+                ClientError::Setup(format!(
+                    "Deployment {} was not told to have {pods} pods: {problem}",
+                    workload.name()
+                ))
+            };
+            workload.scale(pods).await.map_err(untold)?;
         }
         Ok(())
     }

@@ -33,6 +33,7 @@ mod readings;
 mod report;
 #[allow(unreachable_pub)] // the derive of the schema makes a second struct of each
 mod resource;
+mod scale;
 mod shell;
 #[allow(unreachable_pub)] // as above
 mod signals;

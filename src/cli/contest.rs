@@ -4,14 +4,35 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+/// A pipeline on Kubernetes that somebody else scales.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deployed {
+    /// What it is called in the results.
+    pub name: String,
+    /// The namespace of its Deployments `splitscale-a` and `splitscale-b`.
+    pub namespace: String,
+    /// Base URL of A.
+    pub a: String,
+    /// Base URL of its proxy.
+    pub proxy: String,
+}
+
 /// `contest`
 #[derive(Debug, Args)]
 pub struct Contest {
     /// What is played (TOML): phases of traffic, arrivals, servers, pipeline; deploy/contests/ has one
     pub file: PathBuf,
     /// The policies (JSON), a pipeline of its own for each
-    #[arg(required = true, value_name = "POLICY")]
+    #[arg(required_unless_present = "deployed", conflicts_with = "deployed", value_name = "POLICY")]
     pub policies: Vec<PathBuf>,
+    /// In place of policies: pipelines that run on Kubernetes and are scaled by whoever does, several times. Requests are sent and
+    /// slots are set; `pods` and `servers` of the file say nothing then
+    #[arg(long, value_name = "NAME=NAMESPACE,A-URL,PROXY-URL", value_parser = deployed)]
+    pub deployed: Vec<Deployed>,
+    /// A file that is written anew at each look: `NAMESPACE-a-busy 3`, the pods of each stage at work, as the test bed's API of
+    /// external metrics reads it (`cluster up --external-metrics FILE`)
+    #[arg(long, requires = "deployed", value_name = "FILE")]
+    pub busy_file: Option<PathBuf>,
     /// The policy that decides where a learnt one is not to be trusted; by default the HPA as Kubernetes sets it up
     #[arg(long, value_name = "FILE")]
     pub baseline: Option<PathBuf>,
@@ -28,4 +49,28 @@ pub struct Contest {
     /// Folder for contest.csv, contest-timeline.csv, figures/ and a folder a policy; new or empty
     #[arg(long, default_value = "out/contest", value_name = "DIR")]
     pub out: PathBuf,
+}
+
+fn deployed(text: &str) -> Result<Deployed, String> {
+    let (name, rest) = text.split_once('=').ok_or("write NAME=NAMESPACE,A-URL,PROXY-URL")?;
+    let [namespace, a, proxy] = rest.split(',').collect::<Vec<_>>()[..] else {
+        return Err("write NAME=NAMESPACE,A-URL,PROXY-URL".to_owned());
+    };
+    let own = |text: &str| text.trim().to_owned();
+    Ok(Deployed { name: own(name), namespace: own(namespace), a: own(a), proxy: own(proxy) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::deployed;
+
+    #[test]
+    fn a_pipeline_there_is_a_name_a_namespace_and_two_addresses() {
+        let of = deployed("hpa=splitscale-hpa,http://10.0.0.1:30510,http://10.0.0.2:6000").unwrap();
+        assert_eq!([of.name, of.namespace], ["hpa", "splitscale-hpa"]);
+        assert_eq!([of.a, of.proxy], ["http://10.0.0.1:30510", "http://10.0.0.2:6000"]);
+        for wrong in ["hpa", "hpa=x,http://a", "hpa=x,http://a,http://b,c"] {
+            assert!(deployed(wrong).unwrap_err().contains("NAME=NAMESPACE"), "{wrong}");
+        }
+    }
 }

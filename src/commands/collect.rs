@@ -86,12 +86,12 @@ pub fn client(servers: &Servers) -> Result<PipelineClient> {
     Ok(PipelineClient::new(Endpoints { a, proxy, b })?)
 }
 
-/// The same, where the stages may be Deployments.
+/// The same, where the stages may be Deployments: then each request is a connection of its own, for that is what a Service balances.
 pub async fn client_of(servers: &Servers, in_cluster: &InCluster) -> Result<PipelineClient> {
     let client = client(servers)?;
     let Some(namespace) = &in_cluster.namespace else { return Ok(client) };
     let [a, b] = in_cluster.deployments.as_slice() else { bail!("--deployments takes two names: A,B") };
-    Ok(client.with_stages(Arc::new(Cluster::connect(namespace, [a, b]).await?)))
+    Ok(client.with_stages(Arc::new(Cluster::connect(namespace, [a, b]).await?)).with_fresh_connections()?)
 }
 
 /// Measures every cell of the grid; `table.csv` and `records.csv` in `out` grow with each burst.

@@ -5,14 +5,17 @@
 //!                            └─▶ pipeline, scaled by policy 2 ─▶ NAME/ ...       ─▶ contest-timeline.csv ─▶ figure
 //! ```
 //!
+//! In place of policies, pipelines that run on Kubernetes may play: who scales them there is nothing to this program.
+//!
 //! All pipelines have one clock: every request is due, and the slots move, at the same time after the start in each.
 
+mod deployed;
 mod plan;
 mod score;
 mod table;
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -26,12 +29,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::scale::{self, Deciders};
 use super::{collect, figures};
-use crate::cli::{Backend, Contest, Figures, Scale, ScaleMode, Servers};
+use crate::cli::{Backend, Contest, Deployed, Figures, Scale, ScaleMode, Servers};
 use crate::files;
 use crate::images::{self, Image};
 use crate::interrupt::{self, Interrupted};
 use crate::servers::{self, Server};
 
+use deployed::{Busy, Watch, Window};
 use plan::Plan;
 use score::{Look, Played, Score};
 
@@ -46,8 +50,15 @@ const TIMELINE: &str = "contest-timeline.csv";
 struct Contestant {
     name: String,
     folder: PathBuf,
-    /// All but where its servers are.
-    scale: Scale,
+    how: How,
+}
+
+/// How a pipeline comes to be scaled.
+enum How {
+    /// Here, by a policy: all but where its servers are, and who decides.
+    Here(Box<(Scale, Deciders)>),
+    /// There, by somebody.
+    There(Deployed),
 }
 
 /// What all that play have in common.
@@ -55,14 +66,16 @@ struct Game<'a> {
     plan: &'a Plan,
     images: &'a [Image],
     timeline: RefCell<files::Log>,
+    busy: RefCell<Busy>,
     stop: CancellationToken,
 }
 
 /// Plays, and says what each policy came to.
 pub fn run(args: &Contest) -> Result<()> {
     let plan = Plan::read(&args.file, args.policies.len())?;
+    let together = plan.together || !args.deployed.is_empty();
     let images = images::load(args.images.as_deref())?;
-    let (contestants, deciders) = contestants(args, &plan)?;
+    let contestants = contestants(args, &plan)?;
     let out = &args.out;
     files::empty_folder(out)?;
     files::write(&out.join("contest.toml"), files::read(&args.file)?.as_bytes())?;
@@ -71,12 +84,13 @@ pub fn run(args: &Contest) -> Result<()> {
 
     let length_s = plan.length().as_secs_f64();
     let (requests, count) = (plan.times.len(), contestants.len());
-    let order = if plan.together { "all at once" } else { "one after the other" };
+    let order = if together { "all at once" } else { "one after the other" };
     println!("{requests} requests in {length_s} s, to {count} pipelines, {order}");
     let played = interrupt::run(async |stop| {
-        let game = Game { plan: &plan, images: &images, timeline, stop };
-        let at_once = if plan.together { count } else { 1 };
-        let (mut waiting, mut played) = (contestants.iter().zip(deciders), Vec::new());
+        let busy = RefCell::new(Busy::new(args.busy_file.as_deref()));
+        let game = Game { plan: &plan, images: &images, timeline, busy, stop };
+        let at_once = if together { count } else { 1 };
+        let (mut waiting, mut played) = (contestants.into_iter(), Vec::new());
         while played.len() < count {
             let round: Vec<_> = waiting.by_ref().take(at_once).collect();
             played.extend(game.round(round, out).await?);
@@ -96,10 +110,10 @@ pub fn run(args: &Contest) -> Result<()> {
 }
 
 /// Everybody who plays, and who decides for each. Nothing is started or written before all of it can be used.
-fn contestants(args: &Contest, plan: &Plan) -> Result<(Vec<Contestant>, Vec<Deciders>)> {
+fn contestants(args: &Contest, plan: &Plan) -> Result<Vec<Contestant>> {
     let shell = scale::shell(args.shell.as_deref(), &Bounds::from(&plan.pipeline))?;
     let mut files_by_name = BTreeMap::new();
-    let (mut contestants, mut deciders) = (Vec::new(), Vec::new());
+    let mut contestants = Vec::new();
     for path in &args.policies {
         let policy = scale::policy(path)?;
         let name = policy.name.clone();
@@ -132,14 +146,23 @@ fn contestants(args: &Contest, plan: &Plan) -> Result<(Vec<Contestant>, Vec<Deci
             token_file: None,
         };
         let shell = plan.shells.get(&name).unwrap_or(&shell).clone();
-        deciders.push(scale::deciders_of(&scale, policy, &plan.pipeline, shell)?);
-        contestants.push(Contestant { name, folder, scale });
+        let deciders = scale::deciders_of(&scale, policy, &plan.pipeline, shell)?;
+        contestants.push(Contestant { name, folder, how: How::Here(Box::new((scale, deciders))) });
+    }
+    let mut namespaces = BTreeSet::new();
+    for of in &args.deployed {
+        let folder = args.out.join(folder_name(&of.name).context("--deployed")?);
+        let known = contestants.iter().any(|one: &Contestant| one.folder == folder);
+        if known || !namespaces.insert(&of.namespace) {
+            bail!("--deployed {}: a name and a namespace play once each", of.name);
+        }
+        contestants.push(Contestant { name: of.name.clone(), folder, how: How::There(of.clone()) });
     }
     let nobodys = plan.shells.keys().filter(|name| !contestants.iter().any(|one| one.name == **name));
     for name in nobodys {
         eprintln!("warning: {}: shells.{name} is nobody's; no policy here is called so", args.file.display());
     }
-    Ok((contestants, deciders))
+    Ok(contestants)
 }
 
 /// What the folder of a policy is called.
@@ -155,7 +178,7 @@ fn folder_name(name: &str) -> Result<String> {
 
 impl Game<'_> {
     /// Plays these at the same time, from starting their servers to stopping them.
-    async fn round(&self, round: Vec<(&Contestant, Deciders)>, out: &Path) -> Result<Vec<Played>> {
+    async fn round(&self, round: Vec<Contestant>, out: &Path) -> Result<Vec<Played>> {
         let mut started: Vec<Vec<Server>> = round.iter().map(|_| Vec::new()).collect();
         let interrupted = || {
             let words = format!("what was played is in {}, a folder a policy", out.display());
@@ -164,8 +187,8 @@ impl Game<'_> {
         let work = async {
             let mut ready = Vec::new();
             let starting = async {
-                for ((contestant, _), started) in round.iter().zip(&mut started) {
-                    ready.push(self.start(contestant, started).await.with_context(|| of(contestant))?);
+                for (contestant, started) in round.iter().zip(&mut started) {
+                    ready.push(self.start(contestant, started).await.with_context(|| of(&contestant.name))?);
                 }
                 anyhow::Ok(())
             };
@@ -175,12 +198,13 @@ impl Game<'_> {
             }
             let begin = Instant::now();
             let games = round.into_iter().zip(ready).zip(&mut started);
-            let games = games.map(|(((contestant, deciders), (client, servers)), started)| async move {
+            let games = games.map(|((contestant, (client, servers)), started)| async move {
+                let name = contestant.name.clone();
                 tokio::select! {
-                    played = self.play(contestant, deciders, (client, servers), begin) => played,
+                    played = self.play(contestant, (client, servers), begin) => played,
                     ended = servers::watch(started) => Err(ended),
                 }
-                .with_context(|| of(contestant))
+                .with_context(|| of(&name))
             });
             try_join_all(games).await
         };
@@ -206,12 +230,17 @@ impl Game<'_> {
         &self,
         contestant: &Contestant,
         started: &mut Vec<Server>,
-    ) -> Result<(PipelineClient, Servers)> {
+    ) -> Result<(PipelineClient, Option<Servers>)> {
         let logs = contestant.folder.join("logs");
         std::fs::create_dir_all(&logs)
             .with_context(|| format!("could not make the folder {}", logs.display()))?;
-        let urls = servers::start(&self.plan.servers, &logs, started).await?;
-        let client = collect::client(&urls)?;
+        let (client, urls) = match &contestant.how {
+            How::Here(_) => {
+                let urls = servers::start(&self.plan.servers, &logs, started).await?;
+                (collect::client(&urls)?, Some(urls))
+            }
+            How::There(of) => (deployed::client(of).await?, None),
+        };
         tokio::select! {
             ready = client.wait_ready(collect::READY_LIMIT) => ready?,
             ended = servers::watch(started) => return Err(ended),
@@ -222,18 +251,16 @@ impl Game<'_> {
     /// Sends, moves the slots and scales, from `begin` to the end of the last phase; then waits for what is under way.
     async fn play(
         &self,
-        contestant: &Contestant,
-        deciders: Deciders,
-        (client, servers): (PipelineClient, Servers),
+        Contestant { name, folder, how }: Contestant,
+        (client, servers): (PipelineClient, Option<Servers>),
         begin: Instant,
     ) -> Result<Played> {
-        let Contestant { name, folder, scale } = contestant;
         let plan = self.plan;
         // Ctrl-C leaves nothing under way: what was not answered by then is on record as lost.
         let halt = Halt { stop: self.stop.child_token(), abandon: self.stop.child_token() };
-        let stop_scale = self.stop.child_token();
+        let over = self.stop.child_token();
         let mut log = files::Log::create(&folder.join("records.csv"))?;
-        let (mut records, mut looks) = (Vec::new(), Vec::new());
+        let (mut records, mut looks, answered) = (Vec::new(), Vec::new(), RefCell::new(Window::default()));
         let (mut kept, mut drawn) = (Ok(()), Ok(()));
 
         let patience = Patience { timeout: plan.timeout, retries: 0 };
@@ -248,22 +275,41 @@ impl Game<'_> {
                 if kept.is_err() {
                     halt.stop.cancel();
                 }
+                answered.borrow_mut().ended(&ended.record);
                 records.push(ended.record);
             })
             .await?;
             anyhow::Ok(())
         };
-        let scale = Scale { servers, ..scale.clone() };
-        let scaling = scale::scale_by(&scale, deciders, None, stop_scale.clone(), |decision: &Decision| {
-            if let Some(words) = scale::changed(decision) {
-                println!("{:>7.1} s  {name}: {words}", decision.observed.time_s);
-            }
-            let look = Look::of(name, decision, plan.pipeline.slo.latency_s, &looks);
+        let mut look = |look: Look| {
+            let look = look.after(&looks);
             if drawn.is_ok() {
                 drawn = self.timeline.borrow_mut().csv([&look]);
             }
             looks.push(look);
-        });
+        };
+        let scaling = async {
+            match how {
+                How::Here(here) => {
+                    let (scale, deciders) = *here;
+                    let scale =
+                        servers.map_or_else(|| scale.clone(), |servers| Scale { servers, ..scale.clone() });
+                    scale::scale_by(&scale, deciders, None, over.clone(), |decision: &Decision| {
+                        if let Some(words) = scale::changed(decision) {
+                            println!("{:>7.1} s  {name}: {words}", decision.observed.time_s);
+                        }
+                        look(Look::of(&name, decision, plan.pipeline.slo.latency_s));
+                    })
+                    .await
+                }
+                How::There(of) => {
+                    let (every, window) = (plan.interval_s, plan.window_s);
+                    let [every, window] = [every, window].map(Duration::from_secs_f64);
+                    let watch = Watch { of: &of, begin, every, window, slo_s: plan.pipeline.slo.latency_s };
+                    watch.run(&client, &over, &answered, &self.busy, &mut look).await
+                }
+            }
+        };
         let traffic = async {
             let mut at = begin;
             for phase in &plan.phases {
@@ -274,16 +320,16 @@ impl Game<'_> {
                     () = self.stop.cancelled() => break,
                 }
             }
-            stop_scale.cancel();
+            over.cancel();
             anyhow::Ok(())
         };
         tokio::try_join!(load, scaling, traffic)?;
         kept?;
         drawn?;
-        Ok(Played { policy: name.clone(), records, looks })
+        Ok(Played { policy: name, records, looks })
     }
 }
 
-fn of(contestant: &Contestant) -> String {
-    format!("the pipeline of {}", contestant.name)
+fn of(name: &str) -> String {
+    format!("the pipeline of {name}")
 }

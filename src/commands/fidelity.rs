@@ -371,7 +371,7 @@ fn conclude(args: &Fidelity, session: &Session, cells: &[Cell]) -> Result<()> {
         compared.push(cell::compare(
             (cell, &read(cell)?),
             &arrivals,
-            &laws,
+            (&laws, session.plan.servers.balancer),
             (slo_s, seed, args.replications),
         )?);
         bar.inc(1);

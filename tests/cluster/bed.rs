@@ -16,11 +16,11 @@ pub(crate) struct Bed {
 }
 
 impl Bed {
-    /// The program that `cargo xtask nightly` built, or a line saying that the test skips.
+    /// The program that `cargo xtask test` built, or a line saying that the test skips.
     pub(crate) fn of_the_test() -> Option<Bed> {
         let Some(program) = std::env::var_os("SPLITSCALE_BED") else {
             // Past the test harness, which swallows what a passing test prints.
-            writeln!(std::io::stderr(), "skipped: `cargo xtask nightly` builds the bed and names it")
+            writeln!(std::io::stderr(), "skipped: `cargo xtask test` builds the bed and names it")
                 .expect("standard error is open");
             return None;
         };

@@ -1,4 +1,4 @@
-//! The test bed, whole: a Kubernetes cluster of two workers on this machine. `cargo xtask nightly` builds it and
+//! The test bed, whole: a Kubernetes cluster of two workers on this machine. `cargo xtask test` builds it and
 //! runs this where it can be; `cargo test` does not, nor could it.
 //!
 //! One bed fits on a machine, so this is one test, and one bed after the other.

@@ -68,6 +68,7 @@ pub(crate) fn test(libtorch: &Path) -> Result<(), String> {
         run_tests(cargo(None).args(whole).args(["--lib", "--bins", "--tests", "without_libtorch"]))?;
     let mut runs = vec![with, without];
     runs.extend(of_package(&[wheel::Package::test]));
+    runs.extend(cluster::test(libtorch));
     report(&runs)
 }
 

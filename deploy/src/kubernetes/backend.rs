@@ -6,10 +6,8 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::autoscaling::v1::{Scale, ScaleSpec};
 use k8s_openapi::jiff::Timestamp;
 use kube::Api;
-use kube::api::{ObjectMeta, Patch, PatchParams};
 use kube::core::Selector;
 use reqwest::redirect::Policy;
 use splitscale_policy::Decision;
@@ -28,9 +26,10 @@ use super::cluster::Cluster;
 use super::findings::Findings;
 use super::lease::Leader;
 use super::ledger::Ledger;
-use super::owners::{MANAGER, Owner};
+use super::owners::Owner;
 use super::prometheus::Asking;
 use super::readings::Plan;
+use super::scale::{self, Unwritten};
 use super::signals::{Endpoint, ProxyPods};
 
 /// A pipeline of two Deployments.
@@ -191,48 +190,19 @@ impl KubernetesBackend {
             Stage::A => &self.deployments[0],
             Stage::B => &self.deployments[1],
         };
-        let Err(error) = self.write(deployment, pods, None).await else {
-            self.findings.wrote();
-            return Ok(());
-        };
-        let conflict = error.status().filter(|status| status.is_conflict());
-        let owners = conflict.map(|status| Owner::of_conflict(deployment, status)).unwrap_or_default();
-        if owners.is_empty() {
-            return Err(refusal(deployment, pods, &error));
+        match scale::write(&self.scales, &self.cluster.namespace, deployment, pods).await {
+            Ok(()) => {
+                self.findings.wrote();
+                Ok(())
+            }
+            Err(Unwritten::Failed(error)) => Err(refusal(deployment, pods, &error)),
+            Err(Unwritten::Owned(owners)) => {
+                let told =
+                    owners.first().map(|owner| owner.remedy(&self.cluster.namespace)).unwrap_or_default();
+                self.findings.owned(owners);
+                Err((true, told))
+            }
         }
-        if owners.iter().all(Owner::is_nobody) {
-            return self.take_from_nobody(deployment, pods).await;
-        }
-        // Their places among the managers make a remedy that can be typed.
-        let known =
-            in_time(self.scales.get_metadata(deployment)).await.map(|found| Owner::all(&found.metadata));
-        let owners = known.ok().filter(|known| !known.is_empty()).unwrap_or(owners);
-        let told = owners.first().map(|owner| owner.remedy(&self.cluster.namespace)).unwrap_or_default();
-        self.findings.owned(owners);
-        Err((true, told))
-    }
-
-    /// Replicas that the API server keeps for nobody are taken, as long as nothing has changed since it was looked.
-    async fn take_from_nobody(&self, deployment: &str, pods: u32) -> Result<(), (bool, String)> {
-        let told = |error: CallError| refusal(deployment, pods, &error);
-        let scale = in_time(self.scales.get_scale(deployment)).await.map_err(told)?;
-        self.write(deployment, pods, scale.metadata.resource_version).await.map_err(told)
-    }
-
-    async fn write(&self, deployment: &str, pods: u32, version: Option<String>) -> Result<(), CallError> {
-        let mut how = PatchParams::apply(MANAGER);
-        how.force = version.is_some();
-        let scale = Scale {
-            metadata: ObjectMeta {
-                name: Some(deployment.to_owned()),
-                namespace: Some(self.cluster.namespace.clone()),
-                resource_version: version,
-                ..ObjectMeta::default()
-            },
-            spec: Some(ScaleSpec { replicas: Some(i32::try_from(pods).unwrap_or(i32::MAX)) }),
-            status: None,
-        };
-        in_time(self.scales.patch_scale(deployment, &how, &Patch::Apply(&scale))).await.map(drop)
     }
 
     /// The signals that somebody else is asked for.

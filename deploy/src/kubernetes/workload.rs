@@ -2,14 +2,13 @@
 //! so that nothing but the way to that is needed.
 
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::autoscaling::v1::{Scale, ScaleSpec};
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{ListParams, ObjectMeta, Patch, PatchParams};
+use kube::api::ListParams;
 use kube::core::Selector;
 use kube::{Api, Client};
 
 use super::client::{CallError, Clients, in_time};
-use super::owners::MANAGER;
+use super::scale::{self, Unwritten};
 
 /// One Deployment.
 #[derive(Clone)]
@@ -55,19 +54,15 @@ impl Workload {
     /// Tells it to have so many pods, in the name of the scaler and without force: replicas that somebody else owns are not taken.
     ///
     /// # Errors
-    /// What the API server said.
-    pub async fn scale(&self, pods: u32) -> Result<(), CallError> {
-        let scale = Scale {
-            metadata: ObjectMeta {
-                name: Some(self.name.clone()),
-                namespace: Some(self.namespace.clone()),
-                ..ObjectMeta::default()
-            },
-            spec: Some(ScaleSpec { replicas: Some(i32::try_from(pods).unwrap_or(i32::MAX)) }),
-            status: None,
-        };
-        let how = PatchParams::apply(MANAGER);
-        in_time(self.deployments.patch_scale(&self.name, &how, &Patch::Apply(&scale))).await.map(drop)
+    /// In words, with what to do where they belong to somebody.
+    pub async fn scale(&self, pods: u32) -> Result<(), String> {
+        match scale::write(&self.deployments, &self.namespace, &self.name, pods).await {
+            Ok(()) => Ok(()),
+            Err(Unwritten::Failed(error)) => Err(error.to_string()),
+            Err(Unwritten::Owned(owners)) => {
+                Err(owners.first().map(|owner| owner.remedy(&self.namespace)).unwrap_or_default())
+            }
+        }
     }
 
     /// How it stands now.

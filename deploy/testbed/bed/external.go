@@ -72,6 +72,8 @@ func externalMetrics(path string) http.Handler {
 			refuse(w, http.StatusNotFound, fmt.Sprintf("%s has no metric %s", path, name))
 			return
 		}
+		// Its log then has what each HPA was told, and when.
+		fmt.Println(time.Now().UTC().Format(time.RFC3339Nano), name, value.String())
 		answer(w, http.StatusOK, v1beta1.ExternalMetricValueList{
 			TypeMeta: meta.TypeMeta{Kind: "ExternalMetricValueList", APIVersion: v1beta1.SchemeGroupVersion.String()},
 			Items:    []v1beta1.ExternalMetricValue{{MetricName: name, Timestamp: meta.Now(), Value: value}},

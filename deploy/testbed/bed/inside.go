@@ -45,9 +45,10 @@ func (b Bed) Inside(name string) error {
 	if err := daemons.start("containerd"); err != nil {
 		return err
 	}
-	err = wait(context.Background(), "containerd answers", time.Minute, b.log(w.Name+"/containerd"), containerdAnswers)
+	log := b.log(w.Name + "/containerd")
+	err = wait(context.Background(), "containerd answers", 2*time.Minute, log, containerdAnswers)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %s", err, lastLines(log, 3))
 	}
 	// Before the kubelet starts any pod: it cannot be pulled from anywhere.
 	if _, err := b.tool(context.Background(), "ctr", "--namespace", "k8s.io", "images", "import", b.path("pause.tar")); err != nil {

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"syscall"
 	"time"
 
@@ -73,7 +74,7 @@ func (b Bed) waitNodes(ctx context.Context) error {
 	for _, w := range Workers {
 		err := wait(ctx, w.Name+" is ready", 2*time.Minute, b.log(w.Name)+" (and kubelet.log in the folder beside it)", func(ctx context.Context) error {
 			if b.find(w.Name).pid == 0 {
-				return final{errors.New("its first process has ended")}
+				return final{fmt.Errorf("its first process has ended: %s", lastLines(b.log(w.Name), 3))}
 			}
 			node, err := client.CoreV1().Nodes().Get(ctx, w.Name, meta.GetOptions{})
 			if err != nil {
@@ -92,6 +93,16 @@ func (b Bed) waitNodes(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// lastLines are the last few of a log, for a message that outlives it.
+func lastLines(path string, count int) string {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return err.Error()
+	}
+	lines := strings.Split(strings.TrimSpace(string(content)), "\n")
+	return strings.Join(lines[max(0, len(lines)-count):], "; ")
 }
 
 // notReady is why a node is not ready; nil where it is.

@@ -37,7 +37,10 @@ fn overlays() -> Vec<PathBuf> {
     let overlays = fs::read_dir(room().join("overlays")).unwrap().map(|entry| entry.unwrap().path());
     let mut all: Vec<PathBuf> = overlays.collect();
     all.sort();
-    all.extend([room().join("base"), room().join("tests/monitored")]);
+    all.extend(
+        ["base", "tests/monitored", "contests/cluster/useful", "contests/cluster/hpa"]
+            .map(|name| room().join(name)),
+    );
     all
 }
 

@@ -99,15 +99,10 @@ pub struct Played {
 // === impl Look ===
 
 impl Look {
-    /// What a decision saw, after what was seen before. Changes are those of the pods that the stages say they are to have,
-    /// whoever made them and however late.
-    pub fn of(policy: &str, decision: &Decision, slo_s: f64, before: &[Look]) -> Self {
+    /// What a decision saw.
+    pub fn of(policy: &str, decision: &Decision, slo_s: f64) -> Self {
         let seen = &decision.observed;
         let there = |stage: &StagePods| stage.ready + stage.starting + stage.draining;
-        let moved = |now: &Option<StagePods>, was: fn(&Look) -> Option<u32>| {
-            let was = before.iter().rev().find_map(was);
-            was.zip(now.as_ref()).map_or(0, |(was, now)| was.abs_diff(now.desired))
-        };
         Look {
             policy: policy.into(),
             time_s: seen.time_s,
@@ -116,12 +111,22 @@ impl Look {
             desired_b: seen.b.as_ref().map(|b| b.desired),
             pods_a: seen.a.as_ref().map(there),
             pods_b: seen.b.as_ref().map(there),
-            changes: moved(&seen.a, |look| look.desired_a) + moved(&seen.b, |look| look.desired_b),
+            changes: 0,
             throughput_per_s: seen.answers_per_s.map(|s| s.value),
             latency_p50_s: seen.latency_p50_s.map(|s| s.value),
             latency_p95_s: seen.latency_p95_s.map(|s| s.value),
             slo_s,
         }
+    }
+
+    /// The same, after what was seen before: changes are those of the pods that the stages say they are to have, whoever made
+    /// them and however late.
+    pub fn after(self, before: &[Look]) -> Self {
+        let moved = |of: fn(&Look) -> Option<u32>| {
+            let was = before.iter().rev().find_map(of);
+            was.zip(of(&self)).map_or(0, |(was, now)| was.abs_diff(now))
+        };
+        Look { changes: moved(|look| look.desired_a) + moved(|look| look.desired_b), ..self }
     }
 }
 
@@ -197,7 +202,7 @@ fn integral(steps: impl Iterator<Item = (f64, u32)>, span: &Range<f64>) -> f64 {
 }
 
 /// The value that a share `p` of the sorted values does not exceed; absent where there is none.
-fn percentile(sorted: &[f64], p: f64) -> Option<f64> {
+pub fn percentile(sorted: &[f64], p: f64) -> Option<f64> {
     let rank = (p * sorted.len() as f64).ceil() as usize;
     sorted.get(rank.max(1) - 1).copied()
 }

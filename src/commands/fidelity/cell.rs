@@ -12,7 +12,7 @@ use splitscale_serving::client::PipelineClient;
 use splitscale_serving::load::{ClosedSpec, Halt, OpenSpec, Patience, closed_loop, open_loop};
 use splitscale_sim::trace::Stamps;
 use splitscale_sim::{ArrivalTimes, Labels, Recorded, Scale, Setup, SimTime, replicate};
-use splitscale_spec::{Laws, Replicas, RequestRecord, ServiceLaw, Status};
+use splitscale_spec::{Balancer, Laws, Replicas, RequestRecord, ServiceLaw, Status};
 
 use super::plan::{Cell, Load, Place};
 use crate::files;
@@ -175,11 +175,13 @@ pub async fn measure(
 pub fn compare(
     (cell, measured): (&Cell, &[RequestRecord]),
     arrivals: &Arrivals,
-    laws: &Laws,
+    (laws, balancer): (&Laws, Balancer),
     (slo_s, seed, replications): (f64, u64, u32),
 ) -> Result<ComparedCell> {
     let pods = Replicas { a: cell.place.pods, b: cell.place.pods };
-    let setup = Setup { records: true, ..Setup::new(pods, cell.place.slots, laws, arrivals.simulated(cell)) };
+    let mut setup =
+        Setup { records: true, ..Setup::new(pods, cell.place.slots, laws, arrivals.simulated(cell)) };
+    (setup.a.balancer, setup.b.balancer) = (balancer, balancer);
     let begun = Instant::now();
     replicate(&setup, seed, 1, 1)?;
     let simulated_wall_s = begun.elapsed().as_secs_f64();

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
-use splitscale_spec::check_schema;
+use splitscale_spec::{Balancer, check_schema};
 
 /// A plan.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -51,6 +51,9 @@ pub struct LocalServers {
     pub slot_mbit_s: f64,
     /// Pods of each stage.
     pub pods: u32,
+    /// How a request finds its pod, in either stage: behind Services of Kubernetes it is `random`.
+    #[serde(default)]
+    pub balancer: Balancer,
 }
 
 /// Bursts over slots x pods.

@@ -1,0 +1,64 @@
+//! Writing how many pods a Deployment is to have: its scale and nothing else.
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::autoscaling::v1::{Scale, ScaleSpec};
+use kube::Api;
+use kube::api::{ObjectMeta, Patch, PatchParams};
+
+use super::client::{CallError, in_time};
+use super::owners::{MANAGER, Owner};
+
+/// Why the replicas are not what they were to be.
+#[derive(Debug)]
+pub(super) enum Unwritten {
+    /// They belong to others.
+    Owned(Vec<Owner>),
+    /// What the API server said, if it said anything.
+    Failed(CallError),
+}
+
+/// By server-side apply and without force, so that whoever owns the number is asked to give it up and not fought with. What the
+/// API server keeps for nobody is taken, as long as nothing has changed since it was looked.
+pub(super) async fn write(
+    scales: &Api<Deployment>,
+    namespace: &str,
+    deployment: &str,
+    pods: u32,
+) -> Result<(), Unwritten> {
+    let Err(error) = apply(scales, namespace, deployment, pods, None).await else { return Ok(()) };
+    let conflict = error.status().filter(|status| status.is_conflict());
+    let owners = conflict.map(|status| Owner::of_conflict(deployment, status)).unwrap_or_default();
+    if owners.is_empty() {
+        return Err(Unwritten::Failed(error));
+    }
+    if owners.iter().all(Owner::is_nobody) {
+        let scale = in_time(scales.get_scale(deployment)).await.map_err(Unwritten::Failed)?;
+        let version = scale.metadata.resource_version;
+        return apply(scales, namespace, deployment, pods, version).await.map_err(Unwritten::Failed);
+    }
+    // Their places among the managers make a remedy that can be typed.
+    let known = in_time(scales.get_metadata(deployment)).await.map(|found| Owner::all(&found.metadata));
+    Err(Unwritten::Owned(known.ok().filter(|known| !known.is_empty()).unwrap_or(owners)))
+}
+
+async fn apply(
+    scales: &Api<Deployment>,
+    namespace: &str,
+    deployment: &str,
+    pods: u32,
+    version: Option<String>,
+) -> Result<(), CallError> {
+    let mut how = PatchParams::apply(MANAGER);
+    how.force = version.is_some();
+    let scale = Scale {
+        metadata: ObjectMeta {
+            name: Some(deployment.to_owned()),
+            namespace: Some(namespace.to_owned()),
+            resource_version: version,
+            ..ObjectMeta::default()
+        },
+        spec: Some(ScaleSpec { replicas: Some(i32::try_from(pods).unwrap_or(i32::MAX)) }),
+        status: None,
+    };
+    in_time(scales.patch_scale(deployment, &how, &Patch::Apply(&scale))).await.map(drop)
+}
