@@ -18,6 +18,7 @@ mod operator;
 mod plan;
 mod ready;
 mod scale;
+mod shard;
 mod simulate;
 mod value;
 
@@ -32,7 +33,8 @@ pub use operator::Operator;
 pub use plan::{Calibrated, Plan};
 pub use ready::Ready;
 pub use scale::{Backend, Explain, Replay, Scale, ScaleMode};
-pub use simulate::{Bursts, ExperimentFlags, Merge, Simulate, Verify};
+pub use shard::{Merge, ShardFlags, Sweep, Swept};
+pub use simulate::{Bursts, ExperimentFlags, Simulate, Verify};
 
 use value::{bandwidth, count, host, interval, number, seconds, share};
 
@@ -68,10 +70,12 @@ pub enum Command {
     Simulate(Simulate),
     /// Send the same arrivals through real servers and through the simulator, and compare
     Fidelity(Fidelity),
-    /// Join the parts of an experiment that was run in shards
-    Merge(Merge),
     /// Learn how many pods to have at each number of slots
     Train(Train),
+    /// Write an experiment or a training as a Job of Kubernetes that does it in shards, on as many nodes as there are
+    Sweep(Sweep),
+    /// Join the shards of an experiment or of a training to what one run would have written
+    Merge(Merge),
     /// Judge policies side by side, under the same requests
     Evaluate(Evaluate),
     /// Put simulations beside exact answers; exit code 1 where |z| > 4 or a 95 % half-width is above 1 %
@@ -362,6 +366,8 @@ pub struct Train {
     /// Go on with the checkpoints in that folder, to the same bytes as if nothing had come between
     #[arg(long)]
     pub resume: bool,
+    #[command(flatten)]
+    pub shard: ShardFlags,
 }
 
 /// `evaluate`

@@ -15,14 +15,23 @@ pub fn read(path: &Path) -> Result<String> {
 
 /// A JSON document. A key it does not know, or a value of another type, is named with its line.
 pub fn read_json<T: DeserializeOwned>(path: &Path, schema: u32) -> Result<T> {
-    let text = read(path)?;
-    schema_first(path, &text, schema)?;
-    serde_json::from_str(&text).with_context(|| format!("{} is not the expected document", path.display()))
+    json(path, &read(path)?, schema)
+}
+
+/// The same, of a text that was read.
+pub fn json<T: DeserializeOwned>(path: &Path, text: &str, schema: u32) -> Result<T> {
+    schema_first(path, text, schema)?;
+    serde_json::from_str(text).with_context(|| format!("{} is not the expected document", path.display()))
 }
 
 /// A TOML document.
 pub fn read_toml<T: DeserializeOwned>(path: &Path) -> Result<T> {
-    toml::from_str(&read(path)?).with_context(|| format!("{} cannot be used", path.display()))
+    toml(path, &read(path)?)
+}
+
+/// The same, of a text that was read.
+pub fn toml<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T> {
+    toml::from_str(text).with_context(|| format!("{} cannot be used", path.display()))
 }
 
 /// Writes a JSON document whole or not at all.

@@ -14,6 +14,7 @@ mod measurement;
 mod page;
 mod progress;
 mod servers;
+mod shard;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;

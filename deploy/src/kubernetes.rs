@@ -8,6 +8,8 @@
 //!                     status first (ledger.rs), then the scale of both Deployments (backend.rs) ◀──────┘
 //! ```
 //!
+//! Beside the loop: a Deployment for whoever measures (workload.rs), and a Job for whoever wants its logs (job.rs).
+//!
 //! What is written is the scale of two Deployments, the status of a SplitPipeline, a lease and events, and nothing else. Replicas
 //! that somebody else owns are not written (owners.rs).
 
@@ -19,6 +21,7 @@ mod cluster;
 mod deciders;
 mod documents;
 mod findings;
+mod job;
 mod journal;
 mod lease;
 mod ledger;
@@ -44,6 +47,7 @@ pub use client::{CallError, Clients, ConnectError};
 pub use cluster::Cluster;
 pub use documents::{Documents, Library, Unloaded};
 pub use findings::{Findings, Found};
+pub use job::{Index, IndexedJob, JobError};
 pub use journal::Journals;
 pub use lease::{Election, Leader};
 pub use ledger::{Begun, Ledger, resumed};

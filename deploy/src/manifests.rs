@@ -4,14 +4,17 @@
 //!   base/        the same for everybody, written by hand (deploy/base)
 //!   components/  what an overlay may add: nodes of their own for the stages, monitoring
 //!   overlays/NAME/  one pipeline's own: shares, slots, link, bounds, policy; written here
+//!   sweeps/NAME/    a simulation or a training as a Job, by itself
 //! ```
 //!
 //! Nothing here opens a file: what is rendered is paths and texts, and the same pipeline is the same bytes.
 
 mod image;
 mod overlay;
+mod sweep;
 
 pub use image::Image;
+pub use sweep::Sweep;
 
 use sha2::{Digest, Sha256};
 use splitscale_policy::Mode;
@@ -100,10 +103,7 @@ impl Manifests {
     }
 
     fn validate(&self) -> Result<(), Invalid> {
-        let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-        let ends = |byte: Option<&u8>| byte.is_some_and(|byte| *byte != b'-');
-        let name = self.name.as_bytes();
-        if !(name.len() <= 63 && name.iter().copied().all(fits) && ends(name.first()) && ends(name.last())) {
+        if !is_name(&self.name) {
             let problem =
                 format!("{:?} is no name in Kubernetes: a-z, 0-9 and - between them, at most 63", self.name);
             return Err(Invalid::new("name", problem));
@@ -132,6 +132,12 @@ impl Manifests {
         );
         Err(Invalid::new("cut.payload_bytes", problem))
     }
+}
+
+/// Whether Kubernetes takes it as a name.
+fn is_name(name: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (1..=63).contains(&name.len()) && name.bytes().all(fits) && !name.starts_with('-') && !name.ends_with('-')
 }
 
 /// A place to cut ResNet-50.

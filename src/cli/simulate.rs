@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::ShardFlags;
+
 /// `simulate`
 #[derive(Debug, Clone, Args)]
 pub struct Simulate {
@@ -22,6 +24,8 @@ pub struct Simulate {
     pub bursts: Bursts,
     #[command(flatten)]
     pub experiment: ExperimentFlags,
+    #[command(flatten)]
+    pub shard: ShardFlags,
 }
 
 /// What is simulated of a calibration.
@@ -49,9 +53,6 @@ pub struct ExperimentFlags {
     /// Put another value into a field below setup, such as link.slots=4; may be given several times
     #[arg(long, value_name = "FIELD=VALUE", value_parser = assignment)]
     pub set: Vec<(String, String)>,
-    /// Run only every n-th point from the i-th on; `merge` joins the parts
-    #[arg(long, value_name = "I/N", value_parser = shard)]
-    pub shard: Option<(usize, usize)>,
     /// Threads; the rows are the same for any number. By default as many as there are cores
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub threads: Option<u32>,
@@ -72,16 +73,6 @@ pub struct ExperimentFlags {
     pub replication: Option<u64>,
 }
 
-/// `merge`
-#[derive(Debug, Args)]
-pub struct Merge {
-    /// Where the whole goes
-    pub out: PathBuf,
-    /// The parts, in any order
-    #[arg(required = true)]
-    pub parts: Vec<PathBuf>,
-}
-
 /// `verify`
 #[derive(Debug, Args)]
 pub struct Verify {
@@ -99,14 +90,7 @@ pub struct Verify {
     pub threads: Option<u32>,
 }
 
-fn assignment(text: &str) -> Result<(String, String), String> {
+pub(super) fn assignment(text: &str) -> Result<(String, String), String> {
     let (field, value) = text.split_once('=').ok_or("write FIELD=VALUE, such as link.slots=4")?;
     Ok((field.trim().into(), value.trim().into()))
-}
-
-fn shard(text: &str) -> Result<(usize, usize), String> {
-    let numbers = text.split_once('/').and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
-    numbers
-        .filter(|&(i, n)| (1..=n).contains(&i))
-        .ok_or_else(|| "write I/N with 1 <= I <= N, such as 2/8".into())
 }

@@ -16,8 +16,8 @@ use tokio_util::sync::CancellationToken;
 use super::summary::{Cell, Machine, Requests, Summary};
 use super::{calibrate, collect, figures, scale, simulate, train};
 use crate::cli::{
-    Backend, Bursts, Calibrate, Demo, ExperimentFlags, Figures, Grid, Scale, ScaleMode, Servers, Simulate,
-    Train,
+    Backend, Bursts, Calibrate, Demo, ExperimentFlags, Figures, Grid, Scale, ScaleMode, Servers, ShardFlags,
+    Simulate, Train,
 };
 use crate::images::{self, Image};
 use crate::interrupt::{self, Interrupted};
@@ -173,6 +173,7 @@ async fn work(
         replications: None,
         bursts: Bursts { table: Some(table), ..Bursts::default() },
         experiment: ExperimentFlags::default(),
+        shard: ShardFlags::default(),
     })?
     .context("nothing was simulated")?;
     steps.done("simulate");
@@ -186,6 +187,7 @@ async fn work(
         threads: None,
         out: out.to_path_buf(),
         resume: false,
+        shard: ShardFlags::default(),
     };
     let learnt = train::train(&training, &never)?.context("nothing was learnt")?;
     steps.done("train");

@@ -77,7 +77,7 @@ fn words(args: &Deploy) -> String {
 }
 
 /// Writes all files, after every one of them was found to be nobody else's.
-fn write(folder: &Path, rendered: &[Rendered]) -> Result<()> {
+pub(super) fn write(folder: &Path, rendered: &[Rendered]) -> Result<()> {
     let held = folder.join(WRITTEN);
     let mut written: BTreeMap<String, String> = match held.exists() {
         true => files::read(&held)?

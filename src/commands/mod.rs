@@ -11,6 +11,7 @@ mod fidelity;
 mod figures;
 mod knee;
 mod load;
+mod merge;
 mod operator;
 mod plan;
 mod pod;
@@ -19,6 +20,7 @@ mod scale;
 mod serve;
 mod simulate;
 mod summary;
+mod sweep;
 mod train;
 mod verify;
 
@@ -38,9 +40,10 @@ pub fn run(command: Command) -> Result<()> {
         Command::Calibrate(args) => calibrate::run(&args),
         Command::Plan(args) => plan::run(&args),
         Command::Simulate(args) => simulate::run(&args),
-        Command::Merge(args) => simulate::merge(&args),
         Command::Fidelity(args) => fidelity::run(&args),
         Command::Train(args) => train::run(&args),
+        Command::Sweep(args) => sweep::run(&args),
+        Command::Merge(args) => merge::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Knee(args) => knee::run(&args),

@@ -1,8 +1,7 @@
-//! `splitscale simulate`: an experiment, or a calibrated pipeline. `splitscale merge`: the parts of an experiment.
+//! `splitscale simulate`: an experiment, or a calibrated pipeline.
 
 mod calibrated;
 mod diff;
-mod merge;
 mod row;
 mod single;
 mod sweep;
@@ -18,14 +17,14 @@ use crate::cli::Simulate;
 use crate::files;
 
 pub use calibrated::calibrated;
-pub use merge::merge;
+pub use sweep::join;
 
 /// Simulates what the file is.
 pub fn run(args: &Simulate) -> Result<()> {
     let (bursts, flags) = (&args.bursts, &args.experiment);
     if args.file.extension().is_none_or(|extension| extension != "toml") {
         let single = flags.trace.is_some() || flags.records.is_some() || flags.diff.is_some();
-        let swept = !flags.set.is_empty() || flags.shard.is_some() || flags.threads.is_some();
+        let swept = !flags.set.is_empty() || args.shard.shard.is_some() || flags.threads.is_some();
         if single || swept || flags.point.is_some() || flags.replication.is_some() {
             bail!(
                 "{} is not an experiment (.toml); leave the flags of an experiment away",
@@ -43,7 +42,7 @@ pub fn run(args: &Simulate) -> Result<()> {
     if let Some(other) = &flags.diff {
         return diff::run(args, other);
     }
-    let (experiment, plan) = read(&args.file, args)?;
+    let (experiment, plan) = read(&args.file, args, &mut files::read)?;
     if flags.trace.is_some() || flags.records.is_some() {
         return single::run(args, &experiment, &plan);
     }
@@ -53,9 +52,13 @@ pub fn run(args: &Simulate) -> Result<()> {
     sweep::run(args, &experiment, &plan)
 }
 
-/// An experiment as the flags change it, and its points. The files it names are relative to its folder.
-fn read(path: &Path, args: &Simulate) -> Result<(Experiment, Plan)> {
-    let mut experiment = Experiment::parse(&path.display().to_string(), &files::read(path)?)?;
+/// An experiment as the flags change it, and its points. The files it names are relative to its folder; `text_of` reads them.
+pub fn read(
+    path: &Path,
+    args: &Simulate,
+    text_of: &mut dyn FnMut(&Path) -> Result<String>,
+) -> Result<(Experiment, Plan)> {
+    let mut experiment = Experiment::parse(&path.display().to_string(), &text_of(path)?)?;
     for (field, value) in &args.experiment.set {
         experiment.set(field, value)?;
     }
@@ -66,6 +69,15 @@ fn read(path: &Path, args: &Simulate) -> Result<(Experiment, Plan)> {
         experiment.set("replications", &replications.to_string())?;
     }
     let folder = path.parent().unwrap_or(Path::new(""));
-    let plan = experiment.plan(&mut |name| files::read(&folder.join(name)))?;
+    let plan = experiment.plan(&mut |name| text_of(&folder.join(name)))?;
     Ok((experiment, plan))
+}
+
+/// What is typed for the same points, whatever share of them: of the experiment at `file`.
+pub fn words(args: &Simulate, file: &Path) -> Vec<String> {
+    let mut words = vec!["simulate".to_owned(), file.display().to_string()];
+    words.extend(args.experiment.set.iter().map(|(field, value)| format!("--set={field}={value}")));
+    words.extend(args.seed.map(|seed| format!("--seed={seed}")));
+    words.extend(args.replications.map(|replications| format!("--replications={replications}")));
+    words
 }

@@ -2,11 +2,11 @@
 
 mod report;
 mod seeds;
+mod whole;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use serde::Serialize;
 use splitscale_policy::{ActionValues, Policy, Tiles, document_hash, feature_names};
 use splitscale_rl::dynamic_programming::{Question, evaluate_for, finite_horizon, value_iteration};
 use splitscale_rl::referee::DiscretisedConfig;
@@ -19,9 +19,12 @@ use splitscale_spec::Calibration;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::Train;
-use crate::{files, interrupt, measurement};
+use crate::{files, interrupt};
 
 use seeds::{Learnt, Work};
+use whole::Whole;
+
+pub use whole::{join, words};
 
 /// What a training on curves gave.
 pub struct Outcome {
@@ -36,16 +39,15 @@ pub struct Outcome {
 /// What was typed, and when to stop.
 type Told<'a> = (&'a Train, &'a CancellationToken);
 
-/// `training.json`: what was trained, and what came of every seed.
-#[derive(Serialize)]
-struct Training<'a> {
-    schema: u32,
-    splitscale: String,
-    hash: &'a str,
-    config: &'a TrainConfig,
-    /// Return of the optimum, where it is known.
-    optimum_return: Option<f64>,
-    seeds: Vec<report::Seed>,
+/// Gives the text of a file.
+type TextOf<'a> = &'a mut dyn FnMut(&Path) -> Result<String>;
+
+/// What is learnt on, with everything that it is made of.
+enum World {
+    Curves(Box<FittedCurves>),
+    /// And a hash of all that it is made of.
+    Scaling(Box<Scaling>, String),
+    Classic(Classic),
 }
 
 /// Trains until it is done or told to stop.
@@ -53,65 +55,89 @@ pub fn run(args: &Train) -> Result<()> {
     interrupt::run(async |stop| train(args, &stop).map(drop))
 }
 
-/// Trains; the outcome of curves is there to be used.
+/// Trains; the outcome of curves is there to be used, where all seeds were trained.
 pub fn train(args: &Train, stop: &CancellationToken) -> Result<Option<Outcome>> {
-    let (mut config, folder) = read(&args.file)?;
+    match world(args, &mut files::read)? {
+        (config, World::Curves(curves)) => on_curves((args, stop), config, *curves),
+        (config, World::Scaling(world, hash)) => {
+            let hash = document_hash(&(&config, hash));
+            on_scaling((args, stop), config, hash, &world).map(|()| None)
+        }
+        (config, World::Classic(classic)) => on_classic((args, stop), config, classic).map(|()| None),
+    }
+}
+
+/// Reads a training with all that it names by `text_of`, and refuses what cannot be trained.
+///
+/// # Errors
+/// A file that is not there, or cannot be used.
+pub fn check(args: &Train, text_of: TextOf<'_>) -> Result<TrainConfig> {
+    world(args, text_of).map(|(config, _)| config)
+}
+
+fn world(args: &Train, text_of: TextOf<'_>) -> Result<(TrainConfig, World)> {
+    let (mut config, folder) = read(&args.file, text_of)?;
     config.seed = args.seed.unwrap_or(config.seed);
     config.seeds = args.seeds.unwrap_or(config.seeds);
     config.length.episodes = args.episodes.unwrap_or(config.length.episodes);
     let name = args.file.display();
     config.validate().with_context(|| format!("{name} cannot be used"))?;
-    match &config.environment {
+    let world = match &config.environment {
         EnvironmentConfig::FittedCurves { calibration, reward, noise } => {
             let path = folder.join(calibration);
-            let calibration: Calibration = files::read_json(&path, Calibration::SCHEMA)?;
+            let calibration: Calibration = files::json(&path, &text_of(&path)?, Calibration::SCHEMA)?;
             let times = TimeTable::from_calibration(&calibration);
             let times = times.with_context(|| format!("{} cannot be trained on", path.display()))?;
-            let curves =
-                FittedCurves::new(times, *reward, *noise).with_context(|| format!("{name}: environment"))?;
-            on_curves((args, stop), &config, curves).map(Some)
+            let curves = FittedCurves::new(times, *reward, *noise);
+            World::Curves(Box::new(curves.with_context(|| format!("{name}: environment"))?))
         }
         EnvironmentConfig::Scaling(problem) => {
-            let (world, hash) = build(problem, &args.file, &folder)?;
-            on_scaling((args, stop), &config, &document_hash(&(&config, hash)), &world).map(|()| None)
+            let (world, hash) = build(problem, &args.file, &folder, text_of)?;
+            World::Scaling(Box::new(world), hash)
         }
-        EnvironmentConfig::Classic(classic) => on_classic((args, stop), &config, *classic).map(|()| None),
-    }
+        EnvironmentConfig::Classic(classic) => World::Classic(*classic),
+    };
+    Ok((config, world))
 }
 
 /// The training and the folder that it names files by. A calibration stands for the training on its curves.
-fn read(path: &Path) -> Result<(TrainConfig, PathBuf)> {
+fn read(path: &Path, text_of: TextOf<'_>) -> Result<(TrainConfig, PathBuf)> {
     let folder = path.parent().unwrap_or(Path::new("")).to_path_buf();
     if path.extension().is_some_and(|extension| extension == "json") {
         let name = path.file_name().context("not the name of a file")?.to_string_lossy();
         return Ok((TrainConfig::of_curves(name), folder));
     }
-    Ok((files::read_toml(path)?, folder))
+    Ok((files::toml(path, &text_of(path)?)?, folder))
 }
 
 /// The problem that a training is on, a hash of all that it is made of, and how it is cut into a table.
 pub fn scaling(file: &Path) -> Result<(Scaling, String, Option<DiscretisedConfig>)> {
-    let (config, folder) = read(file)?;
+    let (config, folder) = read(file, &mut files::read)?;
     match &config.environment {
         EnvironmentConfig::Scaling(problem) => {
-            let (world, hash) = build(problem, file, &folder)?;
+            let (world, hash) = build(problem, file, &folder, &mut files::read)?;
             Ok((world, hash, config.table))
         }
         _ => bail!("{}: environment: not scaling, which alone can be played by policies", file.display()),
     }
 }
 
-fn build(problem: &ScalingProblem, file: &Path, folder: &Path) -> Result<(Scaling, String)> {
-    let text_of = &mut |file: &str| files::read(&folder.join(file));
-    problem.build(text_of).with_context(|| format!("{}: environment", file.display()))
+fn build(
+    problem: &ScalingProblem,
+    file: &Path,
+    folder: &Path,
+    text_of: TextOf<'_>,
+) -> Result<(Scaling, String)> {
+    let built = problem.build(&mut |file: &str| text_of(&folder.join(file)));
+    built.with_context(|| format!("{}: environment", file.display()))
 }
 
-fn on_curves((args, stop): Told<'_>, config: &TrainConfig, curves: FittedCurves) -> Result<Outcome> {
+fn on_curves((args, stop): Told<'_>, config: TrainConfig, curves: FittedCurves) -> Result<Option<Outcome>> {
     fit(args, &curves)?;
-    numbered(args, config)?;
+    numbered(args, &config)?;
     let optimum = Optimum::of(&curves);
-    let hash = document_hash(&(config, curves.times()));
-    let work = Work::begin((args, stop), config, &hash)?;
+    let hash = document_hash(&(&config, curves.times()));
+    let work = Work::begin((args, stop), &config, &hash)?;
     let judge = |table: &QTable| Some(optimum.regret(&table.greedy()));
     let learnt = match config.algorithm {
         Algorithm::Bandit(bandit) => work.each(|seed| {
@@ -125,33 +151,24 @@ fn on_curves((args, stop): Told<'_>, config: &TrainConfig, curves: FittedCurves)
                 Err(invalid) => return Err(invalid).with_context(|| args.file.display().to_string()),
             })
         })?,
-        _ => work.all(&curves, |of| begin_tabular(table(&curves, config), of), judge)?,
+        _ => work.all(&curves, |of| begin_tabular(table(&curves, &config), of), judge)?,
     };
     let optimum_return = Some(-optimum.cost);
-    write(args, config, &hash, (&learnt, optimum_return))?;
-    let origin = |seed| Origin { algorithm: config.algorithm.name(), seed, settings: &hash };
-    for seed in &learnt {
-        for (which, values) in [("last", seed.last.as_ref()), ("best", seed.best.as_ref())] {
-            let Some(values) = values else { continue };
-            let policy = to_policy(&curves, &values.greedy(), &origin(seed.seed));
-            files::write_json(&args.out.join(format!("policies/seed-{}-{which}.json", seed.seed)), &policy)?;
-        }
+    let policies =
+        policies(&learnt, &config, &hash, |table: &QTable, from| to_policy(&curves, &table.greedy(), from));
+    if !(Whole { config, hash, optimum_return }).finish(args, policies)? {
+        return Ok(None);
     }
-    let best = report::best(&learnt)?;
-    let greedy = best.best.as_ref().context("no seed learnt anything")?.greedy();
-    files::write_json(&args.out.join("policy.json"), &to_policy(&curves, &greedy, &origin(best.seed)))?;
-    report::summary(config, &learnt, optimum_return);
-    println!("policy.json, from seed {} after {} episodes:", best.seed, best.best_episode);
+    let greedy = report::best(&learnt)?.best.as_ref().context("no seed learnt anything")?.greedy();
     report::levels(&curves, &greedy, &optimum);
-    println!("{}", args.out.join("policy.json").display());
-    Ok(Outcome { curves, greedy, optimum })
+    Ok(Some(Outcome { curves, greedy, optimum }))
 }
 
-fn on_classic((args, stop): Told<'_>, config: &TrainConfig, classic: Classic) -> Result<()> {
-    let hash = document_hash(config);
+fn on_classic((args, stop): Told<'_>, config: TrainConfig, classic: Classic) -> Result<()> {
+    let hash = document_hash(&config);
     if let Some((mdp, world, limit)) = classic.tabular() {
         fit(args, &world)?;
-        numbered(args, config)?;
+        numbered(args, &config)?;
         // Regret counts what an episode brings, whatever the discount of the learner; but where nothing is paid before the
         // goal, later must be worse.
         let whole = Question::of(if classic == Classic::DynaMaze { 0.95 } else { 1.0 });
@@ -165,18 +182,20 @@ fn on_classic((args, stop): Told<'_>, config: &TrainConfig, classic: Classic) ->
             let values = evaluate_for(&mdp, &table.greedy(), whole, horizon).ok()?;
             Some((best - mdp.from_start(&values)) / best.abs())
         };
-        let work = Work::begin((args, stop), config, &hash)?;
-        let learnt = work.all(&world, |of| begin_tabular(table(&world, config), of), judge)?;
-        return finish(args, config, &hash, (&learnt, (whole.discount == 1.0).then_some(best)));
+        let work = Work::begin((args, stop), &config, &hash)?;
+        let learnt = work.all(&world, |of| begin_tabular(table(&world, &config), of), judge)?;
+        let optimum_return = (whole.discount == 1.0).then_some(best);
+        let learnt = learnt.iter().map(|seed| seed.map(|_| None)).collect();
+        return Whole { config, hash, optimum_return }.finish(args, learnt).map(drop);
     }
     if let Some(world) = classic.mountain_car() {
-        return on_vectors((args, stop), config, &hash, (&world, &[], None));
+        return on_vectors((args, stop), config, hash, (&world, &[], None));
     }
     let world = classic.cart_pole().context("a problem without an environment")?;
-    on_vectors((args, stop), config, &hash, (&world, &[], None))
+    on_vectors((args, stop), config, hash, (&world, &[], None))
 }
 
-fn on_scaling(told: Told<'_>, config: &TrainConfig, hash: &str, world: &Scaling) -> Result<()> {
+fn on_scaling(told: Told<'_>, config: TrainConfig, hash: String, world: &Scaling) -> Result<()> {
     let names = feature_names();
     on_vectors(told, config, hash, (world, &names, Some(&|values, from| to_greedy(world, values, from))))
 }
@@ -187,8 +206,8 @@ type Export<'a> = &'a dyn Fn(ActionValues, &Origin) -> Policy;
 /// Tile coding or a deep network, where states are vectors whose components have these names or none.
 fn on_vectors<const N: usize, E>(
     told: Told<'_>,
-    config: &TrainConfig,
-    hash: &str,
+    config: TrainConfig,
+    hash: String,
     (world, names, export): (&E, &[String], Option<Export<'_>>),
 ) -> Result<()>
 where
@@ -197,87 +216,55 @@ where
     let (args, _) = told;
     fit(args, world)?;
     let name = args.file.display();
-    if let Algorithm::Dqn(settings) = &config.algorithm {
+    let learnt = if let Algorithm::Dqn(settings) = &config.algorithm {
         let problem = "tiles: dqn learns on vectors as they are; leave the table away";
         ensure!(config.tiles.is_none(), "{name}: {problem}");
         let numbered = settings.numbered(names, N).with_context(|| format!("{name}: algorithm.dqn"))?;
         let algorithm = &Algorithm::Dqn(numbered);
-        let work = Work::begin(told, config, hash)?;
+        let work = Work::begin(told, &config, &hash)?;
         let learnt = work.all(world, |of| begin_deep(world, Beginning { algorithm, ..of }), |_| None)?;
-        finish(args, config, hash, (&learnt, None))?;
-        return policies(args, config, hash, (&learnt, export), QNetwork::values);
-    }
-    let tiles = config
-        .tiles
-        .as_ref()
-        .with_context(|| format!("{name}: tiles: missing; these states are vectors, say how they are cut"))?;
-    let values = tiles
-        .axes(names, N)
-        .and_then(|axes| Tiles::filled(axes, tiles.tilings, world.actions(), config.settings.initial_q));
-    let values = TiledValues::<N>(values.with_context(|| format!("{name}: tiles"))?);
-    let work = Work::begin(told, config, hash)?;
-    let learnt = work.all(world, |of| begin(values.clone(), of), |_| None)?;
-    finish(args, config, hash, (&learnt, None))?;
-    let of = |values: &TiledValues<N>| ActionValues::Tiles(values.0.clone());
-    policies(args, config, hash, (&learnt, export), of)
+        exported(&learnt, &config, &hash, (export, QNetwork::values))
+    } else {
+        let tiles = config.tiles.as_ref().with_context(|| {
+            format!("{name}: tiles: missing; these states are vectors, say how they are cut")
+        })?;
+        let values = tiles
+            .axes(names, N)
+            .and_then(|axes| Tiles::filled(axes, tiles.tilings, world.actions(), config.settings.initial_q));
+        let values = TiledValues::<N>(values.with_context(|| format!("{name}: tiles"))?);
+        let work = Work::begin(told, &config, &hash)?;
+        let learnt = work.all(world, |of| begin(values.clone(), of), |_| None)?;
+        let of = |values: &TiledValues<N>| ActionValues::Tiles(values.0.clone());
+        exported(&learnt, &config, &hash, (export, of))
+    };
+    Whole { config, hash, optimum_return: None }.finish(args, learnt).map(drop)
 }
 
-/// Last and best of every seed, and the best of all, where what was learnt is a policy for a pipeline.
+/// What was learnt as policies, where it is one for a pipeline.
+fn exported<V>(
+    learnt: &[Learnt<V>],
+    config: &TrainConfig,
+    hash: &str,
+    (export, of): (Option<Export<'_>>, impl Fn(&V) -> ActionValues),
+) -> Vec<Learnt<Policy>> {
+    match export {
+        Some(export) => policies(learnt, config, hash, |values, from| export(of(values), from)),
+        None => learnt.iter().map(|seed| seed.map(|_| None)).collect(),
+    }
+}
+
+/// What was learnt as policies that say where they come from.
 fn policies<V>(
-    args: &Train,
+    learnt: &[Learnt<V>],
     config: &TrainConfig,
     hash: &str,
-    (learnt, export): (&[Learnt<V>], Option<Export<'_>>),
-    of: impl Fn(&V) -> ActionValues,
-) -> Result<()> {
-    let Some(export) = export else { return Ok(()) };
-    let write = |file: &str, seed: u64, values: &V| {
-        let from = Origin { algorithm: config.algorithm.name(), seed, settings: hash };
-        files::write_json(&args.out.join(file), &export(of(values), &from))
+    export: impl Fn(&V, &Origin) -> Policy,
+) -> Vec<Learnt<Policy>> {
+    let of = |seed: &Learnt<V>| {
+        let from = Origin { algorithm: config.algorithm.name(), seed: seed.seed, settings: hash };
+        seed.map(|values| Some(export(values, &from)))
     };
-    for seed in learnt {
-        for (which, values) in [("last", &seed.last), ("best", &seed.best)] {
-            let Some(values) = values else { continue };
-            write(&format!("policies/seed-{}-{which}.json", seed.seed), seed.seed, values)?;
-        }
-    }
-    let best = report::best(learnt)?;
-    write("policy.json", best.seed, best.best.as_ref().context("no seed learnt anything")?)?;
-    println!("{}, from seed {}", args.out.join("policy.json").display(), best.seed);
-    Ok(())
-}
-
-/// A training that leaves no policy for a pipeline.
-fn finish<V>(
-    args: &Train,
-    config: &TrainConfig,
-    hash: &str,
-    (learnt, optimum_return): (&[Learnt<V>], Option<f64>),
-) -> Result<()> {
-    write(args, config, hash, (learnt, optimum_return))?;
-    report::best(learnt)?;
-    report::summary(config, learnt, optimum_return);
-    println!("{}", args.out.display());
-    Ok(())
-}
-
-fn write<V>(
-    args: &Train,
-    config: &TrainConfig,
-    hash: &str,
-    (learnt, optimum_return): (&[Learnt<V>], Option<f64>),
-) -> Result<()> {
-    files::write_csv(&args.out.join("seeds.csv"), learnt.iter().flat_map(report::rows))?;
-    files::write_csv(&args.out.join("learning.csv"), report::curve(learnt, optimum_return))?;
-    let training = Training {
-        schema: 1,
-        splitscale: measurement::version(),
-        hash,
-        config,
-        optimum_return,
-        seeds: learnt.iter().map(report::Seed::of).collect(),
-    };
-    files::write_json(&args.out.join("training.json"), &training)
+    learnt.iter().map(of).collect()
 }
 
 fn table<E: Environment<Observation = usize>>(environment: &E, config: &TrainConfig) -> QTable {

@@ -11,7 +11,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The words in the head of an overlay, for another folder.
+/// The words in the head of an overlay or a sweep, for another folder.
 fn words(overlay: &Path, folder: &Path) -> String {
     let text = fs::read_to_string(overlay.join("kustomization.yaml")).unwrap();
     let words = text
@@ -57,6 +57,71 @@ fn the_overlays_in_the_tree_are_what_is_rendered_from_their_pipelines() {
             }
         }
     }
+}
+
+#[test]
+fn the_sweeps_in_the_tree_are_what_is_rendered_from_their_experiments() {
+    let sweeps = fs::read_dir(root().join("deploy/sweeps")).unwrap().map(|entry| entry.unwrap().path());
+    for sweep in sweeps {
+        let folder = TempDir::new().unwrap();
+        must(root(), &words(&sweep, folder.path()));
+        fs::remove_file(folder.path().join("rendered.sha256")).unwrap();
+        let of = |folder: &Path| -> Vec<(PathBuf, String)> {
+            let all = files(folder).into_iter();
+            all.map(|file| {
+                (file.strip_prefix(folder).unwrap().to_owned(), fs::read_to_string(&file).unwrap())
+            })
+            .collect()
+        };
+        assert_eq!(of(folder.path()), of(&sweep), "write it anew with the words in its head");
+    }
+}
+
+#[test]
+fn a_sweep_has_its_files_as_they_lie_and_is_refused_where_a_pod_would_fail() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    // The scenarios of this training lie beside it, and one of them reads a file of another room.
+    let training = "rl/trainings/scaling-unseen.toml";
+    let to = folder.join("sweep");
+    must(
+        root(),
+        &format!("sweep --render {} --name unseen --shards 2 train {training} --seeds 4", to.display()),
+    );
+    let job = fs::read_to_string(to.join("job.yaml")).unwrap();
+    assert!(
+        job.contains("            - 'rl/trainings/scaling-unseen.toml'\n            - --seeds=4\n"),
+        "{job}"
+    );
+    for file in [training, "rl/trainings/experiments/unseen.toml", "sim/experiments/data/stamps.csv"] {
+        assert_eq!(fs::read(to.join("inputs").join(file)).unwrap(), fs::read(root().join(file)).unwrap());
+    }
+    // They are all that is needed.
+    must(
+        &to.join("inputs"),
+        &format!("train {training} --seeds 1 --episodes 1 --out {}", folder.join("run").display()),
+    );
+    let said = must(
+        root(),
+        &format!(
+            "sweep --render {} --name cliff --shards 9 train rl/trainings/cliff.toml --seeds 7",
+            folder.join("cliff").display()
+        ),
+    );
+    assert!(said.contains("2 of 9 shards will be empty"), "{said}");
+
+    let experiment = fs::read_to_string(root().join("sim/experiments/slots-x-pods.toml")).unwrap();
+    let named = format!("calibration = \"{}\"\n[setup]", folder.join("c.json").display());
+    fs::write(folder.join("e.toml"), experiment.replacen("[setup]", &named, 1)).unwrap();
+    fs::write(folder.join("c.json"), "{}").unwrap();
+    let said = refused(folder, "sweep --render k --name e --shards 2 simulate e.toml", 1);
+    assert!(said.contains("c.json is named by a path that a pod does not have"), "{said}");
+    fs::write(folder.join("e.toml"), &experiment).unwrap();
+    let said = refused(folder, "sweep --render k --name E --shards 2 simulate e.toml", 1);
+    assert!(said.contains("e.toml cannot be a Job: name: \"E\""), "{said}");
+    let said = refused(folder, "sweep --render k --name e --shards 2 simulate e.toml --set a.pod=1", 1);
+    assert!(said.contains("pod"), "{said}");
+    assert!(!folder.join("k").exists());
 }
 
 #[test]

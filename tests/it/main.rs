@@ -17,6 +17,7 @@ mod pods;
 mod requests;
 mod scaling_faults;
 mod serve;
+mod shards;
 mod simulate;
 mod socket_io;
 mod tidy;

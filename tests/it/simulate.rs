@@ -1,4 +1,4 @@
-//! Experiments as they are typed: rows, parts, traces, differences.
+//! Experiments as they are typed: rows, traces, differences.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::cli::{interrupt, must, refused, splitscale};
 
-const EXPERIMENT: &str = r#"schema = 1
+pub(crate) const EXPERIMENT: &str = r#"schema = 1
 name = "small"
 title = "a small one"
 seed = 5
@@ -101,35 +101,6 @@ fn enough_replications_are_as_many_as_the_rule_asks_for() {
         assert!(number("replications") >= 10.0 && number("replications") < 400.0);
         assert!(number("latency_mean_s_half_width") <= 0.1 / 1.1 * number("latency_mean_s"));
     }
-}
-
-#[test]
-fn shards_make_the_whole() {
-    let folder = folder();
-    must(folder.path(), "simulate e.toml --out whole.csv");
-    for shard in 1..=4 {
-        must(folder.path(), &format!("simulate e.toml --shard {shard}/4 --out part{shard}.csv"));
-    }
-    must(folder.path(), "merge merged.csv part3.csv part1.csv part4.csv part2.csv");
-    assert_eq!(read(folder.path(), "whole.csv"), read(folder.path(), "merged.csv"));
-    let said = refused(folder.path(), "merge m.csv part1.csv part3.csv part4.csv", 1);
-    assert!(said.contains("points 1, 5 of 0 to 5 are missing"), "{said}");
-    let said = refused(folder.path(), "merge m.csv part1.csv part2.csv part1.csv", 1);
-    assert!(
-        said.contains("part1.csv cannot be merged") && said.contains("point 0 is in part1.csv too"),
-        "{said}"
-    );
-    must(folder.path(), "simulate e.toml --seed 6 --shard 2/4 --out other.csv");
-    let said = refused(folder.path(), "merge m.csv part1.csv other.csv part3.csv part4.csv", 1);
-    assert!(said.contains("other.csv") && said.contains("hash is") && said.contains("part1.csv"), "{said}");
-    let commit = read(folder.path(), "part2.csv").replace(env!("SPLITSCALE_COMMIT"), "0123456789ab");
-    fs::write(folder.path().join("old.csv"), commit).unwrap();
-    let said = refused(folder.path(), "merge m.csv part1.csv old.csv", 1);
-    assert!(said.contains("old.csv") && said.contains("commit is 0123456789ab"), "{said}");
-    fs::write(folder.path().join("t.csv"), "pods,y\n1,2\n").unwrap();
-    let said = refused(folder.path(), "merge m.csv t.csv", 1);
-    assert!(said.contains("t.csv") && said.contains("no column point"), "{said}");
-    assert!(!folder.path().join("m.csv").exists());
 }
 
 #[test]

@@ -15,7 +15,7 @@ const KUBERNETES: &str = "1.35";
 /// Kinds that are no part of Kubernetes, which has no schema of them.
 const FOREIGN: [&str; 1] = ["kind: SplitPipeline"];
 
-/// Judges every overlay, and says what each judge found.
+/// Judges every overlay and sweep, and says what each judge found.
 pub(crate) fn check() -> Result<(), String> {
     cargo::report(&[judge(&python::environment(&JUDGES, &folder()?.join("venv"))?)?])
 }
@@ -36,12 +36,17 @@ pub(crate) fn test() -> Run {
     }
 }
 
-/// One test a judge and overlay.
+/// One test a judge and overlay, or sweep.
 fn judge(python: &Path) -> Result<Run, String> {
     let mut counts = Counts::default();
-    let mut overlays: Vec<PathBuf> = fs::read_dir(room().join("overlays"))
-        .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect())
-        .map_err(|error| format!("deploy/overlays: {error}"))?;
+    let mut overlays: Vec<PathBuf> = Vec::new();
+    for folder in ["overlays", "sweeps"] {
+        let entries =
+            fs::read_dir(room().join(folder)).map_err(|error| format!("deploy/{folder}: {error}"))?;
+        for entry in entries {
+            overlays.push(entry.map_err(|error| format!("deploy/{folder}: {error}"))?.path());
+        }
+    }
     overlays.sort();
     for overlay in overlays {
         let name = overlay.file_name().unwrap_or_default().to_string_lossy().into_owned();

@@ -7,8 +7,8 @@ use splitscale_spec::{Balancer, Bandwidth, Encoding, Invalid, StageConfig};
 
 use super::{Cut, Manifests};
 
-const PLAIN: &str = "registry.local/splitscale";
-const WITH_LIBTORCH: &str = "registry.local/splitscale-torch";
+pub(super) const PLAIN: &str = "registry.local/splitscale";
+pub(super) const WITH_LIBTORCH: &str = "registry.local/splitscale-torch";
 /// What a server takes beside its share \[millicores\]: to load and pack weights, and for HTTP, which the share does not count.
 const BESIDE_SHARE: u32 = 500;
 

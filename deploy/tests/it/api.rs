@@ -153,7 +153,9 @@ impl Api {
             }
         };
         let answer = Response::builder().status(status).header("content-type", "application/json");
-        answer.body(Body::from(value.to_string())).unwrap()
+        // A log is text, and no JSON.
+        let body = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        answer.body(Body::from(body)).unwrap()
     }
 
     /// What an API server answers: objects as they are, and scales and statuses as they are written.

@@ -4,6 +4,7 @@ mod api;
 mod backend;
 mod crd;
 mod exposition;
+mod job;
 mod manifests;
 mod merge;
 mod observer;

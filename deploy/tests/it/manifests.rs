@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
-use splitscale_deploy::manifests::{Manifests, ServiceTimes};
+use splitscale_deploy::manifests::{Manifests, ServiceTimes, Sweep};
 use splitscale_policy::Mode;
 use splitscale_spec::{Encoding, PipelineConfig};
 
@@ -289,4 +289,101 @@ fn what_cannot_be_rendered_is_told_by_its_field() {
     assert!(said.starts_with("name: "), "{said}");
     let said = field(Manifests { budget: Some(1), ..asked(|_| ()) });
     assert!(said.starts_with("budget: 1 is below"), "{said}");
+}
+
+/// A sweep of two files, one of them not where the other is.
+fn swept() -> Sweep {
+    Sweep {
+        name: "mine".into(),
+        shards: 8,
+        parallelism: 3,
+        cpus: 2,
+        memory_mib: 256,
+        image: None,
+        torch: false,
+        args: ["simulate", "it's/e.toml", "--set=a.pods=4"].map(String::from).into(),
+        inputs: vec![("it's/e.toml".into(), "x = 1\n".into()), ("data/rates".into(), "0 1\n".into())],
+        words: "words".into(),
+    }
+}
+
+#[test]
+fn a_sweep_is_a_job_that_may_do_nothing_but_its_work() {
+    let all = swept().render().unwrap();
+    let text =
+        |path: &str| &all.iter().find(|file| file.path == path).unwrap_or_else(|| panic!("no {path}")).text;
+    assert_eq!(text("inputs/data/rates"), "0 1\n");
+    let written = documents("job.yaml", text("job.yaml"));
+    let account = named(&written, "ServiceAccount", "mine");
+    assert_eq!(account["automountServiceAccountToken"], false);
+    let job = &named(&written, "Job", "mine")["spec"];
+    assert_eq!(
+        (&job["completionMode"], &job["completions"], &job["parallelism"]),
+        (&"Indexed".into(), &8.into(), &3.into())
+    );
+    // Only without a podFailurePolicy may an index be run again while the pod of a lost node is not known to have ended.
+    assert_eq!(job["podReplacementPolicy"], "TerminatingOrFailed");
+    assert!(job["podFailurePolicy"].is_null() && job["backoffLimitPerIndex"].as_u64() > Some(1));
+    let pod = &job["template"]["spec"];
+    assert_eq!(
+        (&pod["restartPolicy"], &pod["automountServiceAccountToken"]),
+        (&"Never".into(), &false.into())
+    );
+    assert_eq!(pod["securityContext"]["runAsUser"], 65532);
+    assert_eq!(pod["securityContext"]["seccompProfile"]["type"], "RuntimeDefault");
+    assert_eq!(pod["topologySpreadConstraints"][0]["topologyKey"], "kubernetes.io/hostname");
+    let container = &pod["containers"][0];
+    assert_eq!(container["securityContext"]["readOnlyRootFilesystem"], true);
+    assert_eq!(container["securityContext"]["capabilities"]["drop"][0], "ALL");
+    for of in ["requests", "limits"] {
+        assert_eq!(
+            (&container["resources"][of]["cpu"], &container["resources"][of]["memory"]),
+            (&"2".into(), &"256Mi".into())
+        );
+    }
+    let args: Vec<&str> =
+        container["args"].as_array().unwrap().iter().map(|word| word.as_str().unwrap()).collect();
+    let told = [
+        "simulate",
+        "it's/e.toml",
+        "--set=a.pods=4",
+        "--shard=8",
+        "--threads=2",
+        "--out=/out/shard",
+        "--print-shard",
+    ];
+    assert_eq!(args, told);
+    let items = pod["volumes"][0]["configMap"]["items"].as_array().unwrap();
+    assert_eq!(items[0], serde_json::json!({"key": "input-0", "path": "it's/e.toml"}));
+    let policy = &named(&written, "NetworkPolicy", "mine")["spec"];
+    assert_eq!(policy["podSelector"]["matchLabels"]["splitscale.io/sweep"], "mine");
+    assert!(policy["egress"].is_null() && policy["ingress"].is_null(), "it talks to nobody");
+    assert!(of_kind(&written, "Role").is_empty());
+}
+
+#[test]
+fn a_sweep_that_cannot_be_a_job_is_told_by_its_field() {
+    let said = |sweep: Sweep| sweep.render().unwrap_err().to_string();
+    assert!(said(Sweep { name: "a".repeat(49), ..swept() }).starts_with("name: "));
+    assert!(said(Sweep { name: "A".into(), ..swept() }).starts_with("name: "));
+    let much = said(Sweep { inputs: vec![("t".into(), "x".repeat((1 << 20) + 1))], ..swept() });
+    assert!(much.starts_with("inputs: 1048577 bytes, and a ConfigMap holds 1048576"), "{much}");
+}
+
+#[test]
+fn kustomize_builds_every_sweep_in_the_tree() {
+    let folders = fs::read_dir(room().join("sweeps")).unwrap().map(|entry| entry.unwrap().path());
+    for folder in folders {
+        let Some(all) = built(&folder) else { return };
+        let [job] = of_kind(&all, "Job")[..] else { panic!("{}: one Job", folder.display()) };
+        let pod = &job["spec"]["template"]["spec"];
+        let inputs = &pod["volumes"][0]["configMap"];
+        let held = named(&all, "ConfigMap", inputs["name"].as_str().unwrap());
+        assert_eq!(held["immutable"], true);
+        for item in inputs["items"].as_array().unwrap() {
+            assert!(held["data"][item["key"].as_str().unwrap()].is_string(), "{item}");
+        }
+        let image = pod["containers"][0]["image"].as_str().unwrap();
+        assert!(image.ends_with(&format!(":{}", env!("CARGO_PKG_VERSION"))), "{image}");
+    }
 }

@@ -6,6 +6,7 @@ mod explain;
 mod garbage;
 mod greedy;
 mod hpa;
+mod hpa_cluster;
 mod keda;
 mod kpa;
 mod mlp;

@@ -7,11 +7,12 @@ use splitscale_sim::{Event, Kind, Plan, Steps};
 
 use super::{read, row, single};
 use crate::cli::Simulate;
+use crate::files;
 
 /// Steps both until their events differ.
 pub fn run(args: &Simulate, other: &Path) -> Result<()> {
-    let (_, plan_a) = read(&args.file, args)?;
-    let (_, plan_b) = read(other, args)?;
+    let (_, plan_a) = read(&args.file, args, &mut files::read)?;
+    let (_, plan_b) = read(other, args, &mut files::read)?;
     let (mut a, mut b) = (steps(args, &plan_a)?, steps(args, &plan_b)?);
     let names = [args.file.display().to_string(), other.display().to_string()];
     for number in 0u64.. {

@@ -1,21 +1,23 @@
 //! All points of an experiment, or those of a shard, each on disk before the next begins.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, available_parallelism};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Error, Result, bail};
 use indicatif::ProgressBar;
 use splitscale_sim::{Experiment, Model, Plan, Point, Replications, SimError};
 use tokio_util::sync::CancellationToken;
 
 use super::row::{self, Row, Sample};
 use super::terminal::Terminal;
+use super::words;
 use crate::cli::Simulate;
-use crate::files::Log;
+use crate::files::{self, Log};
 use crate::interrupt::{self, Interrupted};
 use crate::progress;
+use crate::shard::{self, Head, Kind, Part, Whole};
 
 /// What the replications of a point need.
 struct Runner<'a> {
@@ -31,17 +33,18 @@ const BATCH: u64 = 32;
 
 /// Runs them, prints and writes them.
 pub fn run(args: &Simulate, experiment: &Experiment, plan: &Plan) -> Result<()> {
-    let (i, n) = args.experiment.shard.unwrap_or((1, 1));
-    let points: Vec<&Point> = plan.points.iter().filter(|point| point.index % n == i - 1).collect();
-    let points: Vec<Point> = points.into_iter().cloned().map(without_records).collect();
+    let part = args.shard.part().map_err(Error::msg)?;
+    let ours = |point: &&Point| part.is_none_or(|part| part.has(point.index));
+    let points: Vec<Point> = plan.points.iter().filter(ours).cloned().map(without_records).collect();
     let models = points.iter().map(row::model).collect::<Result<Vec<Model>>>()?;
     println!("{}: {} ({} points)", experiment.name, experiment.title, points.len());
     notes(&points);
     overload(experiment, &points, &models)?;
 
-    let out = args.out.clone().unwrap_or_else(|| default_out(experiment, args.experiment.shard));
+    let out = args.out.clone().unwrap_or_else(|| default_out(experiment, part));
     let mut log = Log::beside(&out)?;
-    log.append(&row::header(plan)?)?;
+    let header = row::header(plan)?;
+    log.append(&header)?;
     let threads = args.experiment.threads.map(|threads| threads as usize);
     let threads = threads.unwrap_or_else(|| available_parallelism().map_or(1, usize::from));
     let most = match experiment.replications {
@@ -51,7 +54,7 @@ pub fn run(args: &Simulate, experiment: &Experiment, plan: &Plan) -> Result<()> 
     let bar = progress::bar("simulating", points.len() as u64 * u64::from(most), "runs");
     let terminal = Terminal::new(experiment, plan);
     bar.suspend(|| terminal.header());
-    let mut unfinished = 0.0;
+    let (mut unfinished, mut rows) = (0.0, Vec::new());
     interrupt::run(async |stop| {
         let runner = Runner { experiment, threads, stop: &stop, bar: &bar };
         for (done, (point, model)) in points.iter().zip(&models).enumerate() {
@@ -60,7 +63,9 @@ pub fn run(args: &Simulate, experiment: &Experiment, plan: &Plan) -> Result<()> 
                 runner.samples(point, model).with_context(|| format!("{}; {}", row::name(point), kept()))?;
             let Some(samples) = samples else { return Err(Interrupted(kept()).into()) };
             let row = Row { point, samples };
-            log.append(&row.csv(experiment, plan)?)?;
+            let line = row.csv(experiment, plan)?;
+            log.append(&line)?;
+            rows.push((point.index, String::from_utf8(line)?));
             bar.set_position((done as u64 + 1) * u64::from(most));
             bar.suspend(|| terminal.row(&row));
             unfinished += row.unfinished();
@@ -68,7 +73,15 @@ pub fn run(args: &Simulate, experiment: &Experiment, plan: &Plan) -> Result<()> 
         Ok(())
     })?;
     bar.finish_and_clear();
-    log.finish(&out)?;
+    match part {
+        // In the place of the rows that stand beside it.
+        Some(part) => {
+            let head =
+                Head::new(Kind::Simulate, &words(args, &args.file), part, (plan.points.len(), &plan.hash));
+            shard::write(&out, args.shard.print_shard, &head, (&String::from_utf8(header)?, rows))?;
+        }
+        None => log.finish(&out)?,
+    }
     if unfinished > 0.0 {
         println!(
             "{unfinished} requests were not finished when their runs stopped; see the column unfinished"
@@ -78,15 +91,23 @@ pub fn run(args: &Simulate, experiment: &Experiment, plan: &Plan) -> Result<()> 
     Ok(())
 }
 
+/// Writes the rows of all shards as one run writes them.
+pub fn join(whole: &Whole, out: &Path) -> Result<()> {
+    let (header, rows): (String, Vec<String>) = whole.results()?;
+    files::write(out, (header + &rows.concat()).as_bytes())?;
+    println!("{}: {} points", out.display(), rows.len());
+    Ok(())
+}
+
 /// No request is looked at here, and to keep them would only take memory.
 fn without_records(mut point: Point) -> Point {
     point.setup.records = false;
     point
 }
 
-fn default_out(experiment: &Experiment, shard: Option<(usize, usize)>) -> PathBuf {
-    let shard = shard.map_or(String::new(), |(i, n)| format!(".{i}-of-{n}"));
-    PathBuf::from("out").join(format!("{}{shard}.csv", experiment.name))
+fn default_out(experiment: &Experiment, part: Option<Part>) -> PathBuf {
+    let end = part.map_or("csv".to_owned(), |Part { shard, of }| format!("{shard}-of-{of}.shard"));
+    PathBuf::from("out").join(format!("{}.{end}", experiment.name))
 }
 
 /// What is replayed and how it was scaled.

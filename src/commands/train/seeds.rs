@@ -1,13 +1,13 @@
 //! All seeds of a training, on all threads, each with its checkpoint.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, available_parallelism};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Error, Result, ensure};
 use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -16,14 +16,18 @@ use splitscale_rl::{
 };
 use tokio_util::sync::CancellationToken;
 
+use super::whole::shard_name;
 use crate::cli::Train;
 use crate::interrupt::Interrupted;
+use crate::shard::Part;
 use crate::{files, progress};
 
 /// Between two checkpoints of a run that goes on.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(5);
 
 /// What came of a seed.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Learnt<V> {
     /// The seed.
     pub seed: u64,
@@ -56,6 +60,8 @@ pub struct Work<'a> {
     stop: &'a CancellationToken,
     config: &'a TrainConfig,
     hash: &'a str,
+    /// Which of the seeds are trained; absent where all are.
+    part: Option<Part>,
     /// What is gone on with, by seed.
     begun: BTreeMap<u64, Checkpoint>,
 }
@@ -67,10 +73,12 @@ impl<'a> Work<'a> {
         config: &'a TrainConfig,
         hash: &'a str,
     ) -> Result<Self> {
-        let mut work = Work { args, stop, config, hash, begun: BTreeMap::new() };
-        let told = args.out.join("training.json").exists();
-        for seed in config.each_seed() {
-            let path = work.path(seed);
+        let part = args.shard.part().map_err(Error::msg)?;
+        let mut work = Work { args, stop, config, hash, part, begun: BTreeMap::new() };
+        let done = part.map_or("training.json".to_owned(), shard_name);
+        let told = args.out.join(done).exists();
+        for seed in work.seeds() {
+            let path = checkpoint_of(&args.out, seed);
             if !path.exists() {
                 continue;
             }
@@ -109,7 +117,7 @@ impl<'a> Work<'a> {
         V: Clone + Send,
     {
         let length = self.config.length;
-        let points = self.config.seeds * length.episodes.div_ceil(length.record_every);
+        let points = self.seeds().len() as u64 * length.episodes.div_ceil(length.record_every);
         let bar = progress::bar("training", points, "points");
         let learnt = self.each(|seed| self.one(seed, environment, (&begin, &judge), &bar))?;
         bar.finish_and_clear();
@@ -122,7 +130,7 @@ impl<'a> Work<'a> {
         &self,
         of: impl Fn(u64) -> Result<Option<Learnt<V>>> + Sync,
     ) -> Result<Vec<Learnt<V>>> {
-        let seeds: Vec<u64> = self.config.each_seed().collect();
+        let seeds = self.seeds();
         let threads = self.args.threads.map(|threads| threads as usize);
         let threads = threads.unwrap_or_else(|| available_parallelism().map_or(1, usize::from));
         let (next, failed, done) = (AtomicUsize::new(0), AtomicBool::new(false), Mutex::new(Vec::new()));
@@ -160,8 +168,10 @@ impl<'a> Work<'a> {
         !self.stop.is_cancelled()
     }
 
-    fn path(&self, seed: u64) -> PathBuf {
-        self.args.out.join(format!("checkpoints/seed-{seed}.json"))
+    /// Those that are trained here.
+    fn seeds(&self) -> Vec<u64> {
+        let ours = |(item, _): &(usize, u64)| self.part.is_none_or(|part| part.has(*item));
+        self.config.each_seed().enumerate().filter(ours).map(|(_, seed)| seed).collect()
     }
 
     /// One seed to its end; absent where it was interrupted.
@@ -179,7 +189,7 @@ impl<'a> Work<'a> {
         E: Environment,
         V: Clone,
     {
-        let path = self.path(seed);
+        let path = checkpoint_of(&self.args.out, seed);
         let checkpoint = self.begun.get(&seed);
         let of = Beginning {
             algorithm: &self.config.algorithm,
@@ -235,7 +245,26 @@ impl<'a> Work<'a> {
     fn keep<E, V>(&self, seed: u64, run: &dyn Learning<E, V>) -> Result<()> {
         let run = RawValue::from_string(run.checkpoint()?)?;
         let checkpoint = Checkpoint { schema: 1, hash: self.hash.to_string(), seed, run };
-        files::write_json(&self.path(seed), &checkpoint)
+        files::write_json(&checkpoint_of(&self.args.out, seed), &checkpoint)
+    }
+}
+
+/// Where a seed is kept, in the folder of a training.
+pub fn checkpoint_of(out: &Path, seed: u64) -> PathBuf {
+    out.join(format!("checkpoints/seed-{seed}.json"))
+}
+
+impl<V> Learnt<V> {
+    /// With what was learnt as something else.
+    pub fn map<W>(&self, of: impl Fn(&V) -> Option<W>) -> Learnt<W> {
+        Learnt {
+            seed: self.seed,
+            curve: self.curve.clone(),
+            last: self.last.as_ref().and_then(&of),
+            best: self.best.as_ref().and_then(&of),
+            best_episode: self.best_episode,
+            diverged: self.diverged.clone(),
+        }
     }
 }
 
