@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::scale::{self, Deciders};
 use super::{collect, figures};
-use crate::cli::{Backend, Contest, Figures, Scale, ScaleMode, Servers};
+use crate::cli::{Backend, Contest, Figures, Kept, Scale, ScaleMode, Servers};
 use crate::files;
 use crate::images::{self, Image};
 use crate::interrupt::{self, Interrupted};
@@ -127,6 +127,7 @@ fn contestants(args: &Contest, plan: &Plan) -> Result<(Vec<Contestant>, Vec<Deci
             duration: None,
             out: folder.join("decisions.jsonl"),
             resume: false,
+            kept: Kept::ALL,
             timeline: Some(folder.join("timeline.csv")),
             listen: None,
             token_file: None,
