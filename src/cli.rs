@@ -32,7 +32,7 @@ pub use load::{Load, Shape, Trace};
 pub use operator::Operator;
 pub use plan::{Calibrated, Plan};
 pub use ready::Ready;
-pub use scale::{Backend, Explain, Replay, Scale, ScaleMode};
+pub use scale::{Backend, Explain, Kept, Replay, Scale, ScaleMode};
 pub use shard::{Merge, ShardFlags, Sweep, Swept};
 pub use simulate::{Bursts, ExperimentFlags, Simulate, Verify};
 

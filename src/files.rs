@@ -1,7 +1,7 @@
 //! The only place that opens documents, tables and folders. Every error names the file.
 
-use std::fs::{self, File};
-use std::io::Write;
+use std::fs::{self, File, TryLockError};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -13,6 +13,17 @@ pub fn read(path: &Path) -> Result<String> {
     fs::read_to_string(path).with_context(|| format!("could not read {}", path.display()))
 }
 
+/// The last `bytes` of a file, and whether they are all of it.
+pub fn read_end(path: &Path, bytes: u64) -> Result<(Vec<u8>, bool)> {
+    let unread = || format!("could not read {}", path.display());
+    let mut file = File::open(path).with_context(unread)?;
+    let length = file.metadata().with_context(unread)?.len();
+    let mut end = Vec::new();
+    file.seek(SeekFrom::Start(length.saturating_sub(bytes))).with_context(unread)?;
+    file.read_to_end(&mut end).with_context(unread)?;
+    Ok((end, bytes >= length))
+}
+
 /// A JSON document. A key it does not know, or a value of another type, is named with its line.
 pub fn read_json<T: DeserializeOwned>(path: &Path, schema: u32) -> Result<T> {
     json(path, &read(path)?, schema)
@@ -21,7 +32,15 @@ pub fn read_json<T: DeserializeOwned>(path: &Path, schema: u32) -> Result<T> {
 /// The same, of a text that was read.
 pub fn json<T: DeserializeOwned>(path: &Path, text: &str, schema: u32) -> Result<T> {
     schema_first(path, text, schema)?;
-    serde_json::from_str(text).with_context(|| format!("{} is not the expected document", path.display()))
+    let mut json = serde_json::Deserializer::from_str(text);
+    let document = serde_path_to_error::deserialize(&mut json).map_err(|wrong| {
+        let field = wrong.path().to_string();
+        let error = anyhow::Error::new(wrong.into_inner());
+        if field == "." { error } else { error.context(field) }
+    });
+    document
+        .and_then(|document| json.end().map(|()| document).map_err(Into::into))
+        .with_context(|| format!("{} is not the expected document", path.display()))
 }
 
 /// A TOML document.
@@ -84,10 +103,38 @@ impl Log {
 
     /// Goes on with a file of lines; half a line at its end, of whoever was killed writing it, is taken away.
     pub fn resume_lines(path: &Path) -> Result<Log> {
-        let whole = read(path)?.rfind('\n').map_or(0, |end| end + 1);
         let log = Log::resume(path)?;
-        log.file.set_len(whole as u64).with_context(|| format!("could not write {}", path.display()))?;
+        log.cut()?;
         Ok(log)
+    }
+
+    /// Takes half a line at the end away, of whoever was killed writing it; what is left \[bytes\].
+    pub fn cut(&self) -> Result<u64> {
+        let length = self.file.metadata()?.len();
+        let mut take = 64 << 10;
+        let whole = loop {
+            let (end, all) = read_end(&self.path, take)?;
+            match end.iter().rev().position(|byte| *byte == b'\n') {
+                Some(behind) => break length - behind as u64,
+                None if all => break 0,
+                None => take *= 8,
+            }
+        };
+        self.file.set_len(whole).with_context(|| format!("could not write {}", self.path.display()))?;
+        Ok(whole)
+    }
+
+    /// Keeps all others from writing it who ask as this does, for as long as it is open; false where another one does so
+    /// already. On a disk that knows no locks it cannot be told, and is taken to be so.
+    pub fn only_writer(&self) -> Result<bool> {
+        match self.file.try_lock() {
+            Ok(()) => Ok(true),
+            Err(TryLockError::WouldBlock) => Ok(false),
+            Err(TryLockError::Error(error)) if error.kind() == std::io::ErrorKind::Unsupported => Ok(true),
+            Err(TryLockError::Error(error)) => {
+                Err(error).with_context(|| format!("could not lock {}", self.path.display()))
+            }
+        }
     }
 
     /// Goes on with a file of lines, or starts it.
@@ -104,8 +151,10 @@ impl Log {
     }
 
     /// Everything is in it: it takes the place of the file it stands beside.
-    pub fn finish(self, path: &Path) -> Result<()> {
-        fs::rename(&self.path, path).with_context(|| format!("could not write {}", path.display()))
+    pub fn finish(&mut self, path: &Path) -> Result<()> {
+        fs::rename(&self.path, path).with_context(|| format!("could not write {}", path.display()))?;
+        self.path = path.into();
+        Ok(())
     }
 
     /// Where it is.
@@ -122,13 +171,6 @@ impl Log {
         }
         let bytes = writer.into_inner().context("could not write a table")?;
         self.append(&bytes)
-    }
-
-    /// Appends one line of JSON.
-    pub fn json(&mut self, document: &impl Serialize) -> Result<()> {
-        let mut line = serde_json::to_vec(document)?;
-        line.push(b'\n');
-        self.append(&line)
     }
 
     /// Appends what is there.

@@ -10,6 +10,7 @@ mod commands;
 mod files;
 mod images;
 mod interrupt;
+mod journal;
 mod measurement;
 mod page;
 mod progress;

@@ -56,6 +56,11 @@ impl Exposition {
         Some(found.map(|s| s.value).sum()).filter(|sum: &f64| sum.is_finite())
     }
 
+    /// Whether any series has a name that begins so.
+    pub fn any(&self, prefix: &str) -> bool {
+        self.series.iter().any(|series| series.name.starts_with(prefix))
+    }
+
     /// Every (value of `label`, value) of a name, in the order of the body.
     pub fn by_label<'a>(&'a self, name: &'a str, label: &'a str) -> impl Iterator<Item = (&'a str, f64)> {
         self.labelled(name, &[], label)

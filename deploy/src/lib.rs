@@ -24,6 +24,7 @@ mod meters;
 mod metrics;
 mod scaler;
 mod scrape;
+mod server;
 
 pub use axum::Router;
 
@@ -33,8 +34,9 @@ pub use connections::serve;
 pub use desk::Desk;
 pub use exposition::{Exposition, NotExposition};
 pub use http::app;
-pub use local::{ApplyError, Endpoints, LocalBackend, SetupError};
-pub use merge::{Flocks, Merge, Of, Reading, Scraped, Series, Server};
+pub use local::{ApplyError, Endpoints, LocalBackend, SetupError, Somebody, Taken};
+pub use merge::{Flocks, Merge, Of, Reading, Scraped, Series};
 pub use meters::Meters;
 pub use scaler::{Half, Refused, Scaler};
 pub use scrape::{Kept, Observer, Round};
+pub use server::Server;

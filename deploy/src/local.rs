@@ -8,7 +8,8 @@ use splitscale_spec::{Replicas, Stage};
 use crate::backend::{Backend, NotApplied, legs};
 use crate::exposition::Exposition;
 use crate::metrics::{NoMetrics, metrics};
-use crate::scrape::{Round, desired};
+use crate::scrape::{PODS_MAX, Round, desired};
+use crate::server::Server;
 
 /// Base URLs of the three servers, such as `http://127.0.0.1:5000`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +27,29 @@ pub struct Endpoints {
 pub struct LocalBackend {
     endpoints: Endpoints,
     http: reqwest::Client,
+    /// What was last said of each server's answer, so that it is said once.
+    said: [Option<String>; 3],
+}
+
+/// Most pods that the stages take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Taken {
+    /// Most pods that A takes; absent where it does not tell, or does not answer.
+    pub a: Option<u32>,
+    /// Most pods that B takes.
+    pub b: Option<u32>,
+}
+
+/// An address at which somebody else answers.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{} {url}: {why}", .server.flag())]
+pub struct Somebody {
+    /// Who was looked for.
+    pub server: Server,
+    /// Where.
+    pub url: String,
+    /// What answers.
+    pub why: String,
 }
 
 /// A backend that cannot be.
@@ -82,7 +106,7 @@ impl LocalBackend {
             }
         }
         let http = reqwest::Client::builder().timeout(timeout).no_proxy().build()?;
-        Ok(LocalBackend { endpoints, http })
+        Ok(LocalBackend { endpoints, http, said: Default::default() })
     }
 
     /// Asks a stage to have `pods` pods. Asking twice for the same is harmless.
@@ -108,31 +132,78 @@ impl LocalBackend {
         Err(ApplyError::Refused { stage, url, pods, status, body })
     }
 
-    async fn metrics(&self, url: &str) -> Option<Exposition> {
-        match metrics(&self.http, &format!("{url}/metrics")).await {
-            Ok(exposition) => Some(exposition),
-            Err(NoMetrics::Silent) => None,
-            Err(NoMetrics::Wrong(why)) => {
-                tracing::warn!("{url}/metrics: {why}");
-                None
+    /// Asks all three who they are, before anything is begun. Whoever does not answer may come yet.
+    ///
+    /// # Errors
+    /// The first address at which another server answers, or another program.
+    pub async fn check(&self) -> Result<Taken, Somebody> {
+        let asked = join_all(Server::ALL.map(|server| self.metrics(server))).await;
+        let mut pods_max = [None; 3];
+        for ((server, answer), most) in Server::ALL.into_iter().zip(asked).zip(&mut pods_max) {
+            match answer {
+                Ok(metrics) => *most = metrics.sum(PODS_MAX, &[]).map(|pods| pods as u32),
+                Err(NoMetrics::Silent | NoMetrics::Down(_)) => {}
+                Err(NoMetrics::Wrong(why)) => {
+                    return Err(Somebody { server, url: self.url(server).to_owned(), why });
+                }
             }
+        }
+        let [a, _, b] = pods_max;
+        Ok(Taken { a, b })
+    }
+
+    fn url(&self, server: Server) -> &str {
+        match server {
+            Server::A => &self.endpoints.a,
+            Server::Proxy => &self.endpoints.proxy,
+            Server::B => &self.endpoints.b,
+        }
+    }
+
+    /// The metrics of this server, and of no other.
+    async fn metrics(&self, server: Server) -> Result<Exposition, NoMetrics> {
+        let wrong = |why: String| NoMetrics::Wrong(format!("no metrics of {server} are there: {why}"));
+        let metrics =
+            metrics(&self.http, &format!("{}/metrics", self.url(server))).await.map_err(|no| match no {
+                NoMetrics::Wrong(why) => wrong(why),
+                other => other,
+            })?;
+        match Server::of(&metrics) {
+            Some(answers) if answers != server => Err(NoMetrics::Wrong(server.swapped(answers))),
+            None if !metrics.any("split_") => Err(wrong("another program answers".to_owned())),
+            _ => Ok(metrics),
         }
     }
 }
 
 impl Backend for LocalBackend {
     async fn scrape(&mut self) -> Round {
-        let (a, proxy, b) = tokio::join!(
-            self.metrics(&self.endpoints.a),
-            self.metrics(&self.endpoints.proxy),
-            self.metrics(&self.endpoints.b)
-        );
+        let asked = join_all(Server::ALL.map(|server| self.metrics(server))).await;
+        let mut round = [None, None, None];
+        for (((server, answer), said), of) in
+            Server::ALL.into_iter().zip(asked).zip(&mut self.said).zip(&mut round)
+        {
+            let why = match answer {
+                Ok(metrics) => {
+                    (*said, *of) = (None, Some(metrics));
+                    continue;
+                }
+                // Silence is seen in the decisions.
+                Err(NoMetrics::Silent) => continue,
+                Err(NoMetrics::Down(why) | NoMetrics::Wrong(why)) => why,
+            };
+            if said.as_ref() != Some(&why) {
+                tracing::warn!("{}: {why}", server.flag());
+                *said = Some(why);
+            }
+        }
+        let [a, proxy, b] = round;
         Round { a, proxy, b, ..Round::default() }
     }
 
     async fn desired(&mut self) -> (Option<u32>, Option<u32>) {
-        let (a, b) = tokio::join!(self.metrics(&self.endpoints.a), self.metrics(&self.endpoints.b));
-        let of = |scrape: Option<Exposition>, stage: &str| desired(&scrape?, stage);
+        let (a, b) = tokio::join!(self.metrics(Server::A), self.metrics(Server::B));
+        let of = |scrape: Result<Exposition, NoMetrics>, stage: &str| desired(&scrape.ok()?, stage);
         (of(a, "a"), of(b, "b"))
     }
 

@@ -11,17 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::exposition::Exposition;
-
-/// A server of the pipeline, or the pods that stand for it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Server {
-    /// Stage A.
-    A,
-    /// What is between.
-    Proxy,
-    /// Stage B.
-    B,
-}
+use crate::server::Server;
 
 /// What one pod answered.
 #[derive(Debug, Clone, Default)]

@@ -12,6 +12,8 @@ const LIMIT: usize = 16 << 20;
 pub(crate) enum NoMetrics {
     /// Nobody answers, or not in time.
     Silent,
+    /// Somebody answers that he cannot now.
+    Down(String),
     /// What is answered is none.
     Wrong(String),
 }
@@ -20,8 +22,10 @@ pub(crate) enum NoMetrics {
 pub(crate) async fn metrics(http: &Client, url: &str) -> Result<Exposition, NoMetrics> {
     let silent = |_| NoMetrics::Silent;
     let mut answer = http.get(url).send().await.map_err(silent)?;
-    if !answer.status().is_success() {
-        return Err(NoMetrics::Wrong(format!("status {}", answer.status().as_u16())));
+    let status = answer.status();
+    if !status.is_success() {
+        let words = format!("status {}", status.as_u16());
+        return Err(if status.is_server_error() { NoMetrics::Down(words) } else { NoMetrics::Wrong(words) });
     }
     let mut body = Vec::new();
     while let Some(part) = answer.chunk().await.map_err(silent)? {

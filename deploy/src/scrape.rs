@@ -110,6 +110,7 @@ impl Observer {
         let mut seen = Observation {
             arrivals_per_s: a.rate(now_s, |e| e.value(REQUESTS, &[("stage", "a")])),
             answers_per_s: proxy.rate(now_s, |e| e.value(DURATION_COUNT, &[])),
+            served_a_per_s: a.rate(now_s, |e| e.value(ANSWERS, &[("stage", "a"), ("status", "answered")])),
             queue_a: a.queue(now_s, "a"),
             queue_proxy: proxy.queue(now_s, "proxy"),
             queue_b: b.queue(now_s, "b"),
@@ -145,11 +146,13 @@ impl Observer {
 }
 
 pub(crate) const REQUESTS: &str = "split_requests_total";
+pub(crate) const ANSWERS: &str = "split_answers_total";
 pub(crate) const DURATION_COUNT: &str = "split_pipeline_duration_seconds_count";
 pub(crate) const DURATION_BUCKET: &str = "split_pipeline_duration_seconds_bucket";
 pub(crate) const QUEUE: &str = "split_queue_depth";
 pub(crate) const QUEUE_SECONDS: &str = "split_queue_depth_seconds_total";
 pub(crate) const PODS: &str = "split_pods";
+pub(crate) const PODS_MAX: &str = "split_pods_max";
 pub(crate) const BUSY: &str = "split_pod_busy_seconds_total";
 pub(crate) const READY: &str = "split_pod_ready_seconds_total";
 pub(crate) const CPU: &str = "split_pod_cpu_seconds_total";
@@ -182,6 +185,7 @@ fn pods(history: &History, now_s: f64, stage: &str, changes: &mut Changes) -> Op
         ready: count("ready")?,
         starting: count("starting")?,
         draining: count("draining")?,
+        pods_max: self::stage(latest, PODS_MAX, stage).map(|v| v as u32),
         last_change: changes.last.map(|(_, by)| by),
         last_change_age_s: changes.last.map(|(at, _)| now_s - at),
         pods: latest

@@ -10,13 +10,14 @@ use crate::freshness::{Believed, Freshness};
 use crate::memory::{Memory, RuleMemory};
 use crate::proposer::{Proposer, Silence};
 use crate::setup::Setup;
-use crate::shell::{Asked, ShellConfig};
+use crate::shell::{Asked, ShellConfig, least};
 
 /// A started policy inside its safety shell. `clone` is a snapshot.
 ///
 /// # Guarantees
 /// - The same observations at the same times give the same decisions, from the same [`Memory`].
 /// - `pods` lie within the bounds, and within what [`ShellConfig`] allows, whatever was observed.
+/// - `pods` are no more than each stage says that it takes, where it says so.
 /// - It holds (`pods` absent, the reason in `why`) while a stage does not answer. What is missing is never taken for zero.
 /// - Where what the policy goes by is missing or stale, it holds for a while and then goes by the baseline; where it is no
 ///   number, or outside of the region that the policy was trained on, it goes by the baseline at once. Without a baseline it
@@ -195,7 +196,13 @@ impl Controller {
         if self.mode == Mode::Emergency {
             // Whatever is seen, and if it is nothing.
             decision.why.push("emergency: as many pods as are allowed".to_owned());
-            let pods = self.setup.shell.most(&self.setup.bounds);
+            let most = self.setup.shell.most(&self.setup.bounds);
+            let pods = least(most, taken(&decision.observed));
+            if pods != most {
+                let limit = Limit { by: Limiter::Server, from: most, to: pods };
+                decision.why.push(limit_words(&limit, &self.setup.bounds));
+                decision.limits.push(limit);
+            }
             if let Ok(desired) = desired {
                 self.memory.shell.told(now_s, desired, pods);
             }
@@ -210,7 +217,8 @@ impl Controller {
             .useful
             .as_ref()
             .and_then(|useful| useful.cap(now_s, &believed.seen, self.setup.bounds.pods_max.b));
-        let asked = Asked { now_s, desired, cap: decision.cap };
+        let taken = taken(&decision.observed);
+        let asked = Asked { now_s, desired, cap: decision.cap, taken };
         let Setup { shell, bounds, .. } = &self.setup;
         let (pods, limits) = shell.limit(&mut self.memory.shell, bounds, &asked, raw);
         if self.mode == Mode::Auto {
@@ -301,10 +309,18 @@ impl Controller {
         let Some((rule, fallback)) = fallback else { return Err(words.to_owned()) };
         decision.why.push(format!("{words}: by the baseline `{}`", rule.name()));
         decision.why.extend(fallback_why);
-        let pods = fallback.map_err(|silence| silence.words().to_owned())?;
+        // Where it holds it is seen all the same who does.
+        let pods = fallback.as_ref().map_or(desired, |pods| *pods);
         decision.limits.push(Limit { by: Limiter::Baseline, from: pods, to: pods });
-        Ok(pods)
+        fallback.map_err(|silence| silence.words().to_owned())
     }
+}
+
+/// Most pods that the stages say they take, whenever they last did: that does not change while a server lives.
+fn taken(observed: &Observation) -> Replicas {
+    let of =
+        |pods: &Option<StagePods>| pods.as_ref().and_then(|pods| pods.pods_max).unwrap_or(u32::MAX).max(1);
+    Replicas { a: of(&observed.a), b: of(&observed.b) }
 }
 
 /// What a limit did, in words.
@@ -317,6 +333,9 @@ fn limit_words(limit: &Limit, bounds: &Bounds) -> String {
     let changed = stages.iter().filter(|(_, from, to, ..)| from != to);
     let words = changed.map(|(stage, from, to, min, max)| match limit.by {
         Limiter::Bounds => format!("{stage} clamped from {from} to {to} (allowed {min}..{max})"),
+        Limiter::Server => {
+            format!("{stage} {to} in place of {from} (its server takes no more: --pods-max {to})")
+        }
         by => format!("{stage} {to} in place of {from} ({})", by.name()),
     });
     words.collect::<Vec<_>>().join(", ")

@@ -124,12 +124,14 @@ pub struct Limit {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Limiter {
-    /// The policy is not to be trusted on what was seen: the baseline decided. From and to are alike.
+    /// The policy is not to be trusted on what was seen: the baseline decided, or held. From and to are alike.
     Baseline,
     /// More pods would be useless: the link, or the other stage, carries no more.
     Useful,
     /// Fewest and most pods of a stage.
     Bounds,
+    /// Most pods that a stage itself takes.
+    Server,
     /// Most pods of both stages together.
     Budget,
     /// What was wanted within the stabilisation window.
@@ -144,10 +146,11 @@ pub enum Limiter {
 
 impl Limiter {
     /// All of them, in their order.
-    pub const ALL: [Limiter; 8] = [
+    pub const ALL: [Limiter; 9] = [
         Limiter::Baseline,
         Limiter::Useful,
         Limiter::Bounds,
+        Limiter::Server,
         Limiter::Budget,
         Limiter::Stabilisation,
         Limiter::Settling,
@@ -161,6 +164,7 @@ impl Limiter {
             Limiter::Baseline => "baseline",
             Limiter::Useful => "useful",
             Limiter::Bounds => "bounds",
+            Limiter::Server => "server",
             Limiter::Budget => "budget",
             Limiter::Stabilisation => "stabilisation",
             Limiter::Settling => "settling",

@@ -36,7 +36,7 @@ pub struct Policy {
 pub enum PolicyKind {
     /// Always the same pods.
     Static(Replicas),
-    /// Pods by the number of transfer slots: the first bin that holds it.
+    /// Pods by the number of transfer slots: the bin that holds it.
     SlotsTable(Vec<Bin>),
     /// The action of the greatest learnt value.
     Greedy(Greedy),
@@ -131,6 +131,7 @@ impl Policy {
                     }
                     check_pods(&format!("{field}.pods"), bin.pods)?;
                 }
+                check_bins(bins)?;
             }
             PolicyKind::Greedy(greedy) => greedy.validate().map_err(within("greedy"))?,
             PolicyKind::Hpa(hpa) => hpa.validate().map_err(within("hpa"))?,
@@ -183,6 +184,32 @@ impl Region {
         let first = all().filter(|(name, _)| missing(name)).chain(all().filter(|(name, _)| !missing(name)));
         first.into_iter().find_map(outside)
     }
+}
+
+/// Every number of slots from the fewest to the most of a table stands in one bin: of two, the second would never be asked, and
+/// in a hole the policy would be taken for one that is not to be trusted.
+fn check_bins(bins: &[Bin]) -> Result<(), Invalid> {
+    let mut order: Vec<usize> = (0..bins.len()).collect();
+    order.sort_by_key(|&row| bins[row].slots_min);
+    for pair in order.windows(2) {
+        let (before, row) = (&bins[pair[0]], &bins[pair[1]]);
+        let problem = match before.slots_max.checked_add(1) {
+            Some(next) if row.slots_min == next => continue,
+            Some(next) if row.slots_min > next => {
+                let hole = format!("{next}..{}", row.slots_min - 1);
+                format!("{} leaves slots {hole} to no bin; begin at {next}", row.slots_min)
+            }
+            _ => {
+                let (name, min, max) = (&before.name, before.slots_min, before.slots_max);
+                format!(
+                    "{} stands in bin [{}] `{name}` too, {min}..{max}; a number of slots stands in one bin",
+                    row.slots_min, pair[0]
+                )
+            }
+        };
+        return Err(Invalid::new(format!("kind.slots_table[{}].slots_min", pair[1]), problem));
+    }
+    Ok(())
 }
 
 fn check_pods(field: &str, pods: Replicas) -> Result<(), Invalid> {

@@ -63,6 +63,10 @@ impl Decision {
                 ));
             }
             Some(raw) => lines.push(format!("It wants {}.", pods(raw))),
+            None if self.limits.iter().any(|limit| limit.by == Limiter::Baseline) => {
+                let name = setup.baseline.as_ref().map_or("baseline", |baseline| &baseline.name);
+                lines.push(format!("The policy was not trusted here; the baseline `{name}` holds."));
+            }
             None => {}
         }
         if let Some(cap) = self.cap {
@@ -127,6 +131,7 @@ impl Limiter {
             Limiter::Baseline => "The policy was not trusted",
             Limiter::Useful => "More pods would be useless",
             Limiter::Bounds => "Outside the fewest and the most pods of a stage",
+            Limiter::Server => "The server of a stage takes no more pods (--pods-max)",
             Limiter::Budget => "Both stages together have a budget",
             Limiter::Stabilisation => "Something else was wanted a moment ago",
             Limiter::Settling => "The first window after a start only grows",

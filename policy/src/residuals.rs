@@ -24,7 +24,7 @@ use crate::useful::confidence_min;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Quantity {
-    /// Answers beside what A's busy pods should make \[1/s\].
+    /// What A's pods served, or else the answers, beside what those that are busy should make \[1/s\].
     ThroughputA,
     /// Answers beside what B's busy pods should make \[1/s\].
     ThroughputB,
@@ -163,9 +163,11 @@ impl Residuals {
         if let Some((step_s, answers_per_s)) = steady.filter(|_| !self.crowded(&seen)) {
             for (track, quantity) in self.tracks.iter_mut().zip(Quantity::ALL) {
                 let compared = match quantity {
-                    Quantity::ThroughputA => {
-                        of_stage(answers_per_s, (seen.busy_a, &seen.a), self.law.service_a_s)
-                    }
+                    Quantity::ThroughputA => of_stage(
+                        served_a_per_s(&seen).unwrap_or(answers_per_s),
+                        (seen.busy_a, &seen.a),
+                        self.law.service_a_s,
+                    ),
                     Quantity::ThroughputB => {
                         of_stage(answers_per_s, (seen.busy_b, &seen.b), self.law.service_b_s)
                     }
@@ -250,6 +252,15 @@ fn together(seen: &Observation) -> Option<(f64, f64)> {
     });
     let one_round = oldest - newest <= APART_MAX * seen.window_s && oldest <= seen.window_s;
     one_round.then_some((waiting, answers.value))
+}
+
+/// What A's pods served: a request that fails behind A cost them as much as one that is answered. Absent where A does not tell,
+/// or did at another time than the rest.
+fn served_a_per_s(seen: &Observation) -> Option<f64> {
+    let age_s = seen.a.as_ref()?.age_s;
+    let told =
+        seen.served_a_per_s.filter(|signal| (signal.age_s - age_s).abs() <= APART_MAX * seen.window_s)?;
+    (told.value.is_finite() && told.value >= 0.0).then_some(told.value)
 }
 
 /// What the busy pods of a stage should answer, beside the answers; absent where they say too little.

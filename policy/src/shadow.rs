@@ -358,6 +358,7 @@ impl Imagined {
             ready: self.ready(now_s),
             starting: self.ready_s.len() as u32 - self.ready(now_s),
             draining: 0,
+            pods_max: None,
             last_change: self.last_change.map(|(_, change)| change),
             last_change_age_s: self.last_change.map(|(at_s, _)| now_s - at_s),
             pods: pods.collect(),

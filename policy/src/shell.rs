@@ -1,7 +1,7 @@
 //! What stands between a wish and the pods.
 //!
 //! ```text
-//!  wish ─▶ useful ─▶ bounds ─▶ budget ─▶ stabilised ─▶ settled ─▶ flaps ─▶ rate ─▶ bounds ─▶ budget ─▶ pods
+//!  wish ─▶ useful ─▶ bounds ─▶ server ─▶ budget ─▶ stabilised ─▶ settled ─▶ flaps ─▶ rate ─▶ bounds ─▶ server ─▶ budget ─▶ pods
 //! ```
 //!
 //! Each step is small and may only be followed by one that keeps what it assured. Stabilisation and rates are the HPA's
@@ -27,13 +27,15 @@ pub(crate) struct Asked {
     pub(crate) desired: Replicas,
     /// More are useless.
     pub(crate) cap: Option<Replicas>,
+    /// More the stages do not take.
+    pub(crate) taken: Replicas,
 }
 
 impl ShellConfig {
     /// The pods that may be, and what made a difference on the way there.
     ///
     /// # Guarantees
-    /// Whatever was wanted: within the bounds; together within the budget, or no more than there are; as far from what was
+    /// Whatever was wanted: within the bounds, and no more than the stages take; together within the budget, or no more than there are; as far from what was
     /// there as steps and rates allow, where the bounds do not ask for more; in an hour no more reversals than are allowed.
     pub(crate) fn limit(
         &self,
@@ -50,11 +52,12 @@ impl ShellConfig {
                 *pods = to;
             }
         };
-        let least = |x: Replicas, y: Replicas| Replicas { a: x.a.min(y.a), b: x.b.min(y.b) };
         if let Some(cap) = asked.cap {
             pass(Limiter::Useful, least(pods, cap), &mut pods);
         }
         pass(Limiter::Bounds, bounds.clamp(pods), &mut pods);
+        // A stage asked for more refuses, and would have less for ever: whatever else is wanted, it is asked for what it takes.
+        pass(Limiter::Server, least(pods, asked.taken), &mut pods);
         if let Some(budget) = self.budget {
             pass(Limiter::Budget, fit(pods, bounds.pods_min, budget), &mut pods);
         }
@@ -71,6 +74,7 @@ impl ShellConfig {
         each(Limiter::Rate, &|track, now, to| track.slow(self, asked.now_s, now, to));
         // Where somebody else took it out of the bounds, what was there is no measure.
         pass(Limiter::Bounds, bounds.clamp(pods), &mut pods);
+        pass(Limiter::Server, least(pods, asked.taken), &mut pods);
         if let Some(budget) = self.budget {
             pass(Limiter::Budget, legs(pods, bounds.clamp(now), budget), &mut pods);
         }
@@ -81,6 +85,11 @@ impl ShellConfig {
     pub(crate) fn most(&self, bounds: &Bounds) -> Replicas {
         self.budget.map_or(bounds.pods_max, |budget| fit(bounds.pods_max, bounds.pods_min, budget))
     }
+}
+
+/// Of each stage the fewer.
+pub(crate) fn least(one: Replicas, other: Replicas) -> Replicas {
+    Replicas { a: one.a.min(other.a), b: one.b.min(other.b) }
 }
 
 /// The wish within a budget, both stages cut in proportion. A budget below the fewest pods is refused when it is read.

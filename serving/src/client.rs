@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
 
-use crate::metrics::PROCESS_CPU;
+use crate::metrics::{PODS_CPU, PROCESS_CPU};
 use crate::serve::{explain, http_client_for};
 use crate::wire::{
     Event, Failure, PipelineAnswer, PodCount, PodsState, QueueThreshold, SlotsState, ThreadCount,
@@ -253,12 +253,16 @@ impl PipelineClient {
         self.stages.use_pods(pods).await
     }
 
-    /// CPU time that A, the proxy and B have used since they started \[s\]; absent where a server does not say.
+    /// CPU time that A, the proxy and B have used since they started, their pods' own processes included \[s\]; absent where a server does not say.
     pub async fn cpu_s(&self) -> [Option<f64>; 3] {
         let of = async |base: &str| {
             let answer = self.http.get(format!("{base}/metrics")).timeout(ANSWER).send().await.ok()?;
             let text = answer.error_for_status().ok()?.text().await.ok()?;
-            text.lines().find_map(|line| line.strip_prefix(PROCESS_CPU)?.trim().parse().ok())
+            let value = |name| {
+                let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+                line.rsplit(' ').next()?.parse::<f64>().ok()
+            };
+            Some(value(PROCESS_CPU)? + value(PODS_CPU).unwrap_or(0.0))
         };
         let Endpoints { a, proxy, b } = &self.endpoints;
         tokio::join!(of(a), of(proxy), of(b)).into()

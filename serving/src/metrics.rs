@@ -10,9 +10,13 @@ use std::fmt::Write;
 use std::time::Instant;
 
 pub(crate) use self::http::HttpMeters;
+pub(crate) use self::process::children_cpu_s;
 
 /// CPU time of a server \[s\].
 pub(crate) const PROCESS_CPU: &str = "process_cpu_seconds_total";
+
+/// CPU time of a stage's pods that are processes of their own \[s\].
+pub(crate) const PODS_CPU: &str = "split_pod_processes_cpu_seconds_total";
 
 /// A level over time, and the integral of it \[level * s\].
 #[derive(Debug)]

@@ -27,13 +27,13 @@ impl Histogram {
         self.range = Some((least.min(duration_ns), largest.max(duration_ns)));
         match self.counts.get_mut(bucket.wrapping_sub(self.first) as usize) {
             Some(count) => *count += 1,
-            None => self.add_outside(bucket),
+            None => self.add_outside(bucket, 1),
         }
     }
 
     /// Makes room, whole powers of two at a time.
     #[inline(never)]
-    fn add_outside(&mut self, bucket: u32) {
+    fn add_outside(&mut self, bucket: u32, count: u32) {
         let start = bucket & !((1 << STEP_BITS) - 1);
         if self.counts.is_empty() {
             self.first = start;
@@ -45,7 +45,23 @@ impl Histogram {
         }
         let needed = (start + (1 << STEP_BITS) - self.first) as usize;
         self.counts.resize(self.counts.len().max(needed), 0);
-        self.counts[(bucket - self.first) as usize] += 1;
+        self.counts[(bucket - self.first) as usize] += count;
+    }
+
+    /// Adds what another one counted.
+    pub fn merge(&mut self, other: &Histogram) {
+        for (bucket, &count) in (other.first..).zip(&other.counts).filter(|(_, count)| **count > 0) {
+            match self.counts.get_mut(bucket.wrapping_sub(self.first) as usize) {
+                // Four thousand million durations of one bucket are more than was ever simulated.
+                Some(sum) => *sum = sum.saturating_add(count),
+                None => self.add_outside(bucket, count),
+            }
+        }
+        self.total += other.total;
+        self.range = match (self.range, other.range) {
+            (Some((low, high)), Some((least, largest))) => Some((low.min(least), high.max(largest))),
+            (one, other) => one.or(other),
+        };
     }
 
     /// What was counted since this was `before`; least and largest are those of all.
@@ -62,6 +78,17 @@ impl Histogram {
     /// How many were counted.
     pub fn total(&self) -> u64 {
         self.total
+    }
+
+    /// How many do not exceed a duration \[s\].
+    pub fn count_to_s(&self, duration_s: f64) -> f64 {
+        let ns = duration_s * 1e9;
+        let used = (self.first..).zip(&self.counts).filter(|(_, count)| **count > 0);
+        let of = |(bucket, &count): (u32, &u32)| {
+            let (low_ns, high_ns) = edges_ns(bucket);
+            f64::from(count) * ((ns - low_ns) / (high_ns - low_ns)).clamp(0.0, 1.0)
+        };
+        used.map(of).sum()
     }
 
     /// The duration that a share `p` of all does not exceed \[s\]; absent where nothing was counted.
@@ -124,6 +151,30 @@ mod tests {
                 prop_assert!((found - exact).abs() <= exact / 128.0 + 2e-9, "{p}: {found} {exact}");
             }
             prop_assert_eq!(histogram.total(), all.len() as u64);
+        }
+
+        #[test]
+        fn what_two_counted_is_what_one_would_have(
+            one in prop::collection::vec(1u64..10_000_000_000, 0..50),
+            other in prop::collection::vec(1u64..10_000_000_000, 1..50),
+        ) {
+            let count = |all: &[u64], histogram: &mut Histogram| all.iter().for_each(|&ns| histogram.add(ns));
+            let (mut all, mut merged, mut second) =
+                (Histogram::default(), Histogram::default(), Histogram::default());
+            count(&one, &mut all);
+            count(&one, &mut merged);
+            count(&other, &mut all);
+            count(&other, &mut second);
+            merged.merge(&second);
+            prop_assert_eq!(merged.total(), all.total());
+            for p in [0.0, 0.05, 0.5, 0.95, 1.0] {
+                let quantile_s = merged.quantile_s(p).unwrap();
+                prop_assert_eq!(Some(quantile_s), all.quantile_s(p));
+                // Both take a bucket's count as spread evenly; but for the least and the largest, which are known.
+                let ends = [0.0, 1.0].map(|end| merged.quantile_s(end).unwrap());
+                let (count, rank) = (merged.count_to_s(quantile_s), p * all.total() as f64);
+                prop_assert!((count - rank).abs() < 1e-3 || ends.contains(&quantile_s), "{p}: {count}, {rank}");
+            }
         }
 
         #[test]

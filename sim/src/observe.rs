@@ -336,6 +336,7 @@ impl Window<'_> {
             ready: count(PodPhase::Ready),
             starting: count(PodPhase::Starting),
             draining: count(PodPhase::Draining),
+            pods_max: None,
             last_change: change.last.map(|(_, by)| by),
             last_change_age_s: change.last.map(|(at, _)| self.now.since(at) as f64 * 1e-9),
             pods: room,

@@ -49,6 +49,9 @@ pub struct Observation {
     /// Requests answered \[1/s\].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answers_per_s: Option<Signal<f64>>,
+    /// Requests that A's pods served, whatever became of them behind A \[1/s\]; absent where A does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub served_a_per_s: Option<Signal<f64>>,
     /// Requests waiting for an A pod.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queue_a: Option<Signal<QueueLevel>>,
@@ -101,6 +104,9 @@ pub struct StagePods {
     pub starting: u32,
     /// Finishing what they have, taking nothing new.
     pub draining: u32,
+    /// Most pods that the stage takes; absent where it does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pods_max: Option<u32>,
     /// Change of `desired` at the last change; absent before the first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_change: Option<i64>,

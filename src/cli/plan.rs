@@ -66,7 +66,8 @@ pub struct Plan {
     /// Threads; no number depends on them. By default as many as there are cores
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub threads: Option<u32>,
-    /// Folder for plan.json, candidates.csv, pipeline.toml, answer.toml and pareto.svg: new, empty, or of an earlier plan
+    /// Folder for plan.json, candidates.csv, pipeline.toml, answer.toml, pareto.svg, pareto.png and pareto.csv: new, empty, or of an
+    /// earlier plan
     #[arg(long, default_value = "out/plan", value_name = "DIR")]
     pub out: PathBuf,
 }

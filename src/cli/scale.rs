@@ -52,6 +52,8 @@ pub struct Scale {
     /// Go on with the decisions in that file: what was remembered then still counts
     #[arg(long)]
     pub resume: bool,
+    #[command(flatten)]
+    pub kept: Kept,
     /// Where what was seen goes as a table, for the figure
     #[arg(long, value_name = "FILE")]
     pub timeline: Option<PathBuf>,
@@ -61,6 +63,22 @@ pub struct Scale {
     /// File with the token that switches the mode on the page; without it the page only shows
     #[arg(long, value_name = "FILE", requires = "listen")]
     pub token_file: Option<PathBuf>,
+}
+
+/// How much of what was decided is kept.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct Kept {
+    /// Most MiB of decisions in that file: when it is full it becomes FILE.1, what was FILE.1 becomes FILE.2, and it begins anew
+    #[arg(long, default_value_t = 64, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
+    pub out_mb: u64,
+    /// How many of those are kept beside it; the oldest goes
+    #[arg(long, default_value_t = 15, value_name = "N", value_parser = clap::value_parser!(u32).range(..=10_000))]
+    pub out_kept: u32,
+}
+
+impl Kept {
+    /// All of it in one file.
+    pub const ALL: Kept = Kept { out_mb: 1 << 20, out_kept: 0 };
 }
 
 /// Where the pods are.

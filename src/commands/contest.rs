@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::scale::{self, Deciders};
 use super::{collect, figures};
-use crate::cli::{Backend, Contest, Deployed, Figures, Scale, ScaleMode, Servers};
+use crate::cli::{Backend, Contest, Deployed, Figures, Kept, Scale, ScaleMode, Servers};
 use crate::files;
 use crate::images::{self, Image};
 use crate::interrupt::{self, Interrupted};
@@ -141,6 +141,7 @@ fn contestants(args: &Contest, plan: &Plan) -> Result<Vec<Contestant>> {
             duration: None,
             out: folder.join("decisions.jsonl"),
             resume: false,
+            kept: Kept::ALL,
             timeline: Some(folder.join("timeline.csv")),
             listen: None,
             token_file: None,

@@ -16,8 +16,8 @@ use tokio_util::sync::CancellationToken;
 use super::summary::{Cell, Machine, Requests, Summary};
 use super::{calibrate, collect, figures, scale, simulate, train};
 use crate::cli::{
-    Backend, Bursts, Calibrate, Demo, ExperimentFlags, Figures, Grid, Scale, ScaleMode, Servers, ShardFlags,
-    Simulate, Train,
+    Backend, Bursts, Calibrate, Demo, ExperimentFlags, Figures, Grid, Kept, Scale, ScaleMode, Servers,
+    ShardFlags, Simulate, Train,
 };
 use crate::images::{self, Image};
 use crate::interrupt::{self, Interrupted};
@@ -243,6 +243,7 @@ async fn live(
         duration: None,
         out: out.join("decisions.jsonl"),
         resume: false,
+        kept: Kept::ALL,
         timeline: Some(out.join("timeline.csv")),
         listen: None,
         token_file: None,

@@ -4,21 +4,18 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
-use splitscale_deploy::Half;
 use splitscale_policy::{
-    Controller, Decision, End, Freshness, Line, Mode, Policy, Setup, Shadow, ShadowConfig, Tally,
+    Controller, Decision, Freshness, Line, Mode, Policy, Setup, Shadow, ShadowConfig, Tally,
 };
 use splitscale_spec::{Calibration, Replicas, check_schema};
 
 use crate::cli::{Explain, Replay};
-use crate::files;
+use crate::{files, journal};
 
 /// A decision and who was deciding then.
 struct Logged {
     setup: usize,
     decision: Decision,
-    /// How it ended, if that was written.
-    end: Option<End>,
 }
 
 /// A row of the table of a replay: pods at the time, and what both policies made of it; empty where one holds.
@@ -33,18 +30,26 @@ struct Row {
     replayed_a: Option<u32>,
     replayed_b: Option<u32>,
     why: String,
+    /// There would be other pods; who holds has those that there were.
+    #[serde(skip)]
+    differs: bool,
 }
 
 /// Tells one decision and takes it again.
 pub fn explain(args: &Explain) -> Result<()> {
     let (setups, decisions) = read(&args.file)?;
     let found = decisions.iter().rev().find(|logged| logged.decision.id == args.id);
-    let Some(Logged { setup, decision, .. }) = found else {
+    let Some(Logged { setup, decision }) = found else {
         let ids = decisions.first().zip(decisions.last());
         let range = ids.map_or("none".to_owned(), |(first, last)| {
             format!("{} to {}", first.decision.id, last.decision.id)
         });
-        bail!("{} has no decision {}; it has {range}", args.file.display(), args.id);
+        let older = journal::older(&args.file, 1);
+        let older = match older.exists() {
+            true => format!(", and those before are in {} and on", older.display()),
+            false => String::new(),
+        };
+        bail!("{} has no decision {}; it has {range}{older}", args.file.display(), args.id);
     };
     let setup = &setups[*setup];
     for line in decision.explained(setup) {
@@ -68,8 +73,8 @@ pub fn replay(args: &Replay) -> Result<()> {
         _ => None,
     };
     let (mut other, mut last, mut rows, mut score) = (None, usize::MAX, Vec::new(), None);
-    let (mut differing, mut same_raw) = (0, 0);
-    for Logged { setup, decision, .. } in &decisions {
+    let (mut differing, mut same_raw, mut without) = (0, 0, 0);
+    for Logged { setup, decision } in &decisions {
         if last != *setup {
             last = *setup;
             let setup = Setup { policy: policy.clone(), ..setups[last].clone() };
@@ -81,17 +86,21 @@ pub fn replay(args: &Replay) -> Result<()> {
         other.set_mode(if decision.mode == Mode::Auto { Mode::Recommend } else { decision.mode });
         let replayed = other.decide(decision.now_s, &decision.observed);
         score = shadow.as_mut().map(|shadow| shadow.observe(decision.now_s, &decision.observed)).or(score);
-        differing += u32::from(replayed.pods != decision.pods);
-        same_raw += u32::from(replayed.raw.is_some() && replayed.raw == decision.raw);
-        rows.push(Row::of(decision, &replayed));
+        let row = Row::of(decision, &replayed);
+        differing += u32::from(row.differs);
+        match replayed.raw {
+            None => without += 1,
+            wish => same_raw += u32::from(wish == decision.raw),
+        }
+        rows.push(row);
     }
     println!(
-        "{} decisions, asked of `{}` on what was seen then, with the pods there were: another one {differing} times, the \
-         same wish {same_raw} times.",
+        "{} decisions, asked of `{}` on what was seen then, with the pods there were: other pods {differing} times, the same \
+         wish {same_raw} times, no wish {without} times (it waits for its next look, or holds: the pods stay).",
         decisions.len(),
         policy.name
     );
-    for row in rows.iter().filter(|row| row.differs()).take(10) {
+    for row in rows.iter().filter(|row| row.differs).take(10) {
         println!("{:>8.1} s  logged {}, replayed {}  {}", row.now_s, row.logged(), row.replayed(), row.why);
     }
     if let Some(score) = score {
@@ -120,7 +129,7 @@ fn same(file: &Path, setups: &[Setup], decisions: &[Logged]) -> Result<()> {
     let begin = |setup: &Setup| Controller::new(setup.clone(), Mode::Recommend);
     let unusable = || format!("{} cannot be used", file.display());
     let mut controllers = setups.iter().map(begin).collect::<Result<Vec<_>, _>>().with_context(unusable)?;
-    for Logged { setup, decision, .. } in decisions {
+    for Logged { setup, decision } in decisions {
         let differs = decision.differs(&controllers[*setup].again(decision).with_context(unusable)?);
         if !differs.is_empty() {
             bail!("taken again, decision {} is another: {}", decision.id, differs.join(", "));
@@ -128,19 +137,6 @@ fn same(file: &Path, setups: &[Setup], decisions: &[Logged]) -> Result<()> {
     }
     println!("{} decisions taken again: all the same.", decisions.len());
     Ok(())
-}
-
-/// The last decision of a file, if it has any, and what of it may be half done.
-pub fn last(file: &Path) -> Result<Option<(Decision, Option<Half>)>> {
-    if files::read(file)?.trim().is_empty() {
-        return Ok(None);
-    }
-    let last = read(file)?.1.pop();
-    Ok(last.map(|Logged { decision, end, .. }| {
-        let open = end == Some(End::Half) || end.is_none() && decision.carried_out.is_none();
-        let half = Half::of(&decision).filter(|_| open);
-        (decision, half)
-    }))
 }
 
 /// Another policy that lives through the same arrivals by itself.
@@ -183,7 +179,7 @@ fn read(file: &Path) -> Result<(Vec<Setup>, Vec<Logged>)> {
             }
             Ok(Line::Decision(decision)) => match setups.len() {
                 0 => bail!("{}: a decision before the line that says who decides", at()),
-                n => decisions.push(Logged { setup: n - 1, decision: *decision, end: None }),
+                n => decisions.push(Logged { setup: n - 1, decision: *decision }),
             },
             Ok(Line::Outcome(outcome)) => {
                 let of =
@@ -192,7 +188,6 @@ fn read(file: &Path) -> Result<(Vec<Setup>, Vec<Logged>)> {
                     bail!("{}: what came of decision {}, which is not there", at(), outcome.of)
                 };
                 logged.decision.ended(&outcome);
-                logged.end = Some(outcome.end);
             }
             // A scaler that was killed may have been writing.
             Err(_) if index + 1 == count && !whole => {}
@@ -225,11 +220,8 @@ impl Row {
             replayed_a: a(replayed.pods),
             replayed_b: b(replayed.pods),
             why: replayed.why.join("; "),
+            differs: decision.pods.or(decision.from) != replayed.pods.or(replayed.from),
         }
-    }
-
-    fn differs(&self) -> bool {
-        (self.logged_a, self.logged_b) != (self.replayed_a, self.replayed_b)
     }
 
     fn logged(&self) -> String {

@@ -79,14 +79,24 @@ pub fn run(args: &Knee) -> Result<()> {
         }
     }
     let rows = interrupt::run(async |stop| tokio::task::block_in_place(|| rows(&cells, args, &stop)))?;
-    print(&rows, services);
-    match &args.out {
-        Some(path) => files::write_csv(path, &rows),
-        None => Ok(()),
+    if rows.is_empty() {
+        return Err(Interrupted(format!("none of {} cells was worked out", cells.len())).into());
     }
+    print(&rows, services);
+    if let Some(path) = &args.out {
+        files::write_csv(path, &rows)?;
+    }
+    if rows.len() < cells.len() {
+        let (done, all) = (rows.len(), cells.len());
+        let kept = args.out.as_ref().map_or(String::new(), |path| format!(", and in {}", path.display()));
+        return Err(
+            Interrupted(format!("{done} of {all} cells were worked out; they stand above{kept}")).into()
+        );
+    }
+    Ok(())
 }
 
-/// A row a cell, in their order: each cell is a piece of work of its own, whoever does it.
+/// A row a cell, in their order: each cell is a piece of work of its own, whoever does it. Of some, where it was told to stop.
 fn rows(cells: &[Cell], args: &Knee, stop: &CancellationToken) -> Result<Vec<Row>> {
     let threads = args
         .threads
@@ -110,12 +120,6 @@ fn rows(cells: &[Cell], args: &Knee, stop: &CancellationToken) -> Result<Vec<Row
         all.iter().collect()
     });
     bar.finish_and_clear();
-    if rows.len() < cells.len() {
-        let done = rows.len();
-        return Err(
-            Interrupted(format!("{done} of {} cells were worked out; none is kept", cells.len())).into()
-        );
-    }
     rows.sort_by_key(|&(at, _)| at);
     rows.into_iter().map(|(_, row)| row).collect()
 }

@@ -83,7 +83,10 @@ pub fn run(args: &cli::Plan) -> Result<()> {
 
 fn plan(args: &cli::Plan, field: &Field, trial: &Trial<'_>) -> Result<()> {
     let searched = search(args, field, trial)?;
+    let spinner = progress::spinner("looking for what would help");
     let looked = field.looked(args, trial, &searched.found);
+    spinner.finish_and_clear();
+    let looked = looked.map_err(|error| stopped(error, "what would help was not found yet"))?;
     let slo = SloConfig { latency_s: args.slo, target: args.target };
     let variant = |candidate: &Candidate| &field.variants[candidate.variant].1;
     let (answer, second) = searched.best();
@@ -169,10 +172,15 @@ fn headroom(trial: &Trial<'_>, field: &Field, of: &Candidate) -> Result<headroom
     let spinner = progress::spinner("looking for the headroom");
     let room = trial.headroom(&field.variants[of.variant].1, of.pods);
     spinner.finish_and_clear();
-    room.map_err(|error| match error.is::<Stopped>() {
-        true => Interrupted(format!("every candidate is in {PART}; the headroom was not found yet")).into(),
+    room.map_err(|error| stopped(error, "the headroom was not found yet"))
+}
+
+/// An error after the search; that it was told to stop is told with what is kept.
+fn stopped(error: anyhow::Error, what: &str) -> anyhow::Error {
+    match error.is::<Stopped>() {
+        true => Interrupted(format!("every candidate is in {PART}; {what}")).into(),
         false => error,
-    })
+    }
 }
 
 /// Over what the answer is the cheapest.
@@ -314,20 +322,24 @@ impl Field {
     }
 
     /// What came of each variant.
-    fn looked(&self, args: &cli::Plan, trial: &Trial<'_>, found: &[Found]) -> Vec<Looked> {
-        let asked = Asked {
-            link: &self.link,
-            traffic: trial.traffic,
-            slo: (trial.slo_s, trial.target),
-            pods_max: args.pods_max,
-        };
+    ///
+    /// # Errors
+    /// As [`Search::most`], where it is looked for what would help.
+    fn looked(&self, args: &cli::Plan, trial: &Trial<'_>, found: &[Found]) -> Result<Vec<Looked>> {
+        let asked = Asked { link: &self.link, trial, pods_max: args.pods_max };
+        // Where anything keeps the promise nothing is to be mended.
+        let mended = found.iter().any(|found| matches!(found, Found::Pods { .. }));
         let looked = |((measured, variant), found): (&(usize, Variant), &Found)| {
+            let remedies = match mended {
+                true => vec![],
+                false => remedy::remedies(found, (&self.measured[*measured], variant), &asked)?,
+            };
             let (pods, bounds) = match found {
                 Found::Pods { best, bounds } => (Some(best.pods), Some(*bounds)),
                 _ => (None, None),
             };
             let by_law = |per_s: f64| variant.fewest(per_s).ok().filter(|_| variant.link_per_s() > per_s);
-            Looked {
+            Ok(Looked {
                 name: variant.name.clone(),
                 encoding: variant.encoding,
                 measured: variant.measured,
@@ -341,8 +353,8 @@ impl Field {
                 most: bounds.map(|bounds| bounds.most),
                 pods,
                 why: remedy::why(found, variant, &asked),
-                remedies: remedy::remedies(found, (&self.measured[*measured], variant), &asked),
-            }
+                remedies,
+            })
         };
         self.variants.iter().zip(found).map(looked).collect()
     }
@@ -353,12 +365,17 @@ impl Field {
         else {
             return "no plan".into();
         };
+        let help = match closest.remedies.as_slice() {
+            [] => "of fewer bytes, more slots, bandwidth or pods, a longer --slo and fewer requests nothing that was tried, each by \
+                   itself, keeps the promise"
+                .to_owned(),
+            remedies => format!("what would help: {}", remedies.join(", or ")),
+        };
         format!(
-            "no plan: with cut {} as {}, {}; what would help: {}",
+            "no plan: with cut {} as {}, {}; {help}",
             closest.name,
             variant::name_of(closest.encoding),
             closest.why.as_deref().unwrap_or("nothing stands in the way"),
-            closest.remedies.join(", or ")
         )
     }
 }

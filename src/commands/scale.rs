@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde::Serialize;
-use splitscale_deploy::{Desk, Endpoints, LocalBackend, Observer, Refused, Scaler};
+use splitscale_deploy::{Desk, Endpoints, LocalBackend, Observer, Refused, Scaler, Taken};
 use splitscale_policy::{
     Agreement, Bounds, Controller, Decision, Freshness, Line, Mode, Policy, Residuals, Setup, Shadow,
     ShadowConfig, ShellConfig, UsefulConfig,
@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::explain;
 use crate::cli::{Backend, Scale, Servers};
+use crate::journal::Journal;
 use crate::page::Page;
 use crate::{files, interrupt};
 
@@ -104,15 +105,30 @@ pub async fn scale_by(
     let interval = Duration::from_secs_f64(args.interval);
     let endpoints =
         Endpoints { a: args.servers.a.clone(), proxy: args.servers.proxy.clone(), b: args.servers.b.clone() };
+    let backend = LocalBackend::new(endpoints, interval.max(Duration::from_secs(1)))?;
+    for words in held_by_servers(&controller.setup().bounds, backend.check().await?, args)? {
+        eprintln!("warning: {words}");
+    }
+    let (mut log, stopped) = match args.resume {
+        true => Journal::resume(&args.out, args.kept)?,
+        false => (Journal::create(&args.out, args.kept)?, None),
+    };
+    let begin = if args.resume { files::Log::resume } else { files::Log::create };
+    let mut timeline = match args.timeline.as_deref().map(begin).transpose() {
+        Ok(timeline) => timeline,
+        Err(error) => {
+            log.discard();
+            return Err(error);
+        }
+    };
     let (mut begin_s, mut half) = (0.0, None);
-    let resumes = args.resume && args.out.exists();
-    if let Some((last, open)) = resumes.then(|| explain::last(&args.out)).transpose()?.flatten() {
+    if let Some((last, open)) = stopped {
         controller.resume(&last);
         (begin_s, half) = (last.now_s, open);
     }
     let desk = Desk::new(controller.setup().clone(), interval, controller.mode());
     let scaler = Scaler {
-        backend: LocalBackend::new(endpoints, interval.max(Duration::from_secs(1)))?,
+        backend,
         observer: Observer::new(args.window),
         controller,
         shadow,
@@ -122,13 +138,7 @@ pub async fn scale_by(
         half,
         refused: Refused::default(),
     };
-    let mut log = match resumes {
-        true => files::Log::resume_lines(&args.out)?,
-        false => files::Log::create(&args.out)?,
-    };
-    log.json(desk.setup())?;
-    let begin = if args.resume { files::Log::resume } else { files::Log::create };
-    let mut timeline = args.timeline.as_deref().map(begin).transpose()?;
+    log.begin(desk.setup())?;
     let mut decided = None;
     let watching = CancellationToken::new();
     let watched = page.map(|page| {
@@ -137,7 +147,7 @@ pub async fn scale_by(
     });
     let scaled = scaler
         .run(stop, |line| {
-            log.json(&line)?;
+            log.write(&line)?;
             match line {
                 Line::Decision(decision) => {
                     if let Some(timeline) = &mut timeline {
@@ -166,6 +176,37 @@ pub async fn scale_by(
         None => Ok(()),
     };
     scaled.and(watched)
+}
+
+/// What is to be said of stages that do not take as many pods as they may have.
+///
+/// # Errors
+/// A stage that does not take as many as it has to have.
+fn held_by_servers(bounds: &Bounds, taken: Taken, args: &Scale) -> Result<Vec<String>> {
+    let Bounds { pods_min, pods_max } = bounds;
+    let (pipeline, Servers { a, b, .. }) = (args.pipeline.display(), &args.servers);
+    let mut said = Vec::new();
+    for (stage, url, taken, min, max) in
+        [("a", a, taken.a, pods_min.a, pods_max.a), ("b", b, taken.b, pods_min.b, pods_max.b)]
+    {
+        let Some(taken) = taken.filter(|taken| *taken < max) else { continue };
+        let remedy = |least: u32, field: &str| {
+            format!(
+                "start it with --pods-max {least} or more, or write {taken} or less as {stage}.{field} in {pipeline}"
+            )
+        };
+        if taken < min {
+            bail!(
+                "stage {stage} at {url} takes {taken} pods at most, and is to have {min} at least; {}",
+                remedy(min, "pods_min")
+            );
+        }
+        said.push(format!(
+            "stage {stage} at {url} takes {taken} pods at most, and may have {max}: it is asked for {taken}, whatever is wanted; {}",
+            remedy(max, "pods_max")
+        ));
+    }
+    Ok(said)
 }
 
 /// Who decides, by what the files say.

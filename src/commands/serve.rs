@@ -46,16 +46,18 @@ async fn a(args: ServeA, stop: CancellationToken) -> Result<()> {
         },
         fresh_connections: args.b.fresh_connections,
     };
+    let options = stage(&args.pods, &args.listen)?;
     let factory = factory(&args.pods, Half::A)?;
     announce(&listener)?;
-    Ok(serve_a(listener, stage(&args.pods, &args.listen), downstream, factory, stop).await?)
+    Ok(serve_a(listener, options, downstream, factory, stop).await?)
 }
 
 async fn b(args: ServeB, stop: CancellationToken) -> Result<()> {
     let listener = listen(&args.listen, args.port, &stop).await?;
+    let options = stage(&args.pods, &args.listen)?;
     let factory = factory(&args.pods, Half::B)?;
     announce(&listener)?;
-    Ok(serve_b(listener, stage(&args.pods, &args.listen), factory, stop).await?)
+    Ok(serve_b(listener, options, factory, stop).await?)
 }
 
 async fn proxy(args: ServeProxy, stop: CancellationToken) -> Result<()> {
@@ -133,15 +135,22 @@ fn announce(listener: &TcpListener) -> Result<()> {
     Ok(())
 }
 
-fn stage(pods: &Pods, listen: &Listen) -> StageOptions {
-    StageOptions {
+fn stage(pods: &Pods, listen: &Listen) -> Result<StageOptions> {
+    if pods.pods > pods.pods_max {
+        bail!(
+            "--pods {} is above --pods-max {}; raise --pods-max, or start with fewer",
+            pods.pods,
+            pods.pods_max
+        );
+    }
+    Ok(StageOptions {
         pods: pods.pods,
-        pods_max: pods.pods_max.max(pods.pods),
+        pods_max: pods.pods_max,
         cpu_share: pods.cpu_share,
         rated_cpu: pods.rated_cpu.map(Duration::from_secs_f64),
         queue: queue(listen),
         ending: ending(listen),
-    }
+    })
 }
 
 fn queue(listen: &Listen) -> QueueBound {

@@ -210,3 +210,45 @@ fn what_cannot_be_used_is_named_with_its_field() {
     assert!(said.contains("bad.json") && said.contains("kind.static.a"), "{said}");
     refused(folder, &format!("{scale} --shadow policy.json"), 2);
 }
+
+#[test]
+fn a_value_of_another_type_is_named_by_its_field() {
+    let folder = TempDir::new().unwrap();
+    let at = folder.path();
+    fs::write(at.join("pipeline.toml"), PIPELINE).unwrap();
+    let scale = "scale --policy policy.json --pipeline pipeline.toml";
+    for (document, words) in [
+        (json!({"static": {"a": "two", "b": 2}}), "kind.static.a: invalid type: string \"two\""),
+        (
+            json!({"slots_table": [{"name": "x", "slots_min": 1, "slots_max": -8, "pods": {"a": 1, "b": 1}}]}),
+            "kind.slots_table[0].slots_max: invalid value: integer `-8`",
+        ),
+    ] {
+        let policy = json!({"schema": 2, "name": "p", "kind": document, "region": null, "training": null});
+        write(at, "policy.json", &policy);
+        let said = refused(at, scale, 1);
+        assert!(said.contains("policy.json is not the expected document") && said.contains(words), "{said}");
+    }
+    fs::write(at.join("policy.json"), "{\"schema\": 2} {}").unwrap();
+    refused(at, scale, 1);
+}
+
+/// A policy that looks every 15 s wants nothing in between: that is no other wish.
+#[test]
+fn a_policy_that_waits_has_no_wish_in_a_replay() {
+    let folder = TempDir::new().unwrap();
+    let at = folder.path();
+    let _line = watched(at, 3, "");
+    let hpa = json!({"schema": 2, "name": "hpa", "kind": {"hpa": {}}, "region": null, "training": null});
+    write(at, "hpa.json", &hpa);
+    let told = must(at, "replay decisions.jsonl --policy hpa.json --out both.csv");
+    let number = |before: &str, behind: &str| -> usize {
+        let (_, rest) = told.split_once(before).unwrap_or_else(|| panic!("{told}"));
+        rest.split(behind).next().unwrap().trim().parse().unwrap()
+    };
+    let decisions: usize = told.split(' ').next().unwrap().parse().unwrap();
+    let (waits, same) = (number("no wish ", "times"), number("wish ", "times"));
+    assert!(waits >= decisions - 2 && same <= 2, "it looks once in three seconds: {told}");
+    // Three are recommended of three there are: who waits leaves them as they are too.
+    assert!(number("other pods ", "times") <= decisions - waits, "{told}");
+}

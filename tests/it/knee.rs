@@ -9,29 +9,36 @@ use crate::cli::{interrupt, must, refused, splitscale};
 const FEW: &str = "knee --slots 1,6 --bandwidth 20,500 --answers 2000 --replications 2";
 
 #[test]
-fn told_to_stop_it_says_how_far_it_came() {
+fn told_to_stop_it_keeps_what_is_done() {
     let folder = TempDir::new().unwrap();
     let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_splitscale"))
         .args("knee --answers 50000 --threads 1 --out knee.csv".split(' '))
         .current_dir(folder.path())
+        .stdout(std::process::Stdio::piped())
         .stderr(std::process::Stdio::piped())
         .spawn()
         .unwrap();
-    // An interruption must be told as one as soon as somebody listens for it; all cells together take many minutes.
-    let caught = || {
-        let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
-        let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap().trim().to_owned();
-        u64::from_str_radix(&mask, 16).unwrap() & 2 != 0
+    // It is at its first cell once it has used so much time of the processor; all cells together take many minutes.
+    let used_ticks = || {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();
+        stat.rsplit_once(')').unwrap().1.split_whitespace().nth(11).unwrap().parse::<u64>().unwrap()
     };
-    while !caught() {
+    while used_ticks() < 30 {
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
     interrupt(&child);
-    let mut said = String::new();
+    let (mut said, mut table) = (String::new(), String::new());
+    std::io::Read::read_to_string(&mut child.stdout.take().unwrap(), &mut table).unwrap();
     std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut said).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(130), "{said}");
-    assert!(said.contains("cells were worked out; none is kept"), "{said}");
-    assert!(!folder.path().join("knee.csv").exists());
+    assert!(said.contains("of 240 cells were worked out; they stand above, and in knee.csv"), "{said}");
+    let kept = fs::read_to_string(folder.path().join("knee.csv")).unwrap();
+    let rows = kept.lines().count() - 1;
+    assert!((1..240).contains(&rows), "{kept}");
+    assert!(
+        said.contains(&format!("{rows} of 240")) && table.contains(&format!("of {rows} cells")),
+        "{said} {table}"
+    );
 }
 
 #[test]

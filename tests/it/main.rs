@@ -15,6 +15,7 @@ mod page;
 mod plan;
 mod pods;
 mod requests;
+mod scaler_start;
 mod scaling_faults;
 mod serve;
 mod shards;

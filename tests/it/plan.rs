@@ -9,7 +9,7 @@ use splitscale_sim::exact::{Mmc, Station};
 use splitscale_spec::PipelineConfig;
 use tempfile::TempDir;
 
-use crate::cli::{interrupt, must, refused};
+use crate::cli::{interrupt, must, refused, splitscale};
 
 /// Laws of the three, a slot of `bytes` of which each takes so long \[s\], and what they travelled as.
 fn calibration(
@@ -184,38 +184,49 @@ fn a_link_that_cannot_is_told_with_what_would_help() {
     let said = refused(folder.path(), &format!("{asked} --slots 2 --slot-bandwidth 32.11264"), 1);
     for part in [
         "cut layer2 as f32, the link carries 13.33/s at most",
-        "--encodings bf16 (its link carries 20",
-        "--encodings u8 (its link carries 26.6",
-        "--slots 3",
-        "a rate below 13.3/s",
+        "--encodings bf16 (kept with ",
+        "--encodings u8 (kept with ",
+        "--slots 3 (kept with ",
+        "--slot-bandwidth ",
+        "a rate of ",
     ] {
         assert!(said.contains(part), "{said:?} does not say {part:?}");
     }
     let plan = plan(folder.path(), "p");
     assert!(plan["answer"].is_null() && plan["candidates"].as_array().unwrap().is_empty());
     assert!(!folder.path().join("p/pipeline.toml").exists());
-    // What it says would help does: by the law t + 0.05 s must be below 2 / 15 s.
-    let (_, rest) = said.split_once("--slot-bandwidth ").unwrap();
-    let mbit_s: f64 = rest.split(',').next().unwrap().parse().unwrap();
-    assert!((mbit_s / (BYTES * 8e-6 / (2.0 / 15.0 - 0.05)) - 1.0).abs() < 0.01, "{mbit_s}");
+    // What it says would help does, each by itself.
+    let said_of = |said: &str, before: &str, behind: &str| -> f64 {
+        let (_, rest) = said.split_once(before).unwrap_or_else(|| panic!("{said:?} does not say {before:?}"));
+        rest.split(behind).next().unwrap().parse().unwrap()
+    };
+    let mbit_s = said_of(&said, "--slot-bandwidth ", " ");
+    // By the law t + 0.05 s must be below 2 / 15 s, or the queue grows without end.
+    assert!(mbit_s > BYTES * 8e-6 / (2.0 / 15.0 - 0.05), "{mbit_s}");
+    must(folder.path(), &format!("{asked} --slots 2 --slot-bandwidth {mbit_s}"));
     must(folder.path(), &format!("{asked} --slots 3 --slot-bandwidth 32.11264"));
-    // So close to what the link carries the queue is long, and only a patient promise is kept.
-    must(folder.path(), &format!("{} --slots 2 --slot-bandwidth {mbit_s}", asked.replace("0.8", "60")));
+    must(folder.path(), &format!("{asked} --slots 2 --slot-bandwidth 32.11264 --encodings bf16"));
+    let rate = said_of(&said, "a rate of ", "/s");
+    assert!(rate < 13.33, "{rate}");
+    let slower = asked.replace("--rate 15", &format!("--rate {rate}"));
+    must(folder.path(), &format!("{slower} --slots 2 --slot-bandwidth 32.11264"));
     // One link of 32 Mbit/s for all slots carries 32.11264 / 3.211264 = 10 a second, however many there are.
     let said = refused(folder.path(), &format!("{asked} --slots 50 --link-bandwidth 32.11264"), 1);
-    assert!(
-        said.contains("the link carries 10.00/s at most") && said.contains("--link-bandwidth 48.3"),
-        "{said}"
-    );
+    assert!(said.contains("the link carries 10.00/s at most"), "{said}");
     assert!(!said.contains("--slots "), "more slots on the same link carry no more: {said}");
+    let mbit_s = said_of(&said, "--link-bandwidth ", " ");
+    assert!(mbit_s > 15.0 * BYTES * 8e-6, "{mbit_s}");
+    must(folder.path(), &format!("{asked} --slots 50 --link-bandwidth {mbit_s}"));
     // A promise below what a request takes alone is none.
     let said = refused(folder.path(), &asked.replace("0.8", "0.3"), 1);
-    assert!(
-        said.contains("a request that meets nobody takes 0.350 s") && said.contains("--slo 0."),
-        "{said}"
-    );
+    assert!(said.contains("a request that meets nobody takes 0.350 s"), "{said}");
+    let slo_s = said_of(&said, "--slo ", " ");
+    must(folder.path(), &asked.replace("0.8", &slo_s.to_string()));
+    assert!(!said.contains("a rate of"), "alone it takes longer: {said}");
     let said = refused(folder.path(), &format!("{asked} --pods-max 2"), 1);
     assert!(said.contains("takes 4 pods of A and 1 of B, above --pods-max 2"), "{said}");
+    let most = said_of(&said, "what would help: --pods-max ", " ");
+    must(folder.path(), &format!("{asked} --pods-max {most}"));
 }
 
 /// Ten a second, evenly, at constant times: D/D/c, where nobody waits once there are as many pods as are busy.
@@ -434,4 +445,31 @@ fn an_interrupted_plan_keeps_its_candidates() {
     assert!(!folder.path().join("p/plan.json").exists());
     must(folder.path(), "plan c.json --rate 5 --slo 1 --requests 500 --seeds 4 --out p");
     assert!(!part.exists() && folder.path().join("p/plan.json").exists());
+}
+
+/// Close to what is carried the seeds differ widely: the mean of their percentiles would lie above a promise that more than the
+/// target of all requests are answered within.
+#[test]
+fn the_share_in_time_and_the_latency_that_it_keeps_agree() {
+    let folder = folder(&calibration(
+        [exponential(0.2), constant(0.001), constant(0.001)],
+        (BYTES, Some(0.001 / BYTES)),
+        Some(("layer2", "f32")),
+    ));
+    let asked = "plan c.json --rate 19 --slots 64 --requests 2000 --pods-max 6 --out p";
+    for slo_s in [0.9, 1.2, 1.6, 2.2, 3.0] {
+        splitscale(folder.path(), &format!("{asked} --slo {slo_s}"));
+        let plan = plan(folder.path(), "p");
+        for row in plan["candidates"].as_array().unwrap() {
+            let (attained, kept_s) = (number(&row["attainment"]), number(&row["kept_s"]));
+            // As far as a bucket of the histogram goes.
+            let told = |share: f64, latency_s: f64| match share >= 0.99 {
+                true => latency_s <= slo_s * (1.0 + 1.0 / 128.0),
+                false => latency_s >= slo_s * (1.0 - 1.0 / 128.0),
+            };
+            assert!(told(attained, kept_s), "{row}");
+            assert!(number(&row["kept_low_s"]) <= kept_s && kept_s <= number(&row["kept_high_s"]), "{row}");
+            assert_eq!(row["kept_s"], row["p99_s"], "the target is 99 %");
+        }
+    }
 }

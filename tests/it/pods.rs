@@ -289,3 +289,51 @@ async fn a_process_computes_what_a_thread_does() {
     assert!(answers.iter().flatten().all(|value| !value.is_null()), "{answers:?}");
     assert_eq!(answers[..2], answers[2..], "of threads, and of processes");
 }
+
+/// What `split_pod_processes_cpu_seconds_total` says of a server.
+async fn pods_cpu_s(server: &Server) -> f64 {
+    let text = reqwest::get(format!("{}/metrics", server.url)).await.unwrap().text().await.unwrap();
+    let line = text
+        .lines()
+        .find(|line| line.starts_with("split_pod_processes_cpu_seconds_total{"))
+        .expect("a metric");
+    line.rsplit(' ').next().unwrap().parse().unwrap()
+}
+
+/// What the kernel says of a process, user and system, in its ticks of 10 ms.
+fn cpu_s(pid: u32) -> f64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+    fields[11..13].iter().map(|ticks| ticks.parse::<f64>().unwrap() / 100.0).sum()
+}
+
+#[tokio::test]
+async fn the_time_of_pods_that_are_processes_is_told_and_kept_when_they_end() {
+    let folder = TempDir::new().unwrap();
+    let [b, proxy, a] = line(folder.path(), &format!("{PODS} 0.005 --pods 2"), "", "");
+    let before = pids(&b, 2).await;
+    let told = async |server: &Server, of: &[u32]| {
+        let least: f64 = of.iter().map(|&pid| cpu_s(pid)).sum();
+        let told = pods_cpu_s(server).await;
+        let most: f64 = of.iter().map(|&pid| cpu_s(pid)).sum();
+        assert!((least - 1e-9..=most + 1e-9).contains(&told), "{least} {told} {most}");
+        told
+    };
+    let started = told(&b, &before).await;
+    assert!(started > 0.0, "a process takes time to start");
+    let servers = format!("--a {} --proxy {} --b {}", a.url, proxy.url, b.url);
+    let words = format!("load closed:4 --requests 100 --json {servers}");
+    let at = folder.path().to_owned();
+    let figures = tokio::task::spawn_blocking(move || crate::cli::must(&at, &words)).await.unwrap();
+    let figures: Value = serde_json::from_str(&figures).unwrap();
+    let loaded = told(&b, &before).await;
+    let told_by_load = figures["cpu_s"]["b"].as_f64().unwrap();
+    assert!(told_by_load >= loaded - started - 0.02, "{told_by_load} of which pods {started} to {loaded}");
+    let sent = Command::new("kill").args(["-KILL", &before[0].to_string()]).status();
+    assert!(sent.unwrap().success());
+    let after =
+        until("another process", async || Some(pids(&b, 2).await).filter(|pids| !pids.contains(&before[0])))
+            .await;
+    assert_ne!(after, before);
+    assert!(pods_cpu_s(&b).await >= loaded, "what it has taken stays");
+}

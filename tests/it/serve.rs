@@ -79,6 +79,19 @@ pub(crate) async fn send_image(url: &str, headers: &[(&'static str, &str)]) -> r
 }
 
 #[test]
+fn more_pods_than_the_most_are_refused() {
+    let folder = TempDir::new().unwrap();
+    for stage in ["a", "b"] {
+        let said = refused(
+            folder.path(),
+            &format!("serve {stage} --engine emulated --port 0 --pods 5 --pods-max 4"),
+            1,
+        );
+        assert!(said.contains("--pods 5 is above --pods-max 4; raise --pods-max"), "{said}");
+    }
+}
+
+#[test]
 fn an_emulated_pipeline_is_measured_as_a_real_one_and_says_what_it_is() {
     let folder = TempDir::new().unwrap();
     let [b, proxy, a] = line(

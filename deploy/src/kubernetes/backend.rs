@@ -131,7 +131,9 @@ impl KubernetesBackend {
                     let told = metrics(&self.http, &format!("http://{host}:{port}{}", at.path)).await;
                     told.map_err(|why| match why {
                         NoMetrics::Silent => format!("{host}:{port} of {server}"),
-                        NoMetrics::Wrong(why) => format!("{host}:{port} of {server} ({why})"),
+                        NoMetrics::Down(why) | NoMetrics::Wrong(why) => {
+                            format!("{host}:{port} of {server} ({why})")
+                        }
                     })
                 }
                 None => Err(format!("{} of {server} (no port is known)", host.unwrap_or("a pod"))),

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use crate::asked::Field;
-use crate::merge::{Of, Reading, Series, Server};
+use crate::merge::{Of, Reading, Series};
 use crate::scrape::{
     BUSY, DURATION_BUCKET, DURATION_COUNT, QUEUE, QUEUE_SECONDS, READY, REQUESTS, SLOT_HELD, SLOT_SECONDS,
     SLOTS, TRANSFER_BYTES, TRANSFER_SECONDS,
 };
+use crate::server::Server;
 
 use super::signals::{Endpoint, Latency, Link, Pods, ProxyPods, Signals, Source};
 

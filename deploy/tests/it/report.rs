@@ -16,6 +16,7 @@ fn pods(desired: u32, ready: u32) -> Option<StagePods> {
         ready,
         starting: 0,
         draining: 0,
+        pods_max: None,
         last_change: None,
         last_change_age_s: None,
         pods: Vec::new(),

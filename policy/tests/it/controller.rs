@@ -1,9 +1,11 @@
 //! What is decided, held and said.
 
-use splitscale_policy::{Freshness, Policy, PolicyKind, document_hash, start};
-use splitscale_spec::{Observation, Replicas, Signal};
+use splitscale_policy::{
+    Bin, Controller, Freshness, Limiter, Mode, Policy, PolicyKind, Setup, ShellConfig, document_hash, start,
+};
+use splitscale_spec::{Observation, Replicas, Signal, StagePods};
 
-use crate::{one_slot, pipeline, stage, table};
+use crate::{one_slot, pipeline, signal, stage, table};
 
 /// Decides once, at the time of the observation.
 fn decide(policy: &Policy, bounds: (u32, u32), observation: &Observation) -> splitscale_policy::Decision {
@@ -95,15 +97,88 @@ fn outside_the_trained_region_it_holds_and_names_the_region() {
 }
 
 #[test]
-fn a_table_with_a_gap_holds_in_it() {
-    let mut policy = table();
-    if let PolicyKind::SlotsTable(bins) = &mut policy.kind {
-        bins.remove(1);
-    }
-    let three = Observation { slots: Some(Signal { value: 3, age_s: 0.2 }), ..one_slot() };
-    let decision = decide(&policy, (2, 8), &three);
+fn outside_of_all_bins_it_holds() {
+    let policy = Policy { region: None, ..table() };
+    let nine = Observation { slots: Some(Signal { value: 9, age_s: 0.2 }), ..one_slot() };
+    let decision = decide(&policy, (2, 8), &nine);
     assert_eq!(decision.pods, None);
-    assert_eq!(decision.why, ["slots 3, age 0.2 s", "no bin holds slots 3: hold"]);
+    assert_eq!(decision.why, ["slots 9, age 0.2 s", "no bin holds slots 9: hold"]);
+}
+
+#[test]
+fn bins_that_overlap_or_leave_a_hole_are_refused_by_field() {
+    let changed = |change: fn(&mut Vec<Bin>)| {
+        let mut policy = table();
+        if let PolicyKind::SlotsTable(bins) = &mut policy.kind {
+            change(bins);
+        }
+        policy.validate().map_err(|wrong| wrong.to_string())
+    };
+    assert_eq!(changed(|bins| bins.reverse()), Ok(()), "in any order");
+    assert_eq!(
+        changed(|bins| drop(bins.remove(1))).unwrap_err(),
+        "kind.slots_table[1].slots_min: 6 leaves slots 2..5 to no bin; begin at 2"
+    );
+    let overlap = "kind.slots_table[2].slots_min: 6 stands in bin [1] `slots 2..5` too, 2..6; a number of slots stands in one bin";
+    assert_eq!(changed(|bins| bins[1].slots_max = 6).unwrap_err(), overlap);
+    assert!(changed(|bins| bins[1].slots_max = u32::MAX).is_err());
+    assert!(changed(|bins| bins.push(bins[0].clone())).is_err());
+}
+
+/// A stage says how many pods it takes: of more it would refuse all, for as long as they are asked for.
+#[test]
+fn no_stage_is_asked_for_more_than_its_server_takes() {
+    let takes = |desired, pods_max| stage(desired).map(|pods| StagePods { pods_max, ..pods });
+    let eight = |a, b| Observation { slots: signal(8), a, b, ..one_slot() };
+    let seen = eight(takes(2, Some(4)), takes(2, None));
+    let decision = decide(&table(), (1, 8), &seen);
+    assert_eq!((decision.raw, decision.pods), (Some(Replicas { a: 6, b: 5 }), Some(Replicas { a: 4, b: 5 })));
+    let limit = decision.limits.iter().find(|limit| limit.by == Limiter::Server).unwrap();
+    assert_eq!((limit.from.a, limit.to.a), (6, 4));
+    assert!(decision.why.contains(&"a 4 in place of 6 (its server takes no more: --pods-max 4)".to_owned()));
+
+    let mut emergency = start(&table(), &pipeline(1, 8), Freshness::default()).unwrap();
+    emergency.set_mode(Mode::Emergency);
+    let decision = emergency.decide(40.0, &seen);
+    assert_eq!(decision.pods, Some(Replicas { a: 4, b: 8 }), "{:?}", decision.why);
+    assert_eq!(decision.limits[0].by, Limiter::Server);
+    let explained = decision.explained(emergency.setup());
+    assert!(explained.iter().any(|line| line.contains("takes no more pods (--pods-max)")), "{explained:?}");
+    // A stage that is not heard any more takes what it took.
+    let mut deaf = takes(2, Some(4));
+    deaf.as_mut().unwrap().age_s = 60.0;
+    let decision = emergency.decide(41.0, &eight(deaf, None));
+    assert_eq!(decision.pods, Some(Replicas { a: 4, b: 8 }));
+}
+
+#[test]
+fn a_baseline_that_holds_is_told_as_the_one_that_did() {
+    let keeps = Policy { kind: PolicyKind::Static(Replicas { a: 3, b: 3 }), region: None, ..table() };
+    let bins = |bins: &mut Policy| {
+        if let PolicyKind::SlotsTable(bins) = &mut bins.kind {
+            bins.truncate(1);
+        }
+    };
+    // Neither knows nine slots: the policy for its region, the baseline for its table.
+    let mut baseline = Policy { region: None, name: "small".to_owned(), ..table() };
+    bins(&mut baseline);
+    let nine = Observation { slots: signal(9), ..one_slot() };
+    for (baseline, pods) in [(baseline, None), (keeps, Some(Replicas { a: 3, b: 3 }))] {
+        let setup = Setup {
+            schema: Setup::SCHEMA,
+            policy: table(),
+            baseline: Some(baseline),
+            bounds: (&pipeline(2, 8)).into(),
+            useful: None,
+            shell: ShellConfig::bare(10.0),
+        };
+        let mut controller = Controller::new(setup, Mode::Auto).unwrap();
+        let decision = controller.decide(40.0, &nine);
+        assert_eq!(decision.pods, pods, "{:?}", decision.why);
+        assert_eq!(decision.limits[0].by, Limiter::Baseline);
+        let holds = "The policy was not trusted here; the baseline `small` holds.".to_owned();
+        assert_eq!(decision.explained(controller.setup()).contains(&holds), pods.is_none());
+    }
 }
 
 #[test]

@@ -47,6 +47,7 @@ fn stage() -> impl Strategy<Value = Option<StagePods>> {
                 ready,
                 starting,
                 draining,
+                pods_max: None,
                 last_change,
                 last_change_age_s: age,
                 pods: Vec::new(),

@@ -35,6 +35,7 @@ fn stage(pods: Vec<PodSample>) -> StagePods {
         ready,
         starting,
         draining: count(PodPhase::Draining),
+        pods_max: None,
         last_change: None,
         last_change_age_s: None,
         pods,

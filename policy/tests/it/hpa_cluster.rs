@@ -39,6 +39,7 @@ fn pods(count: u32) -> StagePods {
     StagePods {
         age_s: 0.0,
         desired: count,
+        pods_max: None,
         ready: count,
         starting: 0,
         draining: 0,

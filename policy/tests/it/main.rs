@@ -72,6 +72,7 @@ fn stage(desired: u32) -> Option<StagePods> {
         ready: desired,
         starting: 0,
         draining: 0,
+        pods_max: None,
         last_change: None,
         last_change_age_s: None,
         pods: Vec::new(),

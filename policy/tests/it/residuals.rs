@@ -182,3 +182,29 @@ fn after_a_stage_that_was_gone_nothing_is_compared_before_the_window_is_of_after
     assert!(follow(&mut residuals, 0, 29, wide).residuals.is_empty());
     assert!(!follow(&mut residuals, 30, 0, wide).residuals.is_empty());
 }
+
+/// A request that fails behind A keeps A's pods as busy as one that is answered.
+#[test]
+fn requests_that_fail_behind_a_do_not_make_its_pods_look_slow() {
+    // Ten a second come and A serves them all; four of them fail at the proxy or at B.
+    let failing = |served_a_per_s| {
+        move |time_s| Observation {
+            answers_per_s: signal(6.0),
+            served_a_per_s,
+            busy_b: signal(6.0 * 0.2 / 4.0),
+            ..seen(time_s, (1.0, 1.0))
+        }
+    };
+    let told = follow(&mut begun(&laws()), 0, 60, failing(signal(10.0)));
+    let of_a = told.residuals.iter().find(|residual| residual.quantity == Quantity::ThroughputA).unwrap();
+    assert!((of_a.ratio - 1.0).abs() < 1e-9 && !of_a.stale, "{of_a:?}");
+    // Where A does not tell what it served, there are the answers alone.
+    let untold = follow(&mut begun(&laws()), 0, 60, failing(None));
+    assert_eq!(
+        untold.stale().unwrap().split(", ").next(),
+        Some("pods of A take 1.67 times what was calibrated")
+    );
+    // So are there where what it told is of another time.
+    let old = Some(Signal { value: 10.0, age_s: 4.0 });
+    assert!(follow(&mut begun(&laws()), 0, 60, failing(old)).stale().is_some());
+}

@@ -66,6 +66,7 @@ fn it_decides_the_agents_greedy_action_at_every_level() {
         ready: 3,
         starting: 0,
         draining: 0,
+        pods_max: None,
         last_change: None,
         last_change_age_s: None,
         pods: Vec::new(),

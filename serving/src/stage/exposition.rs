@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use splitscale_spec::{PodPhase, Stage};
 
-use crate::metrics::Exposition;
+use crate::metrics::{Exposition, PODS_CPU, children_cpu_s};
 use crate::pool::{Meters, Refusal};
 use crate::wire::{PodState, PodsState};
 
@@ -60,6 +60,8 @@ pub(super) fn expose(text: &mut Exposition, state: &PodsState, meters: &Meters, 
     ] {
         text.sample(&[("stage", stage), ("state", name)], f64::from(count));
     }
+    text.metric("split_pods_max", "gauge", "Most pods that the stage may be asked for.")
+        .sample(&of_stage, f64::from(state.pods_max));
     text.metric("split_pod_busy_seconds_total", "counter", "Integral of pods in use that are at work.")
         .sample(&of_stage, meters.busy.total(now));
     text.metric("split_pod_ready_seconds_total", "counter", "Integral of ready pods in use.")
@@ -71,6 +73,15 @@ pub(super) fn expose(text: &mut Exposition, state: &PodsState, meters: &Meters, 
     );
     for (pod, cpu_s) in &meters.cpu_s {
         text.sample(&[("stage", stage), ("pod", &pod.to_string())], *cpu_s);
+    }
+    let pids = state.pods.iter().filter_map(|pod| pod.pid);
+    if let Some(cpu_s) = children_cpu_s(pids) {
+        text.metric(
+            PODS_CPU,
+            "counter",
+            "CPU time of pods that are processes of their own, user and system, those that ended included.",
+        )
+        .sample(&of_stage, cpu_s);
     }
     expose_pods(text, stage, state);
     text.metric(

@@ -74,24 +74,11 @@ impl<'a> Search<'a> {
     /// # Errors
     /// As [`Trial::judge`].
     pub fn run(&mut self, pods_max: u32) -> Result<Found> {
-        let least_per_s = self.trial.traffic.least_per_s(self.trial.target, self.trial.slo_s);
-        let link_per_s = self.variant.link_per_s();
-        if link_per_s <= least_per_s {
-            return Ok(Found::Link(link_per_s));
-        }
-        let carry = match self.variant.fewest(least_per_s) {
-            Ok(pods) => pods,
-            Err((stage, per_s)) => return Ok(Found::Cores(stage, per_s)),
+        let (all, carry) = match self.most(pods_max)? {
+            Ok(found) => found,
+            Err(obstacle) => return Ok(obstacle),
         };
-        let useful = self.variant.useful(pods_max);
-        if carry.a > pods_max || carry.b > pods_max {
-            return Ok(Found::PodsMax(carry));
-        }
-        let most = Replicas { a: useful.a.max(carry.a), b: useful.b.max(carry.b) };
-        let all = self.judge(most)?;
-        if !all.holds() {
-            return Ok(Found::Promise(all));
-        }
+        let most = all.pods;
         let least = Replicas {
             a: self.fewest((carry.a, most.a), |a| Replicas { a, ..most })?,
             b: self.fewest((carry.b, most.b), |b| Replicas { b, ..most })?,
@@ -102,6 +89,30 @@ impl<'a> Search<'a> {
         }
         self.beyond(&best, most)?;
         Ok(Found::Pods { best, bounds: Bounds { least, most } })
+    }
+
+    /// The most pods that are of use, where they keep the promise, and the fewest that carry what comes; or what stands in the
+    /// way.
+    ///
+    /// # Errors
+    /// As [`Trial::judge`].
+    pub fn most(&mut self, pods_max: u32) -> Result<Result<(Candidate, Replicas), Found>> {
+        let least_per_s = self.trial.traffic.least_per_s(self.trial.target, self.trial.slo_s);
+        let link_per_s = self.variant.link_per_s();
+        if link_per_s <= least_per_s {
+            return Ok(Err(Found::Link(link_per_s)));
+        }
+        let carry = match self.variant.fewest(least_per_s) {
+            Ok(pods) => pods,
+            Err((stage, per_s)) => return Ok(Err(Found::Cores(stage, per_s))),
+        };
+        let useful = self.variant.useful(pods_max);
+        if carry.a > pods_max || carry.b > pods_max {
+            return Ok(Err(Found::PodsMax(carry)));
+        }
+        let most = Replicas { a: useful.a.max(carry.a), b: useful.b.max(carry.b) };
+        let all = self.judge(most)?;
+        Ok(if all.holds() { Ok((all, carry)) } else { Err(Found::Promise(all)) })
     }
 
     /// The fewest pods from `low` to `high` that do not fail, where `high` do not: in growing steps, then by halves.

@@ -17,7 +17,7 @@ pub const USUAL: Sure = Sure { confidence: 0.95, z: 1.959_964 };
 /// So sure that a candidate is given up for it.
 pub const BEYOND_DOUBT: Sure = Sure { confidence: 0.999, z: 3.290_527 };
 
-/// The mean over the seeds of `(hits, all)`, with the wider of two intervals at either end.
+/// The share of all requests of all seeds, of `(hits, all)` each, with the wider of two intervals at either end.
 ///
 /// Student's interval of one share a seed knows what the seeds differ by, and requests of one seed are like each other; but
 /// where all seeds are alike, as near 1 they are, it has no width. Wilson's interval (1927) of the counts of all seeds
@@ -30,10 +30,11 @@ pub fn spread(counts: &[(u64, u64)], sure: Sure) -> Result<Spread> {
     let student = Interval::of(&shares, sure.confidence)?;
     let (hits, all) = counts.iter().fold((0, 0), |sum, of| (sum.0 + of.0, sum.1 + of.1));
     let (low, high) = wilson(hits, all, sure.z);
+    let value = hits as f64 / (all as f64).max(1.0);
     Ok(Spread {
-        value: student.mean,
-        low: student.low().min(low).clamp(0.0, 1.0),
-        high: student.high().max(high).clamp(0.0, 1.0),
+        value,
+        low: student.low().min(low).min(value).clamp(0.0, 1.0),
+        high: student.high().max(high).max(value).clamp(0.0, 1.0),
     })
 }
 

@@ -154,6 +154,18 @@ impl Traffic {
         (arrivals, warm_up_s)
     }
 
+    /// The load so many times as dense, as a load of its own.
+    pub fn denser(&self, factor: f64) -> Traffic {
+        Traffic {
+            arrivals: self.times(factor).0,
+            mean_per_s: self.mean_per_s * factor,
+            peak_per_s: self.peak_per_s * factor,
+            span_s: self.span_s.map(|span_s| span_s / factor),
+            lengths: self.lengths.iter().map(|&(requests, span_s)| (requests, span_s / factor)).collect(),
+            ..self.clone()
+        }
+    }
+
     /// Requests a second that must be carried, or fewer than `target` of all are answered within `slo_s`: of a steady load
     /// all that come; of a load that ends so many as can be answered from its start to `slo_s` after its end, in the replication
     /// that takes fewest: what carries less misses in every one.
