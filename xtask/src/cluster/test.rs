@@ -1,10 +1,13 @@
-//! The tests of the bed: of its parts, in Go; and of it all, in `tests/cluster`, on a bed of the test's own.
+//! The tests of the bed: of its parts, in Go; of it all, in `tests/cluster`; and of Deployments that are not ours, in
+//! `tests/plain`. The last two bring up a bed of their own.
 
 use std::path::Path;
 
 use super::{go, needs, provide, up_elsewhere};
 use crate::cargo::{Counts, Run, cargo, run_tests};
 use crate::python::output;
+
+const PROMETHEUS: &str = "apt-get install --no-install-recommends prometheus";
 
 /// Runs them where a bed can run and none is up; else each is one skipped. What fails is a run that failed, for
 /// the counts of all others are still to be told.
@@ -23,16 +26,31 @@ pub(crate) fn test(libtorch: &Path) -> Vec<Run> {
         eprintln!("{why}");
         (Counts::FAILED, false)
     };
-    vec![of_parts().unwrap_or_else(failed), of_all(libtorch).unwrap_or_else(failed)]
+    vec![
+        of_parts().unwrap_or_else(failed),
+        of_all(libtorch, "cluster").unwrap_or_else(failed),
+        of_plain(libtorch).unwrap_or_else(failed),
+    ]
 }
 
 fn of_parts() -> Result<Run, String> {
     run_tests(go("test").args(["-v", "./bed"]))
 }
 
-fn of_all(libtorch: &Path) -> Result<Run, String> {
+/// They take a Prometheus, which is installed by nobody here.
+fn of_plain(libtorch: &Path) -> Result<Run, String> {
+    if !needs::found("prometheus") {
+        eprintln!(
+            "the test of Deployments that are not ours will be skipped: it takes a Prometheus: {PROMETHEUS}"
+        );
+        return Ok((Counts::SKIPPED, true));
+    }
+    of_all(libtorch, "plain")
+}
+
+fn of_all(libtorch: &Path, name: &str) -> Result<Run, String> {
     let mut test = cargo(Some(libtorch));
     // No package is named: that would change the features that ours are compiled with, and so compile most of them anew.
-    test.args(["test", "--features", "torch", "--test", "cluster"]);
+    test.args(["test", "--features", "torch", "--test", name]);
     run_tests(test.env("SPLITSCALE_BED", provide()?))
 }
