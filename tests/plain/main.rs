@@ -95,7 +95,9 @@ fn queried(place: &Place, prometheus: &Path) {
 fn followed(place: &Place, prometheus: &Path) {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
     let mut running = start_prometheus(place, prometheus, &port);
-    place.apply("queried.yaml", |text| text.replace("9090", &port));
+    place.apply("queried.yaml", |text| {
+        text.replace("prometheus.monitoring:9090", &format!("127.0.0.1:{port}"))
+    });
     place.until_condition("queried", "SignalsFresh", "True");
     let traffic = place.traffic(&TRAFFIC);
     place.until_pods("many requests", |[head, tail]| head >= 5 && tail >= 3);

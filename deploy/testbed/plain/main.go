@@ -16,6 +16,7 @@ import (
 )
 
 const usage = `usage: plain serve [-next URL] [-work 100ms] [-queue 200] [-connections 4] [-payload 200000]
+                   [-listen :8080] [-metrics :9100]
        plain load URL RATE:SECONDS...
 `
 
@@ -50,6 +51,8 @@ func serve(ctx context.Context, words []string) error {
 	queue := flags.Int("queue", 200, "most requests that wait; more are answered 503")
 	connections := flags.Int("connections", 4, "most calls of the other half at once")
 	payload := flags.Int("payload", 200_000, "bytes that it is sent")
+	at := flags.String("listen", ":8080", "where requests are answered")
+	told := flags.String("metrics", ":9100", "where metrics are, at /metrics")
 	flags.Parse(words)
 
 	half := newHalf(*work, *queue)
@@ -60,7 +63,7 @@ func serve(ctx context.Context, words []string) error {
 	requests.Handle("POST /infer", half.measured())
 	requests.HandleFunc("GET /healthz", func(http.ResponseWriter, *http.Request) {})
 	metrics.Handle("GET /metrics", exposed())
-	servers := []*http.Server{{Addr: ":8080", Handler: requests}, {Addr: ":9100", Handler: metrics}}
+	servers := []*http.Server{{Addr: *at, Handler: requests}, {Addr: *told, Handler: metrics}}
 	ended := make(chan error, len(servers))
 	for _, server := range servers {
 		go func() { ended <- server.ListenAndServe() }()
