@@ -23,7 +23,7 @@ use crate::cargo::succeed;
 use crate::libtorch::{at, cache, lock, remove};
 use crate::python::output;
 
-pub(crate) use test::test;
+pub(crate) use test::{nightly, test};
 
 const USAGE: &str = include_str!("../../deploy/testbed/usage.txt");
 /// What the parts of Kubernetes call themselves: the version that `deploy/testbed/go.mod` pins.

@@ -9,9 +9,18 @@ use crate::python::output;
 
 const PROMETHEUS: &str = "apt-get install --no-install-recommends prometheus";
 
-/// Runs them where a bed can run and none is up; else each is one skipped. What fails is a run that failed, for
+/// Runs those of the bed where a bed can run and none is up; else each is one skipped. What fails is a run that failed, for
 /// the counts of all others are still to be told.
 pub(crate) fn test(libtorch: &Path) -> Vec<Run> {
+    run(&[&of_parts, &|| of_all(libtorch, "cluster")])
+}
+
+/// The long ones too.
+pub(crate) fn nightly(libtorch: &Path) -> Vec<Run> {
+    run(&[&of_parts, &|| of_all(libtorch, "cluster"), &|| of_plain(libtorch)])
+}
+
+fn run(tests: &[&dyn Fn() -> Result<Run, String>]) -> Vec<Run> {
     let reason = match needs::check() {
         Ok(()) if up_elsewhere() => Err("a bed is up, and is left alone".to_string()),
         Ok(()) => output(go("list").args(["-deps", "."]))
@@ -20,24 +29,20 @@ pub(crate) fn test(libtorch: &Path) -> Vec<Run> {
     };
     if let Err(why) = reason {
         eprintln!("the tests of the cluster will be skipped: {why}");
-        return vec![(Counts::SKIPPED, true)];
+        return tests.iter().map(|_| (Counts::SKIPPED, true)).collect();
     }
     let failed = |why| {
         eprintln!("{why}");
         (Counts::FAILED, false)
     };
-    vec![
-        of_parts().unwrap_or_else(failed),
-        of_all(libtorch, "cluster").unwrap_or_else(failed),
-        of_plain(libtorch).unwrap_or_else(failed),
-    ]
+    tests.iter().map(|test| test().unwrap_or_else(failed)).collect()
 }
 
 fn of_parts() -> Result<Run, String> {
     run_tests(go("test").args(["-v", "./bed"]))
 }
 
-/// They take a Prometheus, which is installed by nobody here.
+/// They take a Prometheus, which nobody installs here.
 fn of_plain(libtorch: &Path) -> Result<Run, String> {
     if !needs::found("prometheus") {
         eprintln!(
