@@ -82,7 +82,7 @@ pub(crate) fn nightly(libtorch: &Path) -> Result<(), String> {
     let peers = run_tests(cargo(None).args(["test", "--release", "--package", "splitscale-sim-peers"]))?;
     let mut runs = vec![ours, peers, manifests::test()];
     runs.extend(of_package(&[wheel::Package::test, wheel::Package::train]));
-    runs.extend(cluster::test(libtorch));
+    runs.extend(cluster::nightly(libtorch));
     report(&runs)
 }
 

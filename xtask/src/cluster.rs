@@ -1,9 +1,9 @@
 //! `cargo xtask cluster`: builds the test bed (`deploy/testbed`, Go) once, and becomes it.
 //!
 //! ```text
-//! ~/.cache/splitscale/testbed/HASH/{testbed, pause}   built, a folder for all sources that were ever built
-//!                            /metrics-server-VERSION  built when it is asked for
-//!                            /run                     the bed that is up, with the programs that started it
+//! ~/.cache/splitscale/testbed/HASH/{testbed, pause, plain}  built, a folder for all sources that were ever built
+//!                            /metrics-server-VERSION       built when it is asked for
+//!                            /run                          the bed that is up, with the programs that started it
 //! ```
 //!
 //! Folders are renamed into their place when all is in them, so a build that was cut off never looks finished.
@@ -23,7 +23,7 @@ use crate::cargo::succeed;
 use crate::libtorch::{at, cache, lock, remove};
 use crate::python::output;
 
-pub(crate) use test::test;
+pub(crate) use test::{nightly, test};
 
 const USAGE: &str = include_str!("../../deploy/testbed/usage.txt");
 /// What the parts of Kubernetes call themselves: the version that `deploy/testbed/go.mod` pins.
@@ -93,7 +93,7 @@ fn provide() -> Result<PathBuf, String> {
     let version = output(Command::new("go").arg("version")).map_err(|why| format!("{why}: {}", needs::GO))?;
     let finished = home.join(format!("{:016x}", hash(&version)?));
     build(&finished, "the test bed (its first build takes about 6 minutes on 2 cores)", |partial| {
-        for (program, package) in [("testbed", "."), ("pause", "./pause")] {
+        for (program, package) in [("testbed", "."), ("pause", "./pause"), ("plain", "./plain")] {
             let mut build = go("build");
             build.args(["-ldflags", LINKED, "-o"]).arg(partial.join(program)).arg(package);
             succeed(&mut build, &format!("the build of {program}"))?;

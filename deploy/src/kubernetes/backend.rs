@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use crate::asked::{Answer, Field};
 use crate::backend::{Backend, NotApplied, legs};
-use crate::merge::{Flocks, Merge, Scraped};
+use crate::merge::{Flocks, Merge, Scraped, Server};
 use crate::metrics::{NoMetrics, metrics};
 use crate::scrape::{Kept, Round};
 
@@ -238,7 +238,10 @@ impl Backend for KubernetesBackend {
             self.ask("b", b.as_deref().unwrap_or_default(), &self.plan.at_b),
         );
         self.findings.owners(self.owners());
-        self.findings.silent([a_wrong, proxy_wrong, b_wrong].concat());
+        // Where nothing is read, as where all is asked of Prometheus, nothing is missed.
+        let wrong = [(Server::A, a_wrong), (Server::Proxy, proxy_wrong), (Server::B, b_wrong)];
+        let missed = wrong.into_iter().filter(|(server, _)| self.plan.reads(*server));
+        self.findings.silent(missed.flat_map(|(_, wrong)| wrong).collect());
         let flocks = Flocks { a: a_told, proxy: proxy_told, b: b_told };
         let [numbers_a, numbers_b] = &mut self.numbers;
         let tell = |stage, desired: Option<u32>, members: Option<Vec<Member>>, flock: &[Scraped], numbers| {

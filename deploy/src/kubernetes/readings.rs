@@ -116,6 +116,11 @@ impl Plan {
         plan
     }
 
+    /// Whether anything is read of these pods.
+    pub fn reads(&self, server: Server) -> bool {
+        [&self.a, &self.proxy, &self.b].into_iter().flatten().any(|reading| reading.pods == server)
+    }
+
     fn read(&mut self, server: Server, (into, labels): (&'static str, Labels), pods: Server, of: Of) {
         let readings = match server {
             Server::A => &mut self.a,

@@ -16,22 +16,26 @@ import (
 	"strings"
 )
 
-// packPause makes an archive of the pause image, as `docker save` would, of the program that lies beside
-// this one.
-func (b Bed) packPause() error {
+// packImages makes an archive of each image of ours, as `docker save` would, of the programs that lie beside this one.
+func (b Bed) packImages() error {
 	self, err := os.Executable()
 	if err != nil {
 		return err
 	}
-	program, err := os.ReadFile(filepath.Join(filepath.Dir(self), "pause"))
-	if err != nil {
-		return err
+	for entry, name := range map[string]string{"pause": PauseImage, "plain": plainImage} {
+		program, err := os.ReadFile(filepath.Join(filepath.Dir(self), entry))
+		if err != nil {
+			return err
+		}
+		archive, err := pack(name, entry, program)
+		if err != nil {
+			return err
+		}
+		if err := write(b.path(entry+".tar"), archive); err != nil {
+			return err
+		}
 	}
-	archive, err := pack(PauseImage, "pause", program)
-	if err != nil {
-		return err
-	}
-	return write(b.path("pause.tar"), archive)
+	return nil
 }
 
 // pack makes an image of one static program.

@@ -13,6 +13,9 @@ import (
 // PauseImage holds a pod's namespaces; `up` packs it.
 const PauseImage = "registry.local/pause:1"
 
+// plainImage is two services that are not ours, for `tests/plain`.
+const plainImage = "registry.local/plain:1"
+
 // What a worker's programs are told. Paths are those that the worker sees: /run, /var/lib and /var/log are
 // its own (see inside.go).
 var settings = map[string]string{

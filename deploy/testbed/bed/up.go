@@ -86,7 +86,7 @@ func (b Bed) makeAll(ctx context.Context, options Options) error {
 	if err := b.keepPrograms(); err != nil {
 		return err
 	}
-	steps := []func() error{b.makeCertificates, b.writeKubeconfigs, b.packPause}
+	steps := []func() error{b.makeCertificates, b.writeKubeconfigs, b.packImages}
 	for _, w := range Workers {
 		steps = append(steps, func() error { return b.writeSettings(w) }, func() error { return b.makeCgroups(w) })
 	}

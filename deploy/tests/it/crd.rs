@@ -121,6 +121,20 @@ fn what_is_right_passes() {
 }
 
 #[test]
+fn the_signals_that_are_shown_are_those_that_are_run() {
+    let shown = include_str!("../../../docs/operator.md");
+    for (name, file) in [
+        ("scraped.yaml", include_str!("../plain/scraped.yaml")),
+        ("queried.yaml", include_str!("../plain/queried.yaml")),
+    ] {
+        assert_eq!(wrong(&serde_saphyr::from_str(file).unwrap()), "", "{name}");
+        let (_, signals) = file.split_once("\n  signals:\n").unwrap();
+        let signals: String = signals.lines().map(|line| format!("{}\n", &line[2..])).collect();
+        assert!(shown.contains(&format!("signals:\n{signals}```")), "docs/operator.md does not show {name}");
+    }
+}
+
+#[test]
 fn the_deployment_of_a_stage_stays_and_everything_else_may_change() {
     let old: SplitPipeline = serde_json::from_value(least()).unwrap();
     let moved = with("/stages/a/deployment", json!("another"));

@@ -6,8 +6,8 @@ use axum::extract::Query;
 use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::{Value, json};
-use splitscale_deploy::kubernetes::{Asking, Plan, Signals};
-use splitscale_deploy::{Answer, Exposition, Field, Flocks, Merge, Observer, Round, Scraped};
+use splitscale_deploy::kubernetes::{Asking, Plan, Signals, SplitPipeline};
+use splitscale_deploy::{Answer, Exposition, Field, Flocks, Merge, Observer, Round, Scraped, Server};
 use splitscale_spec::{Observation, Signal};
 use std::time::Duration;
 
@@ -155,6 +155,21 @@ fn without_pods_between_what_stands_at_the_stages_is_read_all_the_same() {
     near(seen.answers_per_s, 2.0);
 }
 
+#[test]
+fn pods_are_read_where_a_signal_is_theirs() {
+    let plan = |file: &str| {
+        let pipeline: SplitPipeline = serde_saphyr::from_str(file).unwrap();
+        Plan::of(pipeline.spec.signals.as_ref())
+    };
+    let reads = |plan: &Plan| [Server::A, Server::Proxy, Server::B].map(|server| plan.reads(server));
+    let scraped = plan(include_str!("../plain/scraped.yaml"));
+    assert_eq!((scraped.expected.len(), scraped.queries.len()), (12, 0));
+    assert_eq!(reads(&scraped), [true, false, true]);
+    let queried = plan(include_str!("../plain/queried.yaml"));
+    assert_eq!((queried.expected.len(), queried.queries.len()), (12, 12));
+    assert_eq!(reads(&queried), [false; 3], "all is asked of Prometheus");
+}
+
 /// A double of Prometheus that gives these answers, by query; a query of the age of another one gives seven seconds.
 async fn prometheus(answers: &[(&str, Value)]) -> String {
     let answers: BTreeMap<String, Value> =
@@ -192,7 +207,7 @@ fn vector(values: &[&str]) -> Value {
 #[tokio::test]
 async fn prometheus_gives_a_number_and_its_age_or_in_words_why_not() {
     let url = prometheus(&[
-        ("sum(rate(requests_total[1m]))", vector(&["12.5"])),
+        ("requests_per_second", vector(&["12.5"])),
         ("nothing", vector(&[])),
         ("nan", vector(&["NaN"])),
         ("many", vector(&["1", "2"])),
@@ -205,7 +220,7 @@ async fn prometheus_gives_a_number_and_its_age_or_in_words_why_not() {
     .await;
     let value = |value| Answer::Value(Signal { value, age_s: 7.0 });
     for (query, answer, words) in [
-        ("sum(rate(requests_total[1m]))", value(12.5), None),
+        ("requests_per_second", value(12.5), None),
         ("one", value(1.0), None),
         ("nothing", Answer::Nothing, Some("no number")),
         ("nan", Answer::Nothing, Some("no number")),

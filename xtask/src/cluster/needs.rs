@@ -61,7 +61,7 @@ fn missing(found: impl Fn(&str) -> bool, plugins: bool) -> Vec<&'static str> {
 }
 
 /// Whether a program is in the PATH, or where root's are.
-fn found(program: &str) -> bool {
+pub(super) fn found(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let roots = ["/usr/local/sbin", "/usr/sbin", "/sbin"].map(Into::into);
     std::env::split_paths(&path).chain(roots).any(|folder| folder.join(program).is_file())

@@ -1,5 +1,5 @@
-//! The tests of the bed and on it: of its parts, in Go; of it all, in `tests/cluster`; and of the operator's faults, in
-//! `tests/faults`. The last two bring up a bed of their own.
+//! The tests of the bed and on it: of its parts, in Go; of it all, in `tests/cluster`; of the operator's faults, in `tests/faults`; and
+//! of Deployments that are not ours, in `tests/plain`. The last three bring up a bed of their own.
 
 use std::path::Path;
 
@@ -8,9 +8,20 @@ use crate::cargo::{Counts, Run, cargo, run_tests};
 use crate::images;
 use crate::python::output;
 
-/// Runs them where a bed can run and none is up; else each is one skipped. What fails is a run that failed, for
+const PROMETHEUS: &str = "apt-get install --no-install-recommends prometheus";
+
+/// Runs those of the bed where a bed can run and none is up; else each is one skipped. What fails is a run that failed, for
 /// the counts of all others are still to be told.
 pub(crate) fn test(libtorch: &Path) -> Vec<Run> {
+    run(&[&of_parts, &|| of_all(libtorch)])
+}
+
+/// The long ones too.
+pub(crate) fn nightly(libtorch: &Path) -> Vec<Run> {
+    run(&[&of_parts, &|| of_all(libtorch), &|| of_faults(libtorch), &|| of_plain(libtorch)])
+}
+
+fn run(tests: &[&dyn Fn() -> Result<Run, String>]) -> Vec<Run> {
     let reason = match needs::check() {
         Ok(()) if up_elsewhere() => Err("a bed is up, and is left alone".to_string()),
         Ok(()) => output(go("list").args(["-deps", "."]))
@@ -19,34 +30,45 @@ pub(crate) fn test(libtorch: &Path) -> Vec<Run> {
     };
     if let Err(why) = reason {
         eprintln!("the tests of the cluster will be skipped: {why}");
-        return vec![(Counts::SKIPPED, true)];
+        return tests.iter().map(|_| (Counts::SKIPPED, true)).collect();
     }
     let failed = |why| {
         eprintln!("{why}");
         (Counts::FAILED, false)
     };
-    vec![
-        of_parts().unwrap_or_else(failed),
-        on_a_bed(libtorch, "cluster", None).unwrap_or_else(failed),
-        of_faults(libtorch).unwrap_or_else(failed),
-    ]
+    tests.iter().map(|test| test().unwrap_or_else(failed)).collect()
 }
 
 fn of_parts() -> Result<Run, String> {
     run_tests(go("test").args(["-v", "./bed"]))
 }
 
+fn of_all(libtorch: &Path) -> Result<Run, String> {
+    on_a_bed(libtorch, &["--test", "cluster"], None)
+}
+
 /// Requests take an image of the servers; where none can be built, their cases are skipped.
 fn of_faults(libtorch: &Path) -> Result<Run, String> {
     let image =
         images::archive().inspect_err(|why| eprintln!("faults under requests will be skipped: {why}"));
-    on_a_bed(libtorch, "faults", image.ok().as_deref())
+    on_a_bed(libtorch, &["--release", "--test", "faults"], image.ok().as_deref())
 }
 
-fn on_a_bed(libtorch: &Path, name: &str, image: Option<&Path>) -> Result<Run, String> {
+/// They take a Prometheus, which nobody installs here.
+fn of_plain(libtorch: &Path) -> Result<Run, String> {
+    if !needs::found("prometheus") {
+        eprintln!(
+            "the test of Deployments that are not ours will be skipped: it takes a Prometheus: {PROMETHEUS}"
+        );
+        return Ok((Counts::SKIPPED, true));
+    }
+    on_a_bed(libtorch, &["--release", "--test", "plain"], None)
+}
+
+fn on_a_bed(libtorch: &Path, words: &[&str], image: Option<&Path>) -> Result<Run, String> {
     let mut test = cargo(Some(libtorch));
     // No package is named: that would change the features that ours are compiled with, and so compile most of them anew.
-    test.args(["test", "--release", "--features", "torch", "--test", name]);
+    test.args(["test", "--features", "torch"]).args(words);
     if let Some(image) = image {
         test.env("SPLITSCALE_IMAGE", image);
     }
