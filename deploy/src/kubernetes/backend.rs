@@ -16,9 +16,10 @@ use tokio::time::Instant;
 
 use crate::asked::{Answer, Field};
 use crate::backend::{Backend, NotApplied, legs};
-use crate::merge::{Flocks, Merge, Scraped, Server};
+use crate::merge::{Flocks, Merge, Scraped};
 use crate::metrics::{NoMetrics, metrics};
 use crate::scrape::{Kept, Round};
+use crate::server::Server;
 
 use super::census::{Member, Numbers, Phase, behind, census, cpu_s, members};
 use super::client::{CallError, in_time};
