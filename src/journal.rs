@@ -8,6 +8,7 @@
 //! is explained and replayed by itself.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -55,6 +56,11 @@ impl Journal {
         let log = Log::resume(path)?;
         let mut journal = Journal { path: path.into(), kept, log, size: 0, head: Vec::new(), new: false };
         journal.only_writer()?;
+        // A scaler that was killed as it put the file aside has left two names of one: the next turn gives it a name of its own.
+        let aside = older(path, 1);
+        if aside.exists() && fs::metadata(&aside)?.ino() == fs::metadata(path)?.ino() {
+            fs::remove_file(&aside).with_context(|| format!("could not remove {}", aside.display()))?;
+        }
         let stopped = last(path)?;
         journal.size = journal.log.cut()?;
         Ok((journal, stopped))

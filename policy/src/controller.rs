@@ -17,7 +17,7 @@ use crate::shell::{Asked, ShellConfig, least};
 /// # Guarantees
 /// - The same observations at the same times give the same decisions, from the same [`Memory`].
 /// - `pods` lie within the bounds, and within what [`ShellConfig`] allows, whatever was observed.
-/// - `pods` are no more than each stage says that it takes, where it says so.
+/// - `pods` are no more than each stage says that it takes, where it says so; that alone may be below the bounds.
 /// - It holds (`pods` absent, the reason in `why`) while a stage does not answer. What is missing is never taken for zero.
 /// - Where what the policy goes by is missing or stale, it holds for a while and then goes by the baseline; where it is no
 ///   number, or outside of the region that the policy was trained on, it goes by the baseline at once. Without a baseline it

@@ -25,8 +25,8 @@ pub struct Contest {
     /// The policies (JSON), a pipeline of its own for each
     #[arg(required_unless_present = "deployed", conflicts_with = "deployed", value_name = "POLICY")]
     pub policies: Vec<PathBuf>,
-    /// In place of policies: pipelines that run on Kubernetes and are scaled by whoever does, several times. Requests are sent and
-    /// slots are set; `pods` and `servers` of the file say nothing then
+    /// In place of policies: pipelines that run on Kubernetes and are scaled by whoever does, several times. Requests are sent, and
+    /// slots are set and given back; `pods` and `servers` of the file are checked and say nothing then
     #[arg(long, value_name = "NAME=NAMESPACE,A-URL,PROXY-URL", value_parser = deployed)]
     pub deployed: Vec<Deployed>,
     /// A file that is written anew at each look: `NAMESPACE-a-busy 3`, the pods of each stage at work, as the test bed's API of

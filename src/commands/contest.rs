@@ -24,7 +24,7 @@ use futures_util::future::{join_all, try_join_all};
 use splitscale_policy::{Bounds, Decision};
 use splitscale_serving::client::PipelineClient;
 use splitscale_serving::load::{Halt, OpenSpec, Patience, open_loop};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::scale::{self, Deciders};
@@ -257,6 +257,7 @@ impl Game<'_> {
         begin: Instant,
     ) -> Result<Played> {
         let plan = self.plan;
+        let servers_are_ours = servers.is_some();
         // Ctrl-C leaves nothing under way: what was not answered by then is on record as lost.
         let halt = Halt { stop: self.stop.child_token(), abandon: self.stop.child_token() };
         let over = self.stop.child_token();
@@ -324,7 +325,13 @@ impl Game<'_> {
             over.cancel();
             anyhow::Ok(())
         };
-        tokio::try_join!(load, scaling, traffic)?;
+        let before = if servers_are_ours { None } else { Some(client.state().await?.proxy.slots) };
+        let played = async { tokio::try_join!(load, scaling, traffic) }.await;
+        // A pipeline that others go on using has the slots that it had.
+        if let Some(slots) = before {
+            timeout(GRACE, client.set_threads(slots)).await.unwrap_or(Ok(()))?;
+        }
+        played?;
         kept?;
         drawn?;
         Ok(Played { policy: name, records, looks })

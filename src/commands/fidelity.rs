@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use splitscale_calibration::{BadRows, DistributionOptions, Options, fit_laws, read_records, times_of};
 use splitscale_serving::client::PipelineClient;
 use splitscale_sim::trace::Stamps;
-use splitscale_spec::{Calibration, Capacity, Replicas, RequestRecord, Status, throughput};
+use splitscale_spec::{Balancer, Calibration, Capacity, Replicas, RequestRecord, Status, throughput};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -110,6 +110,15 @@ pub fn run(args: &Fidelity) -> Result<()> {
         there || !on_cluster,
         "--namespace says where the pods are; say with --a and --proxy how they are reached"
     );
+    ensure!(
+        there || plan.servers.balancer == Balancer::CentralQueue,
+        "servers.balancer: servers that are started here have one queue a stage; leave it out, or name a pipeline with --a and --proxy"
+    );
+    if on_cluster && plan.servers.balancer == Balancer::CentralQueue {
+        eprintln!(
+            "warning: pods behind Services are picked at random; a plan with servers.balancer = \"random\" simulates that"
+        );
+    }
     let images = images::load(args.images.as_deref())?;
     let trace = args.trace.as_deref().map(|path| stamps(path, plan.held_out.requests)).transpose()?;
     let out = &args.out;

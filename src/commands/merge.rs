@@ -48,7 +48,13 @@ async fn of_job(args: &Merge, name: &str, shards: &mut Vec<Shard>) -> Result<BTr
             }
         };
         match job.log(&pod).await {
-            Ok(log) => shards.push(Shard::read(&format!("the log of pod {pod}"), &log)?),
+            Ok(log) => match Shard::read(&format!("the log of pod {pod}"), &log) {
+                Ok(read) => shards.push(read),
+                // Whoever has run it by hand names its file.
+                Err(error) => {
+                    absent.insert(shard, format!("index {index} of Job {name}: {error:#}"));
+                }
+            },
             Err(error) => {
                 absent.insert(shard, format!("index {index} of Job {name} is done, but the log of pod {pod} is not to be had: {error}"));
             }

@@ -30,7 +30,9 @@ pub fn run(args: &Sweep) -> Result<()> {
     let mut inputs: BTreeMap<PathBuf, String> = BTreeMap::new();
     let mut text_of = |path: &Path| {
         ensure!(
-            file.is_absolute() || !path.is_absolute(),
+            path == file
+                || !path.is_absolute()
+                || file.is_absolute() && path.starts_with(file.parent().unwrap_or(file)),
             "{} is named by a path that a pod does not have; name it relative to the file that names it",
             path.display()
         );

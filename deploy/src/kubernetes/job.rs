@@ -48,6 +48,9 @@ pub enum JobError {
     Late,
 }
 
+/// Pods that are asked for at once: thousands do not come within the time of one call.
+const PAGE: u32 = 500;
+
 impl IndexedJob {
     /// The Job of this name.
     pub fn new(clients: &Clients, namespace: &str, name: &str) -> IndexedJob {
@@ -73,12 +76,20 @@ impl IndexedJob {
         let count = usize::try_from(spec.completions.unwrap_or(0)).unwrap_or(0);
         let listed = ListParams::default().labels(&format!("batch.kubernetes.io/job-name={}", self.name));
         let mut done = BTreeMap::new();
-        for pod in in_time(self.pods.list(&listed)).await? {
-            let index =
-                pod.metadata.annotations.as_ref().and_then(|all| all.get(INDEX)?.parse::<usize>().ok());
-            let succeeded = pod.status.is_some_and(|status| status.phase.as_deref() == Some("Succeeded"));
-            if let (Some(index), true, Some(name)) = (index, succeeded, pod.metadata.name) {
-                done.insert(index, name);
+        let mut listed = listed.limit(PAGE);
+        loop {
+            let page = in_time(self.pods.list(&listed)).await?;
+            for pod in page.items {
+                let index =
+                    pod.metadata.annotations.as_ref().and_then(|all| all.get(INDEX)?.parse::<usize>().ok());
+                let succeeded = pod.status.is_some_and(|status| status.phase.as_deref() == Some("Succeeded"));
+                if let (Some(index), true, Some(name)) = (index, succeeded, pod.metadata.name) {
+                    done.insert(index, name);
+                }
+            }
+            match page.metadata.continue_.filter(|rest| !rest.is_empty()) {
+                Some(rest) => listed = listed.continue_token(&rest),
+                None => break,
             }
         }
         let (completed, failed) =

@@ -135,6 +135,7 @@ async fn follow(
     (ledger, reads, stop): (&Ledger, &Reads, &CancellationToken),
 ) {
     let was = object.borrow().clone();
+    let mut unread = false;
     loop {
         let read = async {
             let soon = reads.good.is_none() || ledger.troubled();
@@ -145,11 +146,17 @@ async fn follow(
             changed = object.changed() => changed.is_ok(),
             read = read => {
                 match read {
-                    Ok(read) if reads.good.as_ref() == Some(&read) => ledger.problem(None),
-                    // Still what cannot be used.
-                    Ok(read) if reads.last.as_ref() == Some(&read) => {}
+                    Ok(read) if reads.good.as_ref() == Some(&read) => {
+                        unread = false;
+                        ledger.problem(None);
+                    }
+                    // Still what cannot be used, and that is what is told.
+                    Ok(read) if reads.last.as_ref() == Some(&read) && !unread => {}
                     Ok(_) => return,
-                    Err(problem) => ledger.problem(Some(problem)),
+                    Err(problem) => {
+                        unread = true;
+                        ledger.problem(Some(problem));
+                    }
                 }
                 false
             }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use crate::asked::Field;
 use crate::merge::{Of, Reading, Series};
 use crate::scrape::{
-    BUSY, DURATION_BUCKET, DURATION_COUNT, QUEUE, QUEUE_SECONDS, READY, REQUESTS, SLOT_HELD, SLOT_SECONDS,
-    SLOTS, TRANSFER_BYTES, TRANSFER_SECONDS,
+    ANSWERS, BUSY, DURATION_BUCKET, DURATION_COUNT, QUEUE, QUEUE_SECONDS, READY, REQUESTS, SLOT_HELD,
+    SLOT_SECONDS, SLOTS, TRANSFER_BYTES, TRANSFER_SECONDS,
 };
 use crate::server::Server;
 
@@ -17,6 +17,9 @@ const PROXY: &str = "splitscale-proxy";
 
 /// Labels as our servers write them.
 type Labels = &'static [(&'static str, &'static str)];
+
+/// What A served, whatever became of it behind A.
+const SERVED: Labels = &[("stage", "a"), ("status", "answered")];
 
 /// Where the signals of a pipeline come from.
 #[derive(Debug, Clone, PartialEq)]
@@ -83,6 +86,10 @@ impl Plan {
                 ..one()
             }),
         );
+        // For the residuals alone: where A is ours it says so, and elsewhere nobody misses it.
+        if said.arrivals.is_none() {
+            plan.read(Server::A, (ANSWERS, SERVED), Server::A, Of::Counter(Series::new(ANSWERS, SERVED)));
+        }
         plan.rate(
             Field::Answers,
             Server::Proxy,

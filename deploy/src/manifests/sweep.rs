@@ -46,6 +46,11 @@ impl Sweep {
                 format!("{:?} is no name of a Job: a-z, 0-9 and - between them, at most 48", self.name);
             return Err(Invalid::new("name", problem));
         }
+        for word in self.args.iter().chain(self.inputs.iter().map(|(path, _)| path)) {
+            if word.chars().any(char::is_control) {
+                return Err(Invalid::new("words", format!("{word:?} has a line break or the like in it")));
+            }
+        }
         let bytes: usize = self.inputs.iter().map(|(_, text)| text.len()).sum();
         if bytes > CONFIG_MAP {
             let problem = format!(

@@ -31,7 +31,7 @@ pub(super) fn expose(text: &mut Exposition) {
 
 /// CPU time of the children, those that ended and those of these numbers that live \[s\]; absent where there is no `/proc`.
 pub(crate) fn children_cpu_s(pids: impl Iterator<Item = u32>) -> Option<f64> {
-    // A child that ended a moment ago stands in neither place until the next scrape, or in the first alone.
+    // A child that ends between the two looks is counted twice until the next scrape, which Prometheus takes for a restart then.
     let live = pids.filter_map(|pid| Some(Stat::of(&pid.to_string())?.own_ticks)).sum::<u64>();
     let ticks = Stat::of("self")?.ended_children_ticks + live;
     Some(ticks as f64 / clock_ticks_per_second() as f64)

@@ -20,6 +20,9 @@ use crate::cli::{Deployed, Servers};
 use crate::cluster::Cluster;
 use crate::files;
 
+/// Longest without a look: then pods and what an autoscaler is told are no longer what is.
+const BLIND: Duration = Duration::from_secs(60);
+
 /// Whoever sends to them: a connection a request, as a Service balances connections.
 pub async fn client(of: &Deployed) -> Result<PipelineClient> {
     let servers = Servers { a: of.a.clone(), proxy: of.proxy.clone(), b: of.a.clone() };
@@ -104,6 +107,9 @@ pub struct Watch<'a> {
 
 impl Watch<'_> {
     /// Looks until it is stopped. Where a pod goes while it is asked nothing is seen at that look: the next one will.
+    ///
+    /// # Errors
+    /// Nothing is seen any more, or the file of busy pods cannot be written.
     pub async fn run(
         &self,
         client: &PipelineClient,
@@ -114,13 +120,22 @@ impl Watch<'_> {
     ) -> Result<()> {
         let mut ticks = interval_at(self.begin, self.every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut last = self.begin;
         loop {
             tokio::select! {
                 _ = ticks.tick() => {}
                 () = stop.cancelled() => return Ok(()),
             }
             let time_s = self.begin.elapsed().as_secs_f64();
-            let Ok(state) = client.state().await else { continue };
+            let state = match client.state().await {
+                Ok(state) => state,
+                Err(error) if last.elapsed() > BLIND => {
+                    let words = format!("nothing was seen of it for {} s", BLIND.as_secs());
+                    return Err(anyhow::Error::new(error).context(words));
+                }
+                Err(_) => continue,
+            };
+            last = Instant::now();
             let latencies_s = answered.borrow_mut().sorted(Instant::now(), self.window);
             let there = |pods: &PodsState| pods.ready + pods.starting + pods.draining;
             busy.borrow_mut().tell(&self.of.namespace, [&state.a, &state.b])?;
@@ -148,7 +163,7 @@ mod tests {
 
     fn pods(busy: u32) -> PodsState {
         let state = serde_json::json!({
-            "stage": "A", "engine": "emulated", "emulated": true, "device": "cpu", "model": "resnet50", "cut": "layer3",
+            "stage": "a", "engine": "emulated", "emulated": true, "device": "cpu", "model": "resnet50", "cut": "layer3",
             "shape": [1024, 14, 14], "payload_bytes": 802_816, "cpu_share": 1.0, "desired": 3, "pods_max": 3, "in_use": 3,
             "ready": 3, "starting": 0, "draining": 0, "queued": 0, "busy": busy, "forwarding": 0, "last_error": null, "pods": []
         });
