@@ -96,10 +96,12 @@ fn a_sweep_has_its_files_as_they_lie_and_is_refused_where_a_pod_would_fail() {
     for file in [training, "rl/trainings/experiments/unseen.toml", "sim/experiments/data/stamps.csv"] {
         assert_eq!(fs::read(to.join("inputs").join(file)).unwrap(), fs::read(root().join(file)).unwrap());
     }
-    // They are all that is needed.
+    // They are all that is needed; where all lie in one folder, that is where they are run.
+    let (training, to) = ("rl/trainings/scaling.toml", folder.join("scaling"));
+    must(root(), &format!("sweep --render {} --name scaling --shards 2 train {training}", to.display()));
     must(
         &to.join("inputs"),
-        &format!("train {training} --seeds 1 --episodes 1 --out {}", folder.join("run").display()),
+        &format!("train scaling.toml --seeds 1 --episodes 1 --out {}", folder.join("run").display()),
     );
     let said = must(
         root(),
