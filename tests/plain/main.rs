@@ -27,7 +27,7 @@ use place::{Place, Running, until};
 /// What a Prometheus comes by on Debian.
 const REMEDY: &str = "apt-get install --no-install-recommends prometheus";
 /// Requests a second and for how long: few, many, few.
-const TRAFFIC: [&str; 3] = ["2:20", "10:60", "2:75"];
+const TRAFFIC: [&str; 3] = ["1:20", "10:60", "1:75"];
 /// What is asked of Prometheus within a decision, and what is read of the pods.
 const SIGNALS: [&str; 11] = [
     "arrivals_per_s",
@@ -67,7 +67,7 @@ fn scraped(place: &Place) {
     place.apply("scraped.yaml", |text| text);
     place.until_condition("scraped", "SignalsFresh", "True");
     let traffic = place.traffic(&TRAFFIC);
-    place.until_pods("many requests", |[head, tail]| head >= 5 && tail >= 3);
+    place.until_pods("many requests", |[head, tail]| head >= 4 && tail >= 2);
     let told = place.run(&["get", "splitpipelines"]) + &place.run(&["describe", "splitpipeline", "scraped"]);
     assert!(told.contains("Scaled"), "{told}");
     eprintln!("{told}");
@@ -100,14 +100,14 @@ fn followed(place: &Place, prometheus: &Path) {
     });
     place.until_condition("queried", "SignalsFresh", "True");
     let traffic = place.traffic(&TRAFFIC);
-    place.until_pods("many requests", |[head, tail]| head >= 5 && tail >= 3);
+    place.until_pods("many requests", |[head, tail]| head >= 4 && tail >= 2);
     eprintln!("{}", place.run(&["get", "splitpipelines"]));
     place.until_pods("few requests", |pods| pods == [1, 1]);
     answered(traffic);
     nothing_missing(place, "queried");
 
-    let traffic = place.traffic(&["10:75", "2:75"]);
-    place.until_pods("many requests", |[head, tail]| head >= 5 && tail >= 3);
+    let traffic = place.traffic(&["10:75", "1:75"]);
+    place.until_pods("many requests", |[head, tail]| head >= 4 && tail >= 2);
     running.end();
     let told = place.until_condition("queried", "SignalsFresh", "False");
     assert!(told.contains("older than the 10 s that are believed: arrivals_per_s"), "{told}");
