@@ -37,10 +37,7 @@ fn overlays() -> Vec<PathBuf> {
     let overlays = fs::read_dir(room().join("overlays")).unwrap().map(|entry| entry.unwrap().path());
     let mut all: Vec<PathBuf> = overlays.collect();
     all.sort();
-    all.extend(
-        ["base", "tests/monitored", "contests/cluster/useful", "contests/cluster/hpa"]
-            .map(|name| room().join(name)),
-    );
+    all.extend(["base", "tests/monitored", "contests/cluster/useful"].map(|name| room().join(name)));
     all
 }
 
@@ -177,6 +174,20 @@ fn kustomize_builds_every_overlay_and_the_same_holds() {
             policy.validate().unwrap();
         }
     }
+}
+
+#[test]
+fn the_pipeline_of_the_hpa_has_no_scaler_of_ours_beside_it() {
+    let Some(all) = built(&room().join("contests/cluster/hpa")) else { return };
+    assert!(of_kind(&all, "SplitPipeline").is_empty());
+    assert!(
+        all.iter().all(|one| one["metadata"]["name"] != "splitscale-scaler" || one["kind"] != "Deployment")
+    );
+    let scaled: Vec<&Value> = of_kind(&all, "HorizontalPodAutoscaler");
+    let targets: Vec<&Value> = scaled.iter().map(|one| &one["spec"]["scaleTargetRef"]["name"]).collect();
+    assert_eq!(targets, ["splitscale-a", "splitscale-b"]);
+    let outside = all.iter().filter(|one| one["metadata"]["namespace"] == "splitscale");
+    assert_eq!(outside.count(), 0, "beside the pipeline in `splitscale`, not in it");
 }
 
 #[test]

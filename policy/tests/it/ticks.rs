@@ -31,6 +31,9 @@ fn a_decision_is_taken_again_from_its_memory() {
     }
 }
 
+/// Most pods that either server takes: fewer than the bounds allow.
+const TAKEN: u32 = 9;
+
 /// splitmix64 (Steele, Lea and Flood, 2014): enough chance for a million ticks in a second.
 struct Chance(u64);
 
@@ -73,6 +76,7 @@ impl Chance {
         let now = pods.desired;
         pods.age_s = if old { changed_s + self.value(0.5, false) } else { 0.0 };
         pods.ready = self.below(u64::from(now) + 1) as u32;
+        pods.pods_max = Some(TAKEN);
         pods.starting = now - pods.ready;
         (self.below(20) > 0).then_some(pods)
     }
@@ -241,7 +245,10 @@ fn a_million_ticks_of_garbage_break_no_limit() {
                 *worked.entry(limiter).or_insert(0) += 1;
             }
             let Some(to) = decision.pods else { continue };
-            assert!((1..=10).contains(&to.a) && (1..=10).contains(&to.b) && to.a + to.b <= 14, "{to:?}");
+            assert!(
+                (1..=TAKEN).contains(&to.a) && (1..=TAKEN).contains(&to.b) && to.a + to.b <= 14,
+                "{to:?}"
+            );
             watch[0].moves(true_s, now.a, to.a, &shell);
             watch[1].moves(true_s, now.b, to.b, &shell);
             let until_s = *settled_s.get_or_insert(true_s + shell.settle_s);
