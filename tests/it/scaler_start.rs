@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::cli::{must, refused, splitscale};
+use crate::cli::{interrupt, must, refused, splitscale};
 use crate::decisions::{PIPELINE, constant, lines, write};
 use crate::serve::{Server, line};
 
@@ -154,7 +154,15 @@ fn a_full_file_makes_room_for_the_next_and_each_is_replayed_by_itself() {
     let at = folder.path();
     let words =
         scale(&format!("{} --mode auto --out-mb 1 --out-kept 2", urls(&servers))).replace("0.05", "0.01");
-    must(at, &format!("{words} --duration 12"));
+    // Until it is full, however long that takes where others have the processor.
+    let mut scaler = running(at, &words);
+    let begun = Instant::now();
+    while !at.join("decisions.jsonl.1").exists() {
+        assert!(begun.elapsed() < Duration::from_secs(300), "it is never full");
+        thread::sleep(Duration::from_millis(50));
+    }
+    interrupt(&scaler);
+    assert!(scaler.wait().unwrap().success());
     let whole = |name: &str| -> Vec<Value> { lines(&at.join(name)) };
     let names: Vec<&str> = ["decisions.jsonl.3", "decisions.jsonl.2", "decisions.jsonl.1", "decisions.jsonl"]
         .into_iter()
