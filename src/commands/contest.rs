@@ -308,7 +308,7 @@ impl Game<'_> {
                     let (every, window) = (plan.interval_s, plan.window_s);
                     let [every, window] = [every, window].map(Duration::from_secs_f64);
                     let watch = Watch { of: &of, begin, every, window, slo_s: plan.pipeline.slo.latency_s };
-                    watch.run(&client, &over, &answered, &self.busy, &mut look).await
+                    watch.run(&client, &over, (&answered, &self.busy), &mut look).await
                 }
             }
         };

@@ -114,8 +114,7 @@ impl Watch<'_> {
         &self,
         client: &PipelineClient,
         stop: &CancellationToken,
-        answered: &RefCell<Window>,
-        busy: &RefCell<Busy>,
+        (answered, busy): (&RefCell<Window>, &RefCell<Busy>),
         on_look: &mut dyn FnMut(Look),
     ) -> Result<()> {
         let mut ticks = interval_at(self.begin, self.every);
