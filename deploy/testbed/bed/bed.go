@@ -74,8 +74,12 @@ type Bed struct {
 	folder string
 }
 
-// Here is the bed of whoever calls: $XDG_CACHE_HOME/splitscale/testbed/run, or that under ~/.cache.
+// Here is the bed of whoever calls: $XDG_CACHE_HOME/splitscale/testbed/run, or that under ~/.cache. A part of a bed, which has little of
+// its caller's environment, is one of the bed that started it.
 func Here() (Bed, error) {
+	if folder := os.Getenv(markFolder); filepath.IsAbs(folder) {
+		return Bed{folder}, nil
+	}
 	cache := os.Getenv("XDG_CACHE_HOME")
 	if home := os.Getenv("HOME"); !filepath.IsAbs(cache) && filepath.IsAbs(home) {
 		cache = filepath.Join(home, ".cache")
