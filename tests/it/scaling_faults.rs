@@ -472,12 +472,13 @@ fn a_calibration_that_no_longer_holds_is_told_with_the_command_that_makes_a_new_
     let pipeline = Pipeline::start("--service-time 0.05");
     let servers = format!("--a {} --proxy {} --b {}", pipeline.url(2), pipeline.url(1), pipeline.url(0));
     let mut said = String::new();
-    pipeline.without_a_loss(40, || {
+    // Long enough for pods that move once more: a machine that does much else makes the link look slower.
+    pipeline.without_a_loss(64, || {
         said = must(
             pipeline.folder(),
             &format!(
                 "scale --policy policy.json --pipeline pipeline.toml --shell shell.toml --mode auto {servers} --interval 0.5 \
-                 --window 5 --calibration calibration.json --duration 36"
+                 --window 5 --calibration calibration.json --duration 60"
             ),
         );
     });
