@@ -140,6 +140,22 @@ fn is_name(name: &str) -> bool {
     (1..=63).contains(&name.len()) && name.bytes().all(fits) && !name.starts_with('-') && !name.ends_with('-')
 }
 
+/// How every kustomization begins that these words write.
+fn head(words: &str) -> String {
+    format!(
+        "\
+# Written by
+#
+#   {words}
+#
+# which writes it anew, and refuses where it was changed by hand: what you change yourself belongs into an overlay on top.
+apiVersion: kustomize.config.k8s.io/v1beta1
+kind: Kustomization
+namespace: splitscale
+"
+    )
+}
+
 /// A place to cut ResNet-50.
 pub(crate) struct Cut {
     /// Its number in the original work.

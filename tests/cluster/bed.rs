@@ -1,18 +1,16 @@
 //! A bed of the test's own: the program, called as a user calls it.
 
-use std::fs;
-use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
+use std::io::Write;
+use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
 /// Takes itself down when it is dropped, however the test ends.
 pub(crate) struct Bed {
     program: PathBuf,
-    cache: TempDir,
+    /// Where it keeps everything.
+    pub(crate) cache: TempDir,
 }
 
 impl Bed {
@@ -25,16 +23,6 @@ impl Bed {
             return None;
         };
         Some(Bed { program: program.into(), cache: tempfile::tempdir().unwrap() })
-    }
-
-    /// Where it keeps everything.
-    pub(crate) fn folder(&self) -> PathBuf {
-        self.cache.path().join("splitscale/testbed/run")
-    }
-
-    /// The archive of an image.
-    pub(crate) fn archive(&self) -> String {
-        self.folder().join("pause.tar").display().to_string()
     }
 
     /// A call of the program.
@@ -57,31 +45,6 @@ impl Bed {
         child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
         succeeded(words, child.wait_with_output().unwrap());
     }
-
-    /// What it complains of; it must fail.
-    pub(crate) fn fails(&self, words: &[&str]) -> String {
-        let output = self.command(words).output().unwrap();
-        assert_eq!(output.status.code(), Some(1), "{words:?}: {output:?}");
-        String::from_utf8(output.stderr).unwrap()
-    }
-
-    /// Starts it, and kills the start when it has said something.
-    pub(crate) fn up_killed_at(&self, words: &str) {
-        let mut child = self.command(&["up"]).stdout(Stdio::piped()).spawn().unwrap();
-        let said = BufReader::new(child.stdout.take().unwrap())
-            .lines()
-            .find(|line| line.as_ref().unwrap().contains(words));
-        child.kill().unwrap();
-        child.wait().unwrap();
-        assert!(said.is_some(), "`up` ended without a word of: {words}");
-    }
-
-    /// Whether something in a network namespace can connect to an address, within two seconds.
-    pub(crate) fn reaches(&self, namespace: &str, address: &str) -> bool {
-        let connect = format!("exec 3<>/dev/tcp/{}", address.replace(':', "/"));
-        let words = ["netns", "exec", namespace, "timeout", "2", "bash", "-c", &connect];
-        Command::new("ip").args(words).stderr(Stdio::null()).status().unwrap().success()
-    }
 }
 
 impl Drop for Bed {
@@ -98,54 +61,4 @@ fn succeeded(words: &[&str], output: Output) -> String {
     assert!(output.status.success(), "{words:?}: {complaint}");
     let lines = String::from_utf8(output.stdout).unwrap();
     lines.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ") + "\n").collect()
-}
-
-/// Asks for at most half a minute.
-pub(crate) fn until(what: &str, is: impl Fn() -> bool) {
-    let begin = Instant::now();
-    while !is() {
-        assert!(begin.elapsed() < Duration::from_secs(30), "not within half a minute: {what}");
-        thread::sleep(Duration::from_millis(200));
-    }
-}
-
-/// What a bed has on this machine: links, namespaces, control groups, processes, routes.
-pub(crate) fn traces() -> Vec<String> {
-    let mut found = Vec::new();
-    for folder in ["/sys/class/net", "/run/netns", "/sys/fs/cgroup"] {
-        named(Path::new(folder), 2, &mut found);
-    }
-    for entry in fs::read_dir("/proc").unwrap() {
-        let path = entry.unwrap().path().join("environ");
-        let environment = fs::read(&path).unwrap_or_default();
-        if String::from_utf8_lossy(&environment).contains("SPLITSCALE_TESTBED_PART=") {
-            found.push(path.display().to_string());
-        }
-    }
-    let routes = Command::new("ip").args(["route", "show"]).output().unwrap();
-    let routes = String::from_utf8(routes.stdout).unwrap();
-    let ranges = ["10.96.", "10.99.", "10.244."];
-    found.extend(
-        routes.lines().filter(|line| ranges.iter().any(|range| line.starts_with(range))).map(String::from),
-    );
-    found
-}
-
-/// What is called as the bed's things are, in a folder and so many levels below it.
-fn named(folder: &Path, levels: usize, found: &mut Vec<String>) {
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        let path = entry.path();
-        if entry.file_name().to_string_lossy().starts_with("splitscale") {
-            found.push(path.display().to_string());
-        }
-        if levels > 1 && path.is_dir() && !path.is_symlink() {
-            named(&path, levels - 1, found);
-        }
-    }
-}
-
-/// Settings of the whole machine that a kubelet changes.
-pub(crate) fn settings() -> Vec<String> {
-    let names = ["kernel/panic", "kernel/panic_on_oops", "vm/overcommit_memory", "vm/panic_on_oom"];
-    names.iter().map(|name| fs::read_to_string(Path::new("/proc/sys").join(name)).unwrap()).collect()
 }

@@ -4,8 +4,10 @@
 //! One bed fits on a machine, so this is one test, and one bed after the other.
 
 mod bed;
+mod whole;
 
-use bed::{Bed, traces, until};
+use bed::Bed;
+use whole::{traces, until};
 
 /// A pod of the image that every worker has, on the worker of a stage.
 fn pod(stage: &str) -> String {
@@ -21,7 +23,7 @@ fn a_cluster_starts_obeys_and_leaves_nothing() {
     let Some(bed) = Bed::of_the_test() else { return };
     let before = traces();
     assert_eq!(before, Vec::<String>::new(), "a bed is up");
-    let machine = bed::settings();
+    let machine = whole::settings();
 
     // What is left by a start that was killed in its middle is taken away.
     bed.up_killed_at("the API server is ready");
@@ -82,7 +84,7 @@ fn a_cluster_starts_obeys_and_leaves_nothing() {
 
     bed.run(&["down"]);
     assert_eq!(traces(), before);
-    assert_eq!(bed::settings(), machine, "settings of the machine are not what they were");
+    assert_eq!(whole::settings(), machine, "settings of the machine are not what they were");
     assert!(!bed.folder().exists(), "{} is still there", bed.folder().display());
     bed.run(&["down"]); // there is nothing, and that is no error
     assert!(bed.fails(&["status"]).contains("the bed is down"));

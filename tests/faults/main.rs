@@ -8,8 +8,6 @@
 //! One bed fits on a machine: it comes up before the first case and goes after the last, whatever becomes of them. Each case has a
 //! namespace of its own.
 
-// This test needs the bed alone, not what a whole one is held to.
-#[allow(dead_code)]
 #[path = "../cluster/bed.rs"]
 mod bed;
 

@@ -6,8 +6,6 @@
 //! SPLITSCALE_BED=PROGRAM cargo test --features torch --test plain -- --nocapture
 //! ```
 
-// This test needs the bed alone, not what a whole one is held to.
-#[allow(dead_code)]
 #[path = "../cluster/bed.rs"]
 mod bed;
 mod place;

@@ -29,7 +29,9 @@ impl<'a> Place<'a> {
     /// With both Deployments and their rights, and without a pipeline.
     pub(crate) fn new(bed: &'a Bed) -> Place<'a> {
         let place = Place { bed, folder: tempfile::tempdir().unwrap() };
-        bed.run(&["load", &bed.folder().join("plain.tar").display().to_string()]);
+        let kubeconfig = bed.run(&["kubeconfig"]);
+        let archive = Path::new(kubeconfig.lines().last().unwrap()).with_file_name("plain.tar");
+        bed.run(&["load", &archive.display().to_string()]);
         let told = Command::new(PROGRAM).args(["operator", "--crd"]).output().unwrap();
         assert!(told.status.success(), "{told:?}");
         let definition = String::from_utf8(told.stdout).unwrap();

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use splitscale_policy::Mode;
 use splitscale_spec::{Balancer, Bandwidth, Encoding, Invalid, StageConfig};
 
-use super::{Cut, Manifests};
+use super::{Cut, Manifests, head};
 
 pub(super) const PLAIN: &str = "registry.local/splitscale";
 pub(super) const WITH_LIBTORCH: &str = "registry.local/splitscale-torch";
@@ -41,15 +41,7 @@ fn kustomization(asked: &Manifests, has_proxy: bool) -> Result<String, Invalid> 
     let proxy = if has_proxy { patch("proxy") } else { String::new() };
     Ok(format!(
         "\
-# Written by
-#
-#   {words}
-#
-# which writes it anew, and refuses where it was changed by hand: what you change yourself belongs into an overlay on top.
-apiVersion: kustomize.config.k8s.io/v1beta1
-kind: Kustomization
-namespace: splitscale
-resources:
+{head}resources:
   - ../../base
   - pipeline.yaml
 {pinned}{images}\
@@ -75,7 +67,7 @@ patches:
 sortOptions:
   order: legacy
 ",
-        words = asked.words,
+        head = head(&asked.words),
         images = images(asked),
         model_version = cut.model_version,
         engine = if asked.emulated.is_some() { "emulated" } else { "auto" },

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use splitscale_spec::Invalid;
 
-use super::{Image, Rendered, is_name};
+use super::{Image, Rendered, head, is_name};
 
 /// What a ConfigMap holds \[bytes\].
 const CONFIG_MAP: usize = 1 << 20;
@@ -74,15 +74,7 @@ impl Sweep {
         let image = self.image.as_ref().map(|image| format!("images:\n{}", image.entry(self.placeholder())));
         format!(
             "\
-# Written by
-#
-#   {words}
-#
-# which writes it anew, and refuses where it was changed by hand: what you change yourself belongs into an overlay on top.
-apiVersion: kustomize.config.k8s.io/v1beta1
-kind: Kustomization
-namespace: splitscale
-resources:
+{head}resources:
   - job.yaml
 {image}\
 # What the pods read. A Job is never changed, and its name has no hash: a sweep of other files is a Job of another name.
@@ -93,7 +85,7 @@ configMapGenerator:
 generatorOptions:
   immutable: true
 ",
-            words = self.words,
+            head = head(&self.words),
             name = self.name,
             image = image.unwrap_or_default(),
         )
