@@ -50,6 +50,8 @@ pub(crate) enum Purpose {
     PodsB = 2,
     Slots = 3,
     Arrivals = 4,
+    PeriodsA = 5,
+    PeriodsB = 6,
 }
 
 /// A stream that is seldom drawn from: it remembers where it is, not how it got there, so that a clone costs

@@ -46,8 +46,8 @@
 //! service at B, 3 the overhead, 4 the gap or think time, 5 the choice of pods, 6 the thinning. So two
 //! configurations under one seed face the same demands and the same arrivals, request by request (common random
 //! numbers), and a clone meets the same future as its original, whatever policy it is continued under. Pods of
-//! A and of B, the chain of slots and the chain of arrivals have streams of their own, a block a pod start or a
-//! state.
+//! A and of B, their periods where they are limited, the chain of slots and the chain of arrivals have streams of
+//! their own, a block a pod start, a pod or a state.
 //!
 //! # Guarantees
 //! - The same setup, seed and replication give the same bytes on every platform: integer time, no hash maps,
@@ -79,6 +79,7 @@ mod node;
 mod observe;
 mod outcome;
 mod pods;
+mod quota;
 mod recorded;
 mod replicate;
 mod request;
@@ -108,7 +109,8 @@ pub use recorded::{Recorded, TextOf};
 pub use replicate::replicate;
 pub use request::{Labels, Request};
 pub use setup::{
-    Bandwidth, Failure, LinkSetup, Payload, ScrapeSetup, Setup, SlotsChange, SlotsStep, StageSetup, Transfer,
+    Bandwidth, CpuLimit, Failure, LinkSetup, Payload, ScrapeSetup, Setup, SlotsChange, SlotsStep, StageSetup,
+    Transfer,
 };
 pub use simulation::Simulation;
 pub use source::ArrivalTimes;

@@ -53,6 +53,9 @@ pub(crate) struct Rules {
     /// The cores of A's pods are scarce, those of B's.
     pub(crate) node_a: bool,
     pub(crate) node_b: bool,
+    /// A's pods may use up their quota, B's.
+    pub(crate) limit_a: bool,
+    pub(crate) limit_b: bool,
     /// Transfers go over a link that is shared or changes.
     pub(crate) link: bool,
     pub(crate) hold_a: bool,
@@ -75,6 +78,8 @@ impl Rules {
     pub(crate) const PLAIN: Rules = Rules {
         node_a: false,
         node_b: false,
+        limit_a: false,
+        limit_b: false,
         link: false,
         hold_a: false,
         release_after_transfer: false,
@@ -165,7 +170,7 @@ impl Model {
         if setup.deadline_s.is_some() || link.slots_change.is_some() {
             return None;
         }
-        let held_s = if link.release_after_transfer { 0.0 } else { b.service.mean_s() };
+        let held_s = if link.release_after_transfer { 0.0 } else { b.held_s() };
         let slots = self
             .transfer_s()
             .map_or(f64::INFINITY, |transfer_s| f64::from(link.slots) / (transfer_s + held_s));
@@ -237,7 +242,7 @@ fn stage_per_s(stage: &StageSetup) -> f64 {
         .as_ref()
         .map_or(1.0, |failure| failure.after.mean_s() / (failure.after.mean_s() + failure.restart.mean_s()));
     let cores = stage.cores.map_or(f64::INFINITY, |cores| f64::from(cores) / stage.cpu_share);
-    (f64::from(stage.pods) * there).min(cores) / stage.service.mean_s()
+    (f64::from(stage.pods) * there).min(cores) / stage.held_s()
 }
 
 fn rules(setup: &Setup, link: bool) -> Rules {
@@ -247,7 +252,10 @@ fn rules(setup: &Setup, link: bool) -> Rules {
     let shared_b = if setup.one_node { setup.a.cores } else { setup.b.cores };
     let stages = [&setup.a, &setup.b];
     let plain = stages.iter().all(|stage| {
-        stage.cores.is_none() && stage.queue_limit.is_none() && stage.balancer == Balancer::CentralQueue
+        stage.cores.is_none()
+            && stage.cpu_limit.is_none()
+            && stage.queue_limit.is_none()
+            && stage.balancer == Balancer::CentralQueue
     }) && setup.link.queue_limit.is_none()
         && !(crashes || link || setup.link.hold_a || setup.link.release_after_transfer)
         && setup.deadline_s.is_none();
@@ -255,6 +263,8 @@ fn rules(setup: &Setup, link: bool) -> Rules {
         plain,
         node_a: setup.a.cores.is_some(),
         node_b: shared_b.is_some(),
+        limit_a: setup.a.cpu_limit.is_some(),
+        limit_b: setup.b.cpu_limit.is_some(),
         link,
         hold_a: setup.link.hold_a,
         release_after_transfer: setup.link.release_after_transfer,

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use splitscale_spec::{LinkEstimator, Observation, PodPhase, PodSample, QueueLevel, Signal, StagePods};
 
 use crate::pods::Pod;
-use crate::setup::ScrapeSetup;
+use crate::setup::{ScrapeSetup, StageSetup};
 use crate::simulation::Simulation;
 use crate::time::{SimTime, nanos};
 
@@ -142,8 +142,8 @@ impl Simulation {
         into.latency_p95_s = window.quantile(0.95);
         into.link = observer.link.estimate(now_s);
         let [room_a, room_b] = room;
-        into.a = Some(window.pods((0, setup.a.cpu_share), observer.changes[0], room_a));
-        into.b = Some(window.pods((1, setup.b.cpu_share), observer.changes[1], room_b));
+        into.a = Some(window.pods((0, &setup.a), observer.changes[0], room_a));
+        into.b = Some(window.pods((1, &setup.b), observer.changes[1], room_b));
     }
 
     /// Notes all counters down.
@@ -312,7 +312,8 @@ impl Window<'_> {
         Some(self.signal(lower_s))
     }
 
-    fn pods(&self, (stage, cpu_share): (usize, f64), change: Change, mut room: Vec<PodSample>) -> StagePods {
+    fn pods(&self, (stage, of): (usize, &StageSetup), change: Change, mut room: Vec<PodSample>) -> StagePods {
+        let cpu_request = of.cpu_limit.map_or(of.cpu_share, |limit| limit.cores);
         let pods = &self.to.pods[stage];
         let count = |phase| pods.iter().filter(|pod| pod.phase == phase).count() as u32;
         let age_s = self.now.since(self.to.at) as f64 * 1e-9;
@@ -323,9 +324,9 @@ impl Window<'_> {
             ready_since_s: (pod.phase != PodPhase::Starting).then(|| pod.ready_since.as_secs_f64()),
             cpu_used: before(pod.pod).and_then(|before| {
                 let busy_ns = pod.busy_ns.checked_sub(before.busy_ns)?;
-                Some(busy_ns as f64 * cpu_share / self.length_ns()?)
+                Some(busy_ns as f64 * of.cpu_share / self.length_ns()?)
             }),
-            cpu_request: Some(cpu_share),
+            cpu_request: Some(cpu_request),
             sample_age_s: age_s,
         };
         room.clear();

@@ -70,12 +70,26 @@ pub struct StageSetup {
     /// Share of one core that a pod at work takes, in (0, 1\].
     #[serde(default = "one")]
     pub cpu_share: f64,
+    /// A limit of CPU time for each pod; `service` is then the CPU time of a request. By default there is none.
+    #[serde(default)]
+    pub cpu_limit: Option<CpuLimit>,
     /// From the request for a pod until it is ready.
     #[serde(default)]
     pub start_up: ServiceLaw,
     /// How pods crash; by default they do not.
     #[serde(default)]
     pub failure: Option<Failure>,
+}
+
+/// A limit as Kubernetes sets it (`resources.limits.cpu`): so much CPU time in each period, and none beyond it.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CpuLimit {
+    /// The limit \[cores\], below 1.
+    pub cores: f64,
+    /// How long a period is \[s\]; the kernel's default is 0.1.
+    #[serde(default = "tenth")]
+    pub period_s: f64,
 }
 
 /// How a pod crashes. What it serves and what waits in its own queue fails with it.
@@ -263,6 +277,12 @@ impl Setup {
         if self.one_node && self.a.cores.is_none() {
             return Err(Invalid::new("a.cores", "missing beside one_node; say how many cores the node has"));
         }
+        if self.one_node && self.b.cpu_limit.is_some() {
+            return Err(Invalid::new(
+                "b.cpu_limit",
+                "set beside one_node; a pod is slowed by the one or by the other",
+            ));
+        }
         if self.one_node && self.b.cores.is_some() {
             let problem = "set beside one_node; the one node's cores are a.cores";
             return Err(Invalid::new("b.cores", problem));
@@ -299,6 +319,7 @@ impl StageSetup {
             queue_limit: None,
             cores: None,
             cpu_share: 1.0,
+            cpu_limit: None,
             start_up: ServiceLaw::default(),
             failure: None,
         }
@@ -315,6 +336,11 @@ impl StageSetup {
         }
     }
 
+    /// How long a request takes a pod that never rests, the mean \[s\].
+    pub(crate) fn held_s(&self) -> f64 {
+        self.service.mean_s() / self.cpu_limit.map_or(1.0, |limit| limit.cores)
+    }
+
     fn validate(&self, stage: &str) -> Result<(), Invalid> {
         bounded(&format!("{stage}.pods"), self.pods)?;
         self.service.validate(&format!("{stage}.service"))?;
@@ -326,6 +352,14 @@ impl StageSetup {
                 format!("{stage}.cpu_share"),
                 format!("{} is not in (0, 1]", self.cpu_share),
             ));
+        }
+        if let Some(limit) = &self.cpu_limit {
+            let field = format!("{stage}.cpu_limit");
+            limit.validate(&field)?;
+            if self.cores.is_some() || self.cpu_share != 1.0 {
+                let problem = "set beside cores or cpu_share; a pod is slowed by the one or by the other";
+                return Err(Invalid::new(field, problem));
+            }
         }
         self.start_up.validate(&format!("{stage}.start_up"))?;
         if let Some(failure) = &self.failure {
@@ -467,4 +501,8 @@ pub(crate) fn bounded(field: &str, servers: u32) -> Result<(), Invalid> {
 
 fn one() -> f64 {
     1.0
+}
+
+fn tenth() -> f64 {
+    0.1
 }

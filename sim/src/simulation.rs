@@ -5,7 +5,7 @@ use std::sync::Arc;
 use splitscale_spec::Status;
 
 use crate::chain::Chain;
-use crate::chance::{Chance, Purpose};
+use crate::chance::{Chance, Purpose, Stream};
 use crate::error::SimError;
 use crate::event::{Event, EventQueue, Kind, MAX_REQUESTS};
 use crate::fingerprint::Fingerprint;
@@ -16,6 +16,7 @@ use crate::node::Node;
 use crate::observe::Observer;
 use crate::outcome::{Answers, Outcome, PodsSummary, Totals};
 use crate::pods::Pods;
+use crate::quota::Quotas;
 use crate::request::{NOBODY, Phase, Request};
 use crate::setup::Setup;
 use crate::source::Source;
@@ -37,6 +38,8 @@ pub struct Simulation {
     pub(crate) pods_b: Pods,
     /// The node of A, and that of B where it has one of its own; where cores are not scarce, none.
     pub(crate) nodes: [Option<Box<Node>>; 2],
+    /// Those of A and of B where their pods are limited.
+    pub(crate) quotas: [Option<Box<Quotas>>; 2],
     pub(crate) link: Option<Box<Link>>,
     /// The requests on their way, each in its place; with records, all of them, by number.
     pub(crate) requests: Vec<Request>,
@@ -128,6 +131,10 @@ impl Simulation {
                 a.cores.map(|cores| Box::new(Node::new(cores, [a.cpu_share, b.cpu_share]))),
                 b.cores.map(|cores| Box::new(Node::new(cores, [a.cpu_share, b.cpu_share]))),
             ],
+            quotas: [(a, Purpose::PeriodsA), (b, Purpose::PeriodsB)].map(|(stage, purpose)| {
+                let limit = stage.cpu_limit.as_ref()?;
+                Some(Box::new(Quotas::new(limit, Stream::new(seed, replication, purpose))))
+            }),
             link: model.rates.as_ref().map(|_| Box::default()),
             requests: Vec::with_capacity(room.min(FIRST_ROOM) as usize),
             free: NOBODY,

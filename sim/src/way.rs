@@ -85,7 +85,10 @@ impl Simulation {
         request.queue_a_ns = self.now.since(request.since);
         request.since = self.now;
         self.a.begin(request.queue_a_ns);
-        let service_ns = request.service_a_ns;
+        let mut service_ns = request.service_a_ns;
+        if self.rules::<PLAIN>().limit_a {
+            service_ns = self.spend(Stage::A, pod, service_ns);
+        }
         if self.rules::<PLAIN>().node_a {
             self.begin_on_node(Stage::A, place, service_ns);
         } else {
@@ -249,7 +252,7 @@ impl Simulation {
         }
     }
 
-    /// Takes the pod; how long the service takes on cores of its own.
+    /// Takes the pod; how long the service takes where no cores are shared.
     #[inline(always)]
     fn begin_b<const PLAIN: bool>(&mut self, place: u32, pod: u32) -> u64 {
         let request = &mut self.requests[place as usize];
@@ -258,7 +261,15 @@ impl Simulation {
         request.queue_b_ns = self.now.since(request.since);
         request.since = self.now;
         self.b.begin(request.queue_b_ns);
-        request.service_b_ns
+        let service_ns = request.service_b_ns;
+        if self.rules::<PLAIN>().limit_b { self.spend(Stage::B, pod, service_ns) } else { service_ns }
+    }
+
+    /// How long a limited pod takes for so much CPU time.
+    #[inline(never)]
+    fn spend(&mut self, stage: Stage, pod: u32, demand_ns: u64) -> u64 {
+        let quotas = &mut self.quotas[stage as usize];
+        quotas.as_mut().map_or(demand_ns, |quotas| quotas.spend(self.now, pod, demand_ns))
     }
 
     #[inline(always)]

@@ -191,7 +191,11 @@ fn from_ns(scaling: &Scaling, setup: &Setup) -> f64 {
 fn orderly(scaling: &Scaling, model: &Model, [a, b]: [&[f64]; 2]) -> [bool; 2] {
     let (config, setup) = (scaling.config(), model.setup());
     let plain = |stage: &StageSetup| {
-        stage.balancer == Balancer::CentralQueue && stage.queue_limit.is_none() && stage.failure.is_none()
+        stage.balancer == Balancer::CentralQueue
+            && stage.queue_limit.is_none()
+            && stage.failure.is_none()
+            // When a limited pod stands still is not in its demand.
+            && stage.cpu_limit.is_none()
     };
     // Within an interval all that pods given up had is done, so that never more pods are busy than may be asked for.
     let wanted =

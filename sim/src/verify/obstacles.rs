@@ -32,6 +32,11 @@ pub(super) fn features(setup: &Setup) -> Vec<Invalid> {
     if setup.one_node && is_scarce(setup.a.cores, &[&setup.a, &setup.b]) {
         obstacle("one_node", "cores that both stages share; give it cores enough for all pods");
     }
+    for (field, stage) in [("a.cpu_limit", &setup.a), ("b.cpu_limit", &setup.b)] {
+        if stage.cpu_limit.is_some() {
+            obstacle(field, "pods that stand still for the rest of a period; leave it away");
+        }
+    }
     let timeless = |stage: &StageSetup| stage.service.mean_s() == 0.0;
     for (field, stage) in [("a.cores", &setup.a), ("b.cores", &setup.b)] {
         let shares_one = stage.cores.is_some_and(|cores| f64::from(cores) == stage.cpu_share);

@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 use splitscale_sim::trace::BandwidthTrace;
 use splitscale_sim::{
-    Arrivals, Bandwidth, ChainState, Failure, Payload, Recorded, ScrapeSetup, Setup, SimError, SimTime,
-    Simulation, SlotsChange, SlotsStep, StageSetup, Transfer,
+    Arrivals, Bandwidth, ChainState, CpuLimit, Failure, Payload, Recorded, ScrapeSetup, Setup, SimError,
+    SimTime, Simulation, SlotsChange, SlotsStep, StageSetup, Transfer,
 };
 use splitscale_spec::{Balancer, Replicas, ServiceLaw, Status};
 
@@ -25,15 +25,22 @@ fn stage() -> impl Strategy<Value = StageSetup> {
     ];
     let failure = (0.05..1.0, law())
         .prop_map(|(mean_s, restart)| Failure { after: ServiceLaw::Exponential { mean_s }, restart });
-    (1u32..6, law(), balancer, maybe(0u32..5), maybe(1u32..4), 0.3..=1.0, law(), maybe(failure)).prop_map(
-        |(pods, service, balancer, queue_limit, cores, cpu_share, start_up, failure)| StageSetup {
-            balancer,
-            queue_limit,
-            cores,
-            cpu_share,
-            start_up,
-            failure,
-            ..StageSetup::new(pods, service)
+    let limit = (0.05..0.95, 0.01..0.2).prop_map(|(cores, period_s)| CpuLimit { cores, period_s });
+    let slowed = (maybe(1u32..4), 0.3..=1.0, maybe(limit)).prop_map(|(cores, cpu_share, cpu_limit)| {
+        if cpu_limit.is_some() { (None, 1.0, cpu_limit) } else { (cores, cpu_share, None) }
+    });
+    (1u32..6, law(), balancer, maybe(0u32..5), slowed, law(), maybe(failure)).prop_map(
+        |(pods, service, balancer, queue_limit, (cores, cpu_share, cpu_limit), start_up, failure)| {
+            StageSetup {
+                balancer,
+                queue_limit,
+                cores,
+                cpu_share,
+                cpu_limit,
+                start_up,
+                failure,
+                ..StageSetup::new(pods, service)
+            }
         },
     )
 }
@@ -102,7 +109,7 @@ fn setups() -> impl Strategy<Value = Setup> {
     (stage(), stage(), link, law(), arrivals(), run).prop_map(|(a, b, link, overhead, arrivals, run)| {
         let (slots, slots_change, transfer, queue_limit, release_after_transfer, hold_a) = link;
         let (deadline_s, horizon_s, one_node, scrape) = run;
-        let one_node = one_node && a.cores.is_some();
+        let one_node = one_node && a.cores.is_some() && b.cpu_limit.is_none();
         let b = StageSetup { cores: if one_node { None } else { b.cores }, ..b };
         let link = splitscale_sim::LinkSetup {
             slots,

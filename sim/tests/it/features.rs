@@ -2,8 +2,8 @@
 
 use splitscale_sim::trace::{BandwidthTrace, Stamps};
 use splitscale_sim::{
-    Arrivals, Bandwidth, Failure, Outcome, Payload, Recorded, Scale, ScrapeSetup, Setup, SimTime, Simulation,
-    SlotsChange, SlotsStep, Transfer,
+    Arrivals, Bandwidth, CpuLimit, Failure, Outcome, Payload, Recorded, Scale, ScrapeSetup, Setup, SimTime,
+    Simulation, SlotsChange, SlotsStep, Transfer,
 };
 use splitscale_spec::{Balancer, PodPhase, Replicas, Status};
 
@@ -48,6 +48,31 @@ fn pods_share_the_cores_of_their_node() {
     // Two of them fit.
     shares.arrivals = Arrivals::Burst(2);
     assert_eq!(ends(&run(&shares)), answered(&[100, 100]));
+}
+
+#[test]
+fn a_cpu_limit_stops_a_pod_for_the_rest_of_each_period() {
+    const PERIOD_S: f64 = 0.1;
+    let limited = |cores, arrivals| {
+        let mut setup = single(0.075, 0.0, 0.0, arrivals);
+        setup.a.cpu_limit = Some(CpuLimit { cores, period_s: PERIOD_S });
+        setup
+    };
+    // Never at rest it has half a core: 40 times 75 ms, and no more than a period lost or won at either end.
+    let makespan_s = run(&limited(0.5, Arrivals::Burst(40))).makespan_s;
+    assert!((makespan_s - 6.0).abs() <= PERIOD_S, "{makespan_s}");
+    // Rested, and its periods anywhere, it takes half a period and a quota in the mean: of 1.5 quotas q, what is left of the
+    // period r and then 0.5 q where r >= q, 1.5 q where 0.5 q <= r < q, a period and 0.5 q where r < 0.5 q.
+    let means = (0..2000).map(|seed| {
+        let once = limited(0.5, Arrivals::Burst(1));
+        Simulation::new(&once, seed, 0).unwrap().run_to_end().unwrap().makespan_s
+    });
+    let mean_s = means.sum::<f64>() / 2000.0;
+    // The standard deviation is below 30 ms.
+    assert!((mean_s - 0.1).abs() < 4.0 * 0.03 / 2000f64.sqrt(), "{mean_s}");
+    // What fits in its quota takes as long as on a core of its own.
+    let fits = run(&limited(0.8, Arrivals::Burst(1)));
+    assert_eq!(ends(&fits), answered(&[75]));
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 use splitscale_sim::trace::BandwidthTrace;
 use splitscale_sim::{
-    Arrivals, Bandwidth, ChainState, Failure, Outcome, Payload, Recorded, Setup, SimTime, Simulation,
-    SlotsChange, Transfer, replicate,
+    Arrivals, Bandwidth, ChainState, CpuLimit, Failure, Outcome, Payload, Recorded, Setup, SimTime,
+    Simulation, SlotsChange, Transfer, replicate,
 };
 use splitscale_spec::{Balancer, Replicas, ServiceLaw};
 
@@ -64,6 +64,8 @@ fn fingerprints_of_the_features() {
     }
     let cores = with(&|s| (s.a.cores, s.a.cpu_share, s.one_node) = (Some(2), 0.7, true));
     assert_eq!(cores, 0xae73_783e_a7d5_1fea);
+    let limit = |cores| Some(CpuLimit { cores, period_s: 0.1 });
+    assert_eq!(with(&|s| (s.a.cpu_limit, s.b.cpu_limit) = (limit(0.7), limit(0.9))), 0x3338_6aaf_1a7c_f20e);
     let link = with(&|s| {
         let trace = BandwidthTrace::from_text("trace", "0 90\n0.3 0\n0.5 300\n").unwrap();
         let bandwidth = Bandwidth::WholeTrace(Recorded::of("trace", trace));

@@ -1,8 +1,8 @@
 //! Bad input is named by its field.
 
 use splitscale_sim::{
-    Arrivals, Bandwidth, ChainState, MAX_REQUESTS, Payload, Recorded, Scale, ScrapeSetup, Setup, SimError,
-    Simulation, SlotsChange, Transfer, replicate,
+    Arrivals, Bandwidth, ChainState, CpuLimit, MAX_REQUESTS, Payload, Recorded, Scale, ScrapeSetup, Setup,
+    SimError, Simulation, SlotsChange, Transfer, replicate,
 };
 use splitscale_spec::{Replicas, ServiceLaw};
 
@@ -33,6 +33,15 @@ fn each_bad_field_is_named() {
     refused_with("b.pods", |s| s.b.pods = 0);
     refused_with("b.cpu_share", |s| s.b.cpu_share = 1.5);
     refused_with("a.cores", |s| s.a.cores = Some(0));
+    let limit = |cores, period_s| Some(CpuLimit { cores, period_s });
+    refused_with("a.cpu_limit.cores", |s| s.a.cpu_limit = limit(1.0, 0.1));
+    refused_with("b.cpu_limit.period_s", |s| s.b.cpu_limit = limit(0.5, 0.0));
+    refused_with("a.cpu_limit", |s| s.a.cpu_limit = limit(1e-9, 0.1));
+    refused_with("a.cpu_limit", |s| (s.a.cpu_limit, s.a.cores) = (limit(0.5, 0.1), Some(1)));
+    refused_with("b.cpu_limit", |s| (s.b.cpu_limit, s.b.cpu_share) = (limit(0.5, 0.1), 0.5));
+    refused_with("b.cpu_limit", |s| {
+        (s.b.cpu_limit, s.one_node, s.a.cores) = (limit(0.5, 0.1), true, Some(4))
+    });
     refused_with("b.cores", |s| (s.one_node, s.a.cores, s.b.cores) = (true, Some(1), Some(1)));
     refused_with("a.cores", |s| s.one_node = true);
     refused_with("a.pods", |s| s.a.pods = 1 << 20);

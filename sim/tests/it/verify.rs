@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use splitscale_sim::verify::{CASES, Row, Runs, VerifyError, exact, solver_only, verify};
 use splitscale_sim::{
-    Arrivals, Experiment, Failure, Point, Replications, Setup, SlotsChange, SlotsStep, Transfer,
+    Arrivals, CpuLimit, Experiment, Failure, Point, Replications, Setup, SlotsChange, SlotsStep, Transfer,
 };
 use splitscale_spec::{Balancer, ServiceLaw};
 
@@ -300,6 +300,7 @@ fn what_stands_in_the_way_is_named() {
             "one_node",
         ),
         (refused(|s| (s.a.pods, s.a.cores) = (4, Some(3)), single()), "a.cores"),
+        (refused(|s| s.a.cpu_limit = Some(CpuLimit { cores: 0.9, period_s: 0.1 }), single()), "a.cpu_limit"),
         (refused(|s| s.a.service = constant(0.0), single()), "a.service: takes no time"),
         (refused(|s| s.a.service = lognormal(), single()), "a.service: neither exponential nor constant"),
         (refused(|s| s.deadline_s = Some(1.0), open()), "deadline_s"),
