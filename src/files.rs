@@ -36,7 +36,8 @@ pub fn json<T: DeserializeOwned>(path: &Path, text: &str, schema: u32) -> Result
     let document = serde_path_to_error::deserialize(&mut json).map_err(|wrong| {
         let field = wrong.path().to_string();
         let error = anyhow::Error::new(wrong.into_inner());
-        if field == "." { error } else { error.context(field) }
+        // At the end of a text that is cut off no field is known.
+        if field == "." || field == "?" { error } else { error.context(field) }
     });
     document
         .and_then(|document| json.end().map(|()| document).map_err(Into::into))

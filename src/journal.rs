@@ -42,7 +42,17 @@ pub type Stopped = (Decision, Option<Half>);
 impl Journal {
     /// Starts the file; what an earlier run decided is never overwritten.
     pub fn create(path: &Path, kept: Kept) -> Result<Journal> {
+        if path.exists() {
+            bail!("{} is there already: go on with it by --resume, or name another file with --out", path.display());
+        }
         let log = Log::create(path)?;
+        let aside = older(path, 1);
+        if aside.exists() {
+            eprintln!(
+                "warning: {} is of an earlier run, whose decisions have the numbers of this one's; it is put aside and removed in its turn",
+                aside.display()
+            );
+        }
         let journal = Journal { path: path.into(), kept, log, size: 0, head: Vec::new(), new: true };
         journal.only_writer()?;
         Ok(journal)

@@ -17,7 +17,7 @@ mod progress;
 mod servers;
 mod shard;
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -38,27 +38,36 @@ fn main() -> ExitCode {
     match commands::run(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.is::<interrupt::Interrupted>() => {
-            eprintln!("interrupted: {error}");
+            tell(&format!("interrupted: {error}"));
             ExitCode::from(130)
         }
         Err(error) => {
-            eprintln!("error: {}", words(&error));
+            tell(&format!("error: {}", words(&error)));
             ExitCode::FAILURE
         }
     }
 }
 
+/// Tells why it ends, to whoever still listens.
+fn tell(words: &str) {
+    let _ = writeln!(std::io::stderr(), "{words}");
+}
+
 /// `println!` panics where standard output does not take it: that is no bug of ours. A pipe that was closed, as by `head`, ends
-/// the program as it does any other (128 + SIGPIPE); a full disk is told.
+/// the program as it does any other (128 + SIGPIPE); a full disk is told. Where standard error is what was closed, nobody can be
+/// told.
 fn end_with_standard_output() {
     let told = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         let words = panic.payload().downcast_ref::<String>().map(String::as_str).unwrap_or_default();
+        if words.starts_with("failed printing to stderr") {
+            std::process::exit(1);
+        }
         let Some(why) = words.strip_prefix("failed printing to stdout: ") else { return told(panic) };
         if why.contains("Broken pipe") {
             std::process::exit(141);
         }
-        eprintln!("error: could not write to standard output: {why}");
+        tell(&format!("error: could not write to standard output: {why}"));
         std::process::exit(1);
     }));
 }

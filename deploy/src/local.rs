@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use splitscale_policy::{Decision, Mode};
 use splitscale_spec::{Replicas, Stage};
 
 use crate::backend::{Backend, NotApplied, legs};
@@ -27,17 +28,19 @@ pub struct Endpoints {
 pub struct LocalBackend {
     endpoints: Endpoints,
     http: reqwest::Client,
-    /// What was last said of each server's answer, so that it is said once.
+    /// What was last said of each server's answer, so that it is said once; absent where it answered.
     said: [Option<String>; 3],
 }
 
-/// Most pods that the stages take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Most pods that the stages take, and where the network is cut.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Taken {
     /// Most pods that A takes; absent where it does not tell, or does not answer.
     pub a: Option<u32>,
     /// Most pods that B takes.
     pub b: Option<u32>,
+    /// Where the network is cut, by A or else by B; absent alike.
+    pub cut: Option<String>,
 }
 
 /// An address at which somebody else answers.
@@ -94,16 +97,30 @@ pub enum ApplyError {
     },
 }
 
+/// What a server says of itself.
+const BUILD: &str = "split_build_info";
+
+impl Endpoints {
+    fn of(&self, server: Server) -> &str {
+        match server {
+            Server::A => &self.a,
+            Server::Proxy => &self.proxy,
+            Server::B => &self.b,
+        }
+    }
+}
+
 impl LocalBackend {
     /// A backend for these servers. An answer that takes longer than `timeout` counts as none.
     ///
     /// # Errors
     /// A URL that is none, or an HTTP client that cannot be made.
-    pub fn new(endpoints: Endpoints, timeout: Duration) -> Result<Self, SetupError> {
-        for url in [&endpoints.a, &endpoints.proxy, &endpoints.b] {
+    pub fn new(mut endpoints: Endpoints, timeout: Duration) -> Result<Self, SetupError> {
+        for url in [&mut endpoints.a, &mut endpoints.proxy, &mut endpoints.b] {
             if reqwest::Url::parse(url).is_err() || !url.starts_with("http://") {
                 return Err(SetupError::Url(url.clone()));
             }
+            url.truncate(url.trim_end_matches('/').len());
         }
         let http = reqwest::Client::builder().timeout(timeout).no_proxy().build()?;
         Ok(LocalBackend { endpoints, http, said: Default::default() })
@@ -138,33 +155,28 @@ impl LocalBackend {
     /// The first address at which another server answers, or another program.
     pub async fn check(&self) -> Result<Taken, Somebody> {
         let asked = join_all(Server::ALL.map(|server| self.metrics(server))).await;
-        let mut pods_max = [None; 3];
+        let (mut pods_max, mut cut) = ([None; 3], None);
         for ((server, answer), most) in Server::ALL.into_iter().zip(asked).zip(&mut pods_max) {
             match answer {
-                Ok(metrics) => *most = metrics.sum(PODS_MAX, &[]).map(|pods| pods as u32),
+                Ok(metrics) => {
+                    *most = metrics.sum(PODS_MAX, &[]).map(|pods| pods as u32);
+                    cut = cut.or_else(|| metrics.by_label(BUILD, "cut").next().map(|(cut, _)| cut.to_owned()));
+                }
                 Err(NoMetrics::Silent | NoMetrics::Down(_)) => {}
                 Err(NoMetrics::Wrong(why)) => {
-                    return Err(Somebody { server, url: self.url(server).to_owned(), why });
+                    return Err(Somebody { server, url: self.endpoints.of(server).to_owned(), why });
                 }
             }
         }
         let [a, _, b] = pods_max;
-        Ok(Taken { a, b })
-    }
-
-    fn url(&self, server: Server) -> &str {
-        match server {
-            Server::A => &self.endpoints.a,
-            Server::Proxy => &self.endpoints.proxy,
-            Server::B => &self.endpoints.b,
-        }
+        Ok(Taken { a, b, cut })
     }
 
     /// The metrics of this server, and of no other.
     async fn metrics(&self, server: Server) -> Result<Exposition, NoMetrics> {
         let wrong = |why: String| NoMetrics::Wrong(format!("no metrics of {server} are there: {why}"));
         let metrics =
-            metrics(&self.http, &format!("{}/metrics", self.url(server))).await.map_err(|no| match no {
+            metrics(&self.http, &format!("{}/metrics", self.endpoints.of(server))).await.map_err(|no| match no {
                 NoMetrics::Wrong(why) => wrong(why),
                 other => other,
             })?;
@@ -188,12 +200,11 @@ impl Backend for LocalBackend {
                     (*said, *of) = (None, Some(metrics));
                     continue;
                 }
-                // Silence is seen in the decisions.
-                Err(NoMetrics::Silent) => continue,
+                Err(NoMetrics::Silent) => "no answer".to_owned(),
                 Err(NoMetrics::Down(why) | NoMetrics::Wrong(why)) => why,
             };
             if said.as_ref() != Some(&why) {
-                tracing::warn!("{}: {why}", server.flag());
+                tracing::warn!("{} {}: {why}", server.flag(), self.endpoints.of(server));
                 *said = Some(why);
             }
         }
@@ -205,6 +216,21 @@ impl Backend for LocalBackend {
         let (a, b) = tokio::join!(self.metrics(Server::A), self.metrics(Server::B));
         let of = |scrape: Result<Exposition, NoMetrics>, stage: &str| desired(&scrape.ok()?, stage);
         (of(a, "a"), of(b, "b"))
+    }
+
+    /// A stage that did not answer a moment ago would leave the other alone with its half. An emergency takes what it can get.
+    async fn announce(&mut self, decision: &Decision) -> Result<(), NotApplied> {
+        let (Some(from), Some(to), false) = (decision.from, decision.pods, decision.mode == Mode::Emergency)
+        else {
+            return Ok(());
+        };
+        let [a, _, b] = &self.said;
+        for (stage, url, silent) in [("A", &self.endpoints.a, a), ("B", &self.endpoints.b, b)] {
+            if let Some(why) = silent.as_ref().filter(|_| from != to) {
+                return Err(NotApplied { why: format!("stage {stage} at {url}: {why}"), untouched: true });
+            }
+        }
+        Ok(())
     }
 
     async fn apply(&mut self, from: Replicas, to: Replicas) -> Result<(), NotApplied> {

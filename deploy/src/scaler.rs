@@ -35,6 +35,8 @@ pub struct Scaler<B = LocalBackend> {
     pub half: Option<Half>,
     /// Since the last change failed, and was taken back or given up.
     pub refused: Refused,
+    /// What it last changed the pods to; absent where it has changed nothing, or it was told that they are others.
+    pub asked: Option<Replicas>,
 }
 
 /// How long nothing is changed after a change failed: a stage that refuses for good must not make the other go to and fro.
@@ -110,6 +112,7 @@ impl<B: Backend> Scaler<B> {
             decision.shadow = self.shadow.as_mut().map(|shadow| shadow.observe(now_s, &observation));
             decision.agreement = self.residuals.as_mut().map(|laws| laws.observe(now_s, &observation));
             let changes = decision.pods.is_some() && decision.pods != decision.from;
+            self.tell_of_others(&decision);
             let left_s = self.refused.until_s - now_s;
             let acts = decision.acts() && (left_s <= 0.0 || decision.mode == Mode::Emergency);
             if changes && !acts {
@@ -140,6 +143,22 @@ impl<B: Backend> Scaler<B> {
         Ok(())
     }
 
+    /// Two scalers of one pipeline undo each other's changes for ever: whoever changes its pods beside this one is told of, once a
+    /// change of its own.
+    fn tell_of_others(&mut self, decision: &Decision) {
+        let (Some(asked), Some(there)) = (self.asked, decision.from) else { return };
+        if asked != there {
+            self.asked = None;
+            tracing::warn!(
+                "somebody else changes the pods: this scaler left a {} and b {}, and they are to be a {} and b {} now",
+                asked.a,
+                asked.b,
+                there.a,
+                there.b
+            );
+        }
+    }
+
     /// Finishes or takes back what is half done, if anything is.
     async fn finish_half(&mut self, now_s: f64) -> Option<Outcome> {
         let half = self.half.take()?;
@@ -149,6 +168,7 @@ impl<B: Backend> Scaler<B> {
             End::GivenUp => self.controller.unsure(),
             _ => self.refused = Refused::default(),
         }
+        self.asked = outcome.end.carried_out().then_some(half.to);
         if !outcome.end.carried_out() {
             self.refused.again(now_s);
         }
@@ -167,7 +187,7 @@ impl<B: Backend> Scaler<B> {
         };
         match applied {
             Ok(()) => {
-                self.refused = Refused::default();
+                (self.refused, self.asked) = (Refused::default(), Some(to));
                 outcome(End::Done, "carried out".to_owned())
             }
             Err(error) if decision.mode == Mode::Emergency => outcome(

@@ -95,7 +95,7 @@ impl Decision {
         }
         if let Some(shadow) = &self.shadow {
             lines.push(format!(
-                "By the law, over {:.0} s: {:.0} pod-seconds and {:.0} late ({:.0} to {:.0}); the shadow would have had \
+                "By the law, which knows no chance and of the load the mean of its window, over {:.0} s: {:.0} pod-seconds and {:.0} late ({:.0} to {:.0}); the shadow would have had \
                  {:.0} and {:.0} ({:.0} to {:.0}).",
                 shadow.scored_s,
                 shadow.live.pod_seconds,

@@ -118,6 +118,14 @@ pub enum ClientError {
         /// What it said.
         error: String,
     },
+    /// Another stage answers at the address of this one.
+    #[error("stage {answers:?} answers at the address of stage {asked:?}; are --a and --b swapped?")]
+    Swapped {
+        /// Who was asked.
+        asked: Stage,
+        /// Who answered.
+        answers: Stage,
+    },
     /// Pods were asked for that cannot start.
     #[error("stage {stage:?} has {ready} of {desired} pods: {error}")]
     Pods {
@@ -176,7 +184,7 @@ impl PipelineClient {
     /// Waits until all three answer and both stages have all the pods they were asked for.
     ///
     /// # Errors
-    /// Pods that cannot start, or the timeout.
+    /// Pods that cannot start, another server, or another program, at one of the addresses, or the timeout.
     pub async fn wait_ready(&self, timeout: Duration) -> Result<(), ClientError> {
         // Servers may only just be starting.
         self.wait(timeout, timeout, "the pipeline is not ready", settled).await
@@ -218,12 +226,12 @@ impl PipelineClient {
     /// # Errors
     /// The first of them that does not answer.
     pub async fn front(&self) -> Result<(PodsState, SlotsState), ClientError> {
-        let a = self.stages.a().await?;
+        let a = is_stage(Stage::A, self.stages.a().await?)?;
         Ok((a, self.proxy_state().await?))
     }
 
     pub(crate) async fn state_of_b(&self) -> Result<PodsState, ClientError> {
-        self.stages.b().await
+        is_stage(Stage::B, self.stages.b().await?)
     }
 
     /// Sets the number of transfer slots; it holds when this returns.
@@ -330,6 +338,10 @@ impl PipelineClient {
                 {
                     return Err(self.gone(&url, heard.elapsed(), problem));
                 }
+                // Whoever has no such route will not have one later, and will not become another stage.
+                Err(error @ (ClientError::Swapped { .. } | ClientError::Refused { status: 404, .. })) => {
+                    return Err(error);
+                }
                 Err(error) => error.to_string(),
             };
             if Instant::now() >= deadline {
@@ -390,6 +402,14 @@ impl Events {
                 _ => {}
             }
         }
+    }
+}
+
+/// What a stage says, if it is that stage.
+fn is_stage(asked: Stage, state: PodsState) -> Result<PodsState, ClientError> {
+    match state.stage {
+        answers if answers == asked => Ok(state),
+        answers => Err(ClientError::Swapped { asked, answers }),
     }
 }
 

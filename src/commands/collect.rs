@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use splitscale_calibration::{BadRows, BurstRow, StartRow, read_records};
-use splitscale_serving::client::{Endpoints, PipelineClient};
+use splitscale_serving::client::{ClientError, Endpoints, PipelineClient, PipelineState};
 use splitscale_serving::collect::{Plan, collect, pod_changes};
 use splitscale_spec::{Replicas, RequestRecord, Stage, Status};
 use tokio::time::timeout;
@@ -24,6 +24,8 @@ use crate::progress;
 const BURST_LIMIT: Duration = Duration::from_secs(300);
 /// Longest that the pods of a measurement that ended early may take to be freed.
 pub const FREE_LIMIT: Duration = Duration::from_secs(1);
+/// From then on it is said what is waited for.
+const TELL_AFTER: Duration = Duration::from_secs(3);
 /// Longest that the pipeline may take to be ready.
 pub const READY_LIMIT: Duration = Duration::from_secs(120);
 
@@ -39,24 +41,62 @@ pub fn run(args: &Collect) -> Result<()> {
     interrupt::run(async |stop| {
         let client = client_of(&args.servers, &args.in_cluster).await?;
         let waiting = progress::spinner("waiting for the pipeline");
+        let wait = client.wait_ready(READY_LIMIT);
         tokio::select! {
-            ready = client.wait_ready(READY_LIMIT) => ready?,
+            ready = told_if_long(&client, wait) => ready?,
             () = stop.cancelled() => return Err(Interrupted("nothing was measured".into()).into()),
         }
         waiting.finish_and_clear();
-        measure(&client, &args.grid, &images, (args.seed, &args.out), &stop).await?;
-        if args.starts > 0 {
-            tokio::select! {
-                done = starts(&client, args) => done?,
-                () = stop.cancelled() => {
-                    let words = format!("the bursts are measured; the starts so far are in {}", args.out.display());
-                    return Err(Interrupted(words).into());
-                }
-            }
+        let before = client.state().await?;
+        let measured = bursts_and_starts(&client, args, &images, &stop).await;
+        if let Err(error) = give_back(&client, &before).await {
+            eprintln!("warning: slots and pods are not as they were before: {error}");
         }
+        measured?;
         println!("{}", args.out.display());
         Ok(())
     })
+}
+
+/// What is measured.
+async fn bursts_and_starts(
+    client: &PipelineClient,
+    args: &Collect,
+    images: &[Image],
+    stop: &CancellationToken,
+) -> Result<()> {
+    measure(client, &args.grid, images, (args.seed, &args.out), stop).await?;
+    if args.starts == 0 {
+        return Ok(());
+    }
+    tokio::select! {
+        done = starts(client, args) => done,
+        () = stop.cancelled() => {
+            let words = format!("the bursts are measured; the starts so far are in {}", args.out.display());
+            Err(Interrupted(words).into())
+        }
+    }
+}
+
+/// Waits, and says what for when that takes longer than a start does.
+async fn told_if_long<T>(client: &PipelineClient, wait: impl Future<Output = T>) -> T {
+    let mut wait = std::pin::pin!(wait);
+    tokio::select! {
+        done = &mut wait => return done,
+        () = tokio::time::sleep(TELL_AFTER) => {}
+    }
+    let seen = client.state().await.map_or_else(|error| error.to_string(), |_| "not all pods are ready".to_owned());
+    eprintln!("waiting for the pipeline, for {} s at most: {seen}", READY_LIMIT.as_secs());
+    wait.await
+}
+
+/// Gives slots and pods back as they were. What has to drain for that is not waited for.
+async fn give_back(client: &PipelineClient, before: &PipelineState) -> Result<(), ClientError> {
+    let back = async {
+        client.set_threads(before.proxy.slots).await?;
+        client.set_pods(Replicas { a: before.a.desired, b: before.b.desired }, FREE_LIMIT).await
+    };
+    timeout(FREE_LIMIT, back).await.unwrap_or(Ok(()))
 }
 
 /// Pods that come and go, a row each.
@@ -193,15 +233,22 @@ fn begin(measurement: &Measurement, out: &Path) -> Result<Begun> {
     let rows = read_records(&records.display().to_string(), whole, BadRows::Refuse)?.rows;
     let size = measurement.grid.burst as usize;
     let bursts = || rows.chunk_by(|a, b| a.run_id == b.run_id);
-    let done =
+    let whole =
         bursts().zip(0..).take_while(|(burst, run)| burst.len() == size && burst[0].run_id == *run).count();
+    // The last without one answer met servers that were not there, or others.
+    let silent = rows[..whole * size]
+        .chunks(size)
+        .rev()
+        .take_while(|burst| burst.iter().all(|record| record.status != Status::Answered))
+        .count();
+    let done = whole - silent;
     let kept = &rows[..done * size];
     let answered = |burst: &&[RequestRecord]| burst.iter().all(|record| record.status == Status::Answered);
     files::write_csv(&records, kept)?;
     files::write_csv(&out.join("table.csv"), kept.chunks(size).filter(answered).filter_map(BurstRow::of))?;
     let unanswered = kept.iter().filter(|record| record.status != Status::Answered).count();
     println!(
-        "{done} bursts are there already; {} rows of one that was cut off are measured again",
+        "{done} bursts are there already; {} rows of what was cut off, or got no answer at all, are measured again",
         rows.len() - kept.len()
     );
     Ok(Begun { done: done as u32, unanswered })

@@ -30,7 +30,7 @@ struct Row {
     replayed_a: Option<u32>,
     replayed_b: Option<u32>,
     why: String,
-    /// There would be other pods; who holds has those that there were.
+    /// It wishes, and there would be other pods; who held has those that there were.
     #[serde(skip)]
     differs: bool,
 }
@@ -73,7 +73,7 @@ pub fn replay(args: &Replay) -> Result<()> {
         _ => None,
     };
     let (mut other, mut last, mut rows, mut score) = (None, usize::MAX, Vec::new(), None);
-    let (mut differing, mut same_raw, mut without) = (0, 0, 0);
+    let (mut differing, mut alike, mut without) = (0, 0, 0);
     for Logged { setup, decision } in &decisions {
         if last != *setup {
             last = *setup;
@@ -86,17 +86,18 @@ pub fn replay(args: &Replay) -> Result<()> {
         other.set_mode(if decision.mode == Mode::Auto { Mode::Recommend } else { decision.mode });
         let replayed = other.decide(decision.now_s, &decision.observed);
         score = shadow.as_mut().map(|shadow| shadow.observe(decision.now_s, &decision.observed)).or(score);
-        let row = Row::of(decision, &replayed);
-        differing += u32::from(row.differs);
-        match replayed.raw {
-            None => without += 1,
-            wish => same_raw += u32::from(wish == decision.raw),
+        let mut row = Row::of(decision, &replayed);
+        row.differs &= replayed.raw.is_some();
+        match (replayed.raw, row.differs) {
+            (None, _) => without += 1,
+            (_, true) => differing += 1,
+            (_, false) => alike += 1,
         }
         rows.push(row);
     }
     println!(
         "{} decisions, asked of `{}` on what was seen then, with the pods there were: other pods {differing} times, the same \
-         wish {same_raw} times, no wish {without} times (it waits for its next look, or holds: the pods stay).",
+         pods {alike} times, no wish {without} times (it waits for its next look, or holds: the pods stay).",
         decisions.len(),
         policy.name
     );

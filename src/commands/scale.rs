@@ -1,5 +1,6 @@
 //! `splitscale scale`: a policy watches a running pipeline and changes its pods.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -54,18 +55,18 @@ pub fn run(args: &Scale) -> Result<()> {
         let run = scale(args, page, stop.clone(), |decision| {
             if decision.mode != mode {
                 mode = decision.mode;
-                println!("{:>7.1} s  the mode is {} from here on", decision.now_s, mode.name());
+                say(&format!("{:>7.1} s  the mode is {} from here on", decision.now_s, mode.name()));
             }
             let stale = decision.agreement.as_ref().and_then(Agreement::stale);
             let count = |stale: &Option<String>| stale.as_ref().map(|words| words.matches(',').count());
             if count(&stale) != count(&was_stale) {
-                println!("{:>7.1} s  {}", decision.now_s, calibration_words(args, stale.as_deref()));
+                say(&format!("{:>7.1} s  {}", decision.now_s, calibration_words(args, stale.as_deref())));
             }
             was_stale = stale;
             // Why it holds is told once, not every tick.
             let holding = decision.pods.is_none().then(|| decision.why.last().cloned()).flatten();
             if let Some(words) = changed(decision).or_else(|| holding.clone().filter(|_| held.is_none())) {
-                println!("{:>7.1} s  {words}", decision.observed.time_s);
+                say(&format!("{:>7.1} s  {words}", decision.observed.time_s));
             }
             held = holding;
         });
@@ -80,6 +81,11 @@ pub fn run(args: &Scale) -> Result<()> {
             }
         }
     })
+}
+
+/// A scaler goes on whether or not anybody reads what it says: all of it is in its file.
+fn say(words: &str) {
+    let _ = writeln!(std::io::stdout(), "{words}");
 }
 
 /// Scales until `stop`, and shows it on the page; each decision is on disk before it is carried out, and `on_decision` sees it
@@ -106,7 +112,9 @@ pub async fn scale_by(
     let endpoints =
         Endpoints { a: args.servers.a.clone(), proxy: args.servers.proxy.clone(), b: args.servers.b.clone() };
     let backend = LocalBackend::new(endpoints, interval.max(Duration::from_secs(1)))?;
-    for words in held_by_servers(&controller.setup().bounds, backend.check().await?, args)? {
+    let taken = backend.check().await?;
+    let otherwise = cut_otherwise(args, taken.cut.as_deref());
+    for words in held_by_servers(&controller.setup().bounds, taken, args)?.into_iter().chain(otherwise) {
         eprintln!("warning: {words}");
     }
     let (mut log, stopped) = match args.resume {
@@ -137,12 +145,13 @@ pub async fn scale_by(
         begin_s,
         half,
         refused: Refused::default(),
+        asked: None,
     };
     log.begin(desk.setup())?;
     let mut decided = None;
     let watching = CancellationToken::new();
     let watched = page.map(|page| {
-        println!("page at {}", page.url());
+        say(&format!("page at {}", page.url()));
         tokio::spawn(page.show(desk.clone(), watching.clone()))
     });
     let scaled = scaler
@@ -163,7 +172,7 @@ pub async fn scale_by(
                         decision.ended(&outcome);
                         on_decision(&decision);
                     }
-                    None => println!("          decision {}: {}", outcome.of, outcome.why),
+                    None => say(&format!("          decision {}: {}", outcome.of, outcome.why)),
                 },
                 Line::Setup(_) => {}
             }
@@ -207,6 +216,20 @@ fn held_by_servers(bounds: &Bounds, taken: Taken, args: &Scale) -> Result<Vec<St
         ));
     }
     Ok(said)
+}
+
+/// What is to be said where the network is not cut where the documents say: then useful pods, law and residuals are of another.
+fn cut_otherwise(args: &Scale, cut: Option<&str>) -> Vec<String> {
+    let Some(cut) = cut else { return Vec::new() };
+    let pipeline = files::read_toml::<PipelineConfig>(&args.pipeline).ok();
+    let pipeline = pipeline.map(|pipeline| (args.pipeline.as_path(), "cut.name", pipeline.cut.name));
+    let laws = args.calibration.as_deref().and_then(|path| {
+        Some((path, "laws.cut", explain::laws(path).ok()?.cut?))
+    });
+    let others = pipeline.into_iter().chain(laws).filter(|(.., says)| says != cut);
+    others
+        .map(|(path, field, says)| format!("the servers cut at {cut}, and {} says {says} ({field})", path.display()))
+        .collect()
 }
 
 /// Who decides, by what the files say.

@@ -280,6 +280,18 @@ fn who_no_longer_reads_ends_the_program_and_a_full_disk_is_told() {
 }
 
 #[test]
+fn an_error_that_nobody_hears_is_one_all_the_same() {
+    let (reads, writes) = std::io::pipe().unwrap();
+    drop(reads);
+    let ended = Command::new(env!("CARGO_BIN_EXE_splitscale"))
+        .args(["calibrate", "there-is-no-such-file"])
+        .stderr(writes)
+        .status()
+        .unwrap();
+    assert_eq!(ended.code(), Some(1));
+}
+
+#[test]
 fn an_interrupted_measurement_says_so_by_its_exit_code() {
     let folder = TempDir::new().unwrap();
     // Port 9 answers nobody: the measurement waits for the pipeline until it is interrupted.

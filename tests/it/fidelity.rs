@@ -7,6 +7,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::cli::{must, refused};
+use crate::scaling_faults::get;
 use crate::serve::line;
 
 pub(crate) fn json(path: &Path) -> Value {
@@ -142,10 +143,23 @@ fn a_plan_that_cannot_be_is_told_by_its_field() {
 fn a_measurement_that_was_cut_off_goes_on() {
     let folder = TempDir::new().unwrap();
     let folder = folder.path();
-    let [b, proxy, a] = line(folder, "--service-time 0.01 --model-version 1 --pods 2", "", "");
+    let stages = "--service-time 0.01 --model-version 1 --pods 1 --pods-max 2";
+    let [b, proxy, a] = line(folder, stages, "--threads 3", "");
+    let standing = || [(&a, "/pods"), (&proxy, "/slots"), (&b, "/pods")].map(|(of, path)| get(&of.url, path));
+    let there = |state: &str| serde_json::from_str::<Value>(state).unwrap();
+    let is_as_before = || {
+        let [a, proxy, b] = standing();
+        assert_eq!((&there(&a)["desired"], &there(&b)["desired"]), (&1.into(), &1.into()));
+        assert_eq!(there(&proxy)["slots"], 3);
+    };
+    let swapped = format!("--a {} --proxy {} --b {}", b.url, proxy.url, a.url);
+    let said = refused(folder, &format!("collect {swapped} --slots 1 --pods 2 --burst 2 --out swapped"), 1);
+    assert!(said.contains("stage B answers at the address of stage A; are --a and --b swapped?"), "{said}");
+    is_as_before();
     let servers = format!("--a {} --proxy {} --b {}", a.url, proxy.url, b.url);
     let words = format!("collect {servers} --slots 1,2 --pods 1,2 --burst 5 --repeats 2 --out run");
     must(folder, &format!("{words} --starts 2"));
+    is_as_before();
     let (records, table) = (folder.join("run/records.csv"), folder.join("run/table.csv"));
     assert_eq!((lines(&records), lines(&table)), (1 + 8 * 5, 1 + 8));
     assert_eq!(lines(&folder.join("run/starts.csv")), 1 + 2 * 4);
@@ -154,11 +168,21 @@ fn a_measurement_that_was_cut_off_goes_on() {
     let end = whole.lines().take(1 + 17).map(|line| line.len() + 1).sum::<usize>();
     fs::write(&records, &whole[..end + 20]).unwrap();
     let said = must(folder, &format!("{words} --resume"));
-    assert!(said.contains("3 bursts are there already; 2 rows of one that was cut off"), "{said}");
+    assert!(said.contains("3 bursts are there already; 2 rows of what was cut off"), "{said}");
     assert_eq!((lines(&records), lines(&table)), (1 + 8 * 5, 1 + 8));
     let again = fs::read_to_string(&records).unwrap();
     let kept = whole.lines().take(16).map(|line| line.len() + 1).sum::<usize>();
     assert_eq!(again[..kept], whole[..kept], "what was measured stays");
+    // The last burst met nobody: it is measured again.
+    let unanswered: Vec<String> = again
+        .lines()
+        .enumerate()
+        .map(|(at, line)| if at > 7 * 5 { line.replace("answered", "failed") } else { line.to_owned() })
+        .collect();
+    fs::write(&records, unanswered.join("\n") + "\n").unwrap();
+    let said = must(folder, &format!("{words} --resume"));
+    assert!(said.contains("7 bursts are there already; 5 rows of what"), "{said}");
+    assert_eq!((lines(&records), lines(&table)), (1 + 8 * 5, 1 + 8));
     // Nothing is left to do.
     let said = must(folder, &format!("{words} --resume"));
     assert!(said.contains("8 bursts are there already"), "{said}");

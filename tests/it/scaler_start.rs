@@ -120,6 +120,58 @@ fn addresses_that_are_swapped_are_told_by_who_answers() {
 }
 
 #[test]
+fn a_scaler_goes_on_when_nobody_reads_what_it_says() {
+    let (folder, [b, proxy, a]) = pipeline("--pods 1 --pods-max 4");
+    let at = folder.path();
+    fs::write(at.join("pipeline.toml"), PIPELINE.replace("layer3", "layer1")).unwrap();
+    fs::write(at.join("decisions.jsonl.1"), "of an earlier run\n").unwrap();
+    let (reads, writes) = std::io::pipe().unwrap();
+    drop(reads);
+    // An address may end with a slash.
+    let words = scale(&format!(
+        "--a {}/ --proxy {}/ --b {}/ --mode auto --duration 1.5",
+        a.url, proxy.url, b.url
+    ));
+    let output = Command::new(env!("CARGO_BIN_EXE_splitscale"))
+        .args(words.split_whitespace())
+        .current_dir(at)
+        .stdout(writes)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    assert!(lines(&at.join("decisions.jsonl")).iter().any(|line| line["end"] == "done"), "it scales");
+    assert!(said.contains("the servers cut at layer3, and pipeline.toml says layer1 (cut.name)"), "{said}");
+    assert!(said.contains("decisions.jsonl.1 is of an earlier run"), "{said}");
+}
+
+#[test]
+fn whoever_changes_the_pods_beside_a_scaler_is_told_of() {
+    let (folder, servers) = pipeline("--pods 1 --pods-max 4");
+    let at = folder.path();
+    write(at, "three.json", &constant("three", 3, 3));
+    let words = scale(&format!("{} --mode auto", urls(&servers)));
+    let first = Command::new(env!("CARGO_BIN_EXE_splitscale"))
+        .args(words.split_whitespace())
+        .current_dir(at)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let begun = Instant::now();
+    let done = || fs::read_to_string(at.join("decisions.jsonl")).unwrap_or_default().contains("\"done\"");
+    while !done() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "it never scales");
+        thread::sleep(Duration::from_millis(20));
+    }
+    must(at, &format!("{} --out other.jsonl --duration 1", words.replace("policy.json", "three.json")));
+    interrupt(&first);
+    let output = first.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("somebody else changes the pods: this scaler left a 2 and b 2"), "{said}");
+}
+
+#[test]
 fn an_emergency_asks_no_stage_for_more_than_it_takes() {
     let (folder, servers) = pipeline("--pods 1 --pods-max 2");
     let at = folder.path();

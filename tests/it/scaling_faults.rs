@@ -259,7 +259,7 @@ fn exchange(at: &str, request: &str) -> String {
     answer
 }
 
-fn get(url: &str, path: &str) -> String {
+pub(crate) fn get(url: &str, path: &str) -> String {
     let at = url.replace("http://", "");
     let answer = exchange(&at, &format!("GET {path} HTTP/1.1\r\nhost: {at}\r\nconnection: close\r\n\r\n"));
     answer.split_once("\r\n\r\n").unwrap().1.to_owned()

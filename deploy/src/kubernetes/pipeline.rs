@@ -267,6 +267,7 @@ fn begin(
         begin_s,
         half,
         refused: Refused::default(),
+        asked: None,
     };
     journal.line(&Line::Setup(Box::new(desk.setup().clone())));
     let (stop, ledger, journal) = (stop.child_token(), ledger.clone(), journal.clone());

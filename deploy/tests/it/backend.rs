@@ -287,6 +287,7 @@ async fn run(stand: Stand, to: Replicas, decisions: usize, last: Option<Value>) 
         begin_s,
         half,
         refused: Refused::default(),
+        asked: None,
     };
     let stop = CancellationToken::new();
     let mut lines = Vec::new();

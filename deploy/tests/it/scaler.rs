@@ -6,10 +6,11 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::{get, post};
-use splitscale_deploy::{Desk, Endpoints, Half, LocalBackend, Observer, Refused, Scaler};
+use splitscale_deploy::{Backend, Desk, Endpoints, Half, LocalBackend, Observer, Refused, Scaler};
 use splitscale_policy::{Bin, Controller, Decision, End, Freshness, Line, Mode, Policy, PolicyKind};
 use splitscale_spec::{
     Balancer, Bandwidth, CostConfig, CutConfig, LinkConfig, PipelineConfig, Replicas, SloConfig, StageConfig,
+    Observation,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -130,6 +131,7 @@ fn scaler(endpoints: Endpoints, mode: Mode, half: Option<Half>) -> (Scaler, Desk
         begin_s: 0.0,
         half,
         refused: Refused::default(),
+        asked: None,
     };
     (scaler, desk)
 }
@@ -175,6 +177,23 @@ async fn auto_moves_both_stages_once_and_says_so() {
     let meters = ran.desk.meters();
     assert_eq!((meters.decisions, meters.changes, meters.ends), (4, [[0, 1], [0, 1]], [1, 0, 0, 0, 0]));
     assert!(meters.pod_seconds[0] > 0.0 && ran.desk.alive());
+}
+
+#[tokio::test]
+async fn a_stage_that_did_not_answer_leaves_the_other_alone() {
+    let (a, _) = start("a", 1).await;
+    let (proxy, _) = start("proxy", 1).await;
+    // Port 9 answers nobody.
+    let endpoints = Endpoints { a, b: "http://127.0.0.1:9".to_owned(), proxy };
+    let mut backend = LocalBackend::new(endpoints, Duration::from_secs(2)).unwrap();
+    backend.scrape().await;
+    let mut decision = controller(Mode::Auto).decide(0.0, &Observation::default());
+    (decision.from, decision.pods) = (Some(Replicas { a: 2, b: 1 }), Some(Replicas { a: 1, b: 1 }));
+    let refused = backend.announce(&decision).await.unwrap_err();
+    assert_eq!((refused.why.as_str(), refused.untouched), ("stage B at http://127.0.0.1:9: no answer", true));
+    // An emergency takes what it can get.
+    decision.mode = Mode::Emergency;
+    assert_eq!(backend.announce(&decision).await, Ok(()));
 }
 
 #[tokio::test]

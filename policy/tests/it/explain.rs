@@ -44,7 +44,7 @@ fn a_decision_is_told_in_sentences() {
     let scored = Decision { shadow: Some(score), ..decision };
     let told = scored.explained(controller.setup()).join("\n");
     assert!(
-        told.contains("By the law, over 91 s: 728 pod-seconds and 3 late (3 to 3); the shadow"),
+        told.contains("the mean of its window, over 91 s: 728 pod-seconds and 3 late (3 to 3); the shadow"),
         "{told}"
     );
 
