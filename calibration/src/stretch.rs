@@ -39,17 +39,20 @@ pub(crate) struct Stretch {
     pub(crate) room: Option<Interval>,
     /// What each would have taken alone, in the order of the pieces \[s\].
     pub(crate) alone_s: Vec<f64>,
+    /// The same had there been room for one.
+    pub(crate) one_at_a_time_s: Vec<f64>,
 }
 
 /// Finds the room that the pieces of one place share.
 pub(crate) fn stretch(pieces: &[Piece], seed: u64) -> Stretch {
     let runs = Run::of(pieces);
-    let as_measured = || pieces.iter().map(|piece| piece.took_s).collect();
+    let as_measured: Vec<f64> = pieces.iter().map(|piece| piece.took_s).collect();
+    let nothing = || Stretch { room: None, alone_s: as_measured.clone(), one_at_a_time_s: as_measured.clone() };
     let most = runs.iter().map(Run::most).max().unwrap_or(0) as f64;
     let blocks: Vec<&[usize]> = runs.iter().flat_map(|run| run.pieces.chunks(BLOCK)).collect();
     let positive = pieces.iter().all(|piece| piece.to_s > piece.from_s);
     if most < 2.0 || blocks.len() < BLOCKS_MIN || !positive {
-        return Stretch { room: None, alone_s: as_measured() };
+        return nothing();
     }
     let grid: Vec<f64> = (0..GRID).map(|i| most.powf(i as f64 / (GRID - 1) as f64)).collect();
     let alone: Vec<Vec<f64>> = grid.iter().map(|&room| alone_s(pieces.len(), &runs, room)).collect();
@@ -92,9 +95,9 @@ pub(crate) fn stretch(pieces: &[Piece], seed: u64) -> Stretch {
         .collect();
     slowdown.sort_by(f64::total_cmp);
     if slowdown[slowdown.len() * 19 / 20] < SLOWDOWN_MIN {
-        return Stretch { room: None, alone_s: as_measured() };
+        return nothing();
     }
-    Stretch { room: Some(room), alone_s: alone[found].clone() }
+    Stretch { room: Some(room), alone_s: alone[found].clone(), one_at_a_time_s: alone[0].clone() }
 }
 
 /// The pieces of one run on their common clock.
@@ -184,7 +187,7 @@ mod tests {
     #[test]
     fn the_room_that_pieces_share_is_found_with_what_each_takes_alone() {
         for room in [1.0, 2.5, 4.0] {
-            let Stretch { room: found, alone_s } = stretch(&shared(room, 0.1), 1);
+            let Stretch { room: found, alone_s, .. } = stretch(&shared(room, 0.1), 1);
             let found = found.unwrap();
             assert!((found.value / room - 1.0).abs() < 0.04, "{room}: {found:?}");
             assert!(found.low <= found.value && found.value <= found.high, "{found:?}");
@@ -196,7 +199,7 @@ mod tests {
     #[test]
     fn pieces_that_do_not_slow_each_other_share_nothing() {
         let pieces = shared(9.0, 0.1);
-        let Stretch { room, alone_s } = stretch(&pieces, 1);
+        let Stretch { room, alone_s, .. } = stretch(&pieces, 1);
         assert!(room.is_none(), "{room:?}");
         assert_eq!(alone_s, pieces.iter().map(|p| p.took_s).collect::<Vec<_>>());
         assert!(stretch(&pieces[..30], 1).room.is_none(), "too few to tell");
