@@ -134,7 +134,11 @@ async fn state(workload: &Workload, stage: Stage) -> Result<PodsState, ClientErr
 }
 
 fn unreachable(workload: &Workload, error: &CallError) -> ClientError {
-    ClientError::Unreachable { url: format!("Deployment {}", workload.name()), problem: error.to_string() }
+    let (url, problem) = (format!("Deployment {}", workload.name()), error.to_string());
+    match error.code() {
+        Some(status) => ClientError::Refused { url, status, error: problem },
+        None => ClientError::Unreachable { url, problem },
+    }
 }
 
 impl fmt::Debug for Cluster {

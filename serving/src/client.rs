@@ -24,6 +24,8 @@ use crate::wire::{
 
 /// How often a state that is waited for is asked for.
 const POLL: Duration = Duration::from_millis(20);
+/// The same where it could not be told.
+const UNHEARD: Duration = Duration::from_millis(200);
 /// How long a question about a state may take.
 const ANSWER: Duration = Duration::from_secs(10);
 /// How long a server that is waited for may be silent before it counts as gone.
@@ -327,6 +329,7 @@ impl PipelineClient {
         let deadline = Instant::now() + timeout;
         let mut heard = Instant::now();
         loop {
+            let mut pause = POLL;
             let seen = match self.state().await {
                 Ok(state) if done(&state)? => return Ok(()),
                 Ok(state) => {
@@ -338,16 +341,19 @@ impl PipelineClient {
                 {
                     return Err(self.gone(&url, heard.elapsed(), problem));
                 }
-                // Whoever has no such route will not have one later, and will not become another stage.
-                Err(error @ (ClientError::Swapped { .. } | ClientError::Refused { status: 404, .. })) => {
-                    return Err(error);
+                // Whoever has no such route will not have one later, nor become another stage, nor give rights.
+                Err(
+                    error @ (ClientError::Swapped { .. } | ClientError::Refused { status: 401 | 403 | 404, .. }),
+                ) => return Err(error),
+                Err(error) => {
+                    pause = UNHEARD;
+                    error.to_string()
                 }
-                Err(error) => error.to_string(),
             };
             if Instant::now() >= deadline {
                 return Err(ClientError::TimedOut { what: what.to_owned(), after: timeout, seen });
             }
-            tokio::time::sleep(POLL).await;
+            tokio::time::sleep(pause).await;
         }
     }
 

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use splitscale_deploy::manifests::{Manifests, Rendered, ServiceTimes, checksum};
+use splitscale_policy::PolicyKind;
 use splitscale_serving::wire::format::encoding_of;
 use splitscale_spec::PipelineConfig;
 
@@ -21,7 +22,17 @@ pub fn run(args: &Deploy) -> Result<()> {
     let pipeline: PipelineConfig = files::read_toml(&args.pipeline)?;
     let pipeline = pipeline.validate().with_context(|| unfit(&args.pipeline))?;
     // Read to be told here what the scaler would only tell in the cluster.
-    scale::policy(&args.policy)?;
+    let policy = scale::policy(&args.policy)?;
+    if let PolicyKind::Useful(useful) = &policy.kind {
+        // What was measured has the head of an activation with it.
+        let (says, bytes) = (useful.payload_bytes, pipeline.cut.payload_bytes);
+        ensure!(
+            says.abs_diff(bytes) <= bytes / 100,
+            "{}: useful.payload_bytes is {says}, and cut.payload_bytes of {} is {bytes}: pods would be counted for another cut",
+            args.policy.display(),
+            args.pipeline.display()
+        );
+    }
     let manifests = Manifests {
         name: args.name.clone(),
         pipeline,
@@ -104,6 +115,16 @@ pub(super) fn write(folder: &Path, rendered: &[Rendered]) -> Result<()> {
             );
         }
     }
+    // What was written here before and is no part of it now; another overlay is beside it.
+    let beside = |path: &str| rendered.iter().any(|now| Path::new(&now.path).parent() == Path::new(path).parent());
+    written.retain(|path, sum| {
+        let file = folder.join(path);
+        let dead = beside(path)
+            && rendered.iter().all(|now| now.path != *path)
+            && files::read(&file).is_ok_and(|held| checksum(&held) == *sum)
+            && std::fs::remove_file(&file).is_ok();
+        !dead
+    });
     for Rendered { path, text } in rendered {
         files::write(&folder.join(path), text.as_bytes())?;
         written.insert(path.clone(), checksum(text));

@@ -10,6 +10,8 @@ use crate::world::{Way, World};
 
 /// What the operator may do.
 const RIGHTS: &str = include_str!("../../deploy/base/rbac.yaml");
+/// Who gets them; kustomize would add its namespace.
+const SUBJECT: &str = "  - kind: ServiceAccount\n    name: splitscale-scaler";
 
 /// A namespace.
 pub(crate) struct Place<'a> {
@@ -36,7 +38,7 @@ impl<'a> Place<'a> {
     pub(crate) async fn bare(world: &'a World, name: &str) -> Place<'a> {
         let name = format!("faults-{name}");
         world.write(Method::POST, "/api/v1/namespaces", json!({"metadata": {"name": name}})).await;
-        let rights = RIGHTS.replace("namespace: splitscale", &format!("namespace: {name}"));
+        let rights = RIGHTS.replace(SUBJECT, &format!("{SUBJECT}\n    namespace: {name}"));
         let objects = [rights, deployment("a").to_string(), deployment("b").to_string()];
         let apply = ["kubectl", "apply", "--server-side", "--namespace", &name, "-f", "-"];
         world.bed.feed(&apply, &objects.join("\n---\n"));

@@ -16,6 +16,8 @@ use crate::beside_the_bed;
 const PROGRAM: &str = env!("CARGO_BIN_EXE_splitscale");
 /// What the operator may do.
 const RIGHTS: &str = include_str!("../../deploy/base/rbac.yaml");
+/// Who gets them; kustomize would add its namespace.
+const SUBJECT: &str = "  - kind: ServiceAccount\n    name: splitscale-scaler";
 /// Longest that anything may take to come about: traffic of a minute, and pods that follow it.
 const LIMIT: Duration = Duration::from_secs(180);
 
@@ -40,7 +42,7 @@ impl<'a> Place<'a> {
         bed.run(&["kubectl", "wait", "--for=condition=Established", "--timeout=30s", kind]);
         bed.run(&["kubectl", "create", "namespace", "plain"]);
         // As docs/operator.md says: other Deployments and ConfigMaps are other names in the Role.
-        let rights = RIGHTS.replace("namespace: splitscale", "namespace: plain");
+        let rights = RIGHTS.replace(SUBJECT, &format!("{SUBJECT}\n    namespace: plain"));
         let rights = rights.replace("[splitscale-a, splitscale-b]", "[head, tail]");
         place.feed(&rights.replace("[splitscale-policy]", "[plain-policy]"));
         let policy = of_repository("deploy/tests/plain/policy.json");

@@ -113,7 +113,7 @@ async fn index(State(board): State<Board>) -> Response {
     let told = match (leads, rows.is_empty()) {
         (true, false) => format!("<ul>{rows}</ul>"),
         (true, true) => "<p>There is no SplitPipeline yet.</p>".to_owned(),
-        (false, _) => "<p>Another replica leads; this one stands by.</p>".to_owned(),
+        (false, _) => "<p>This replica does not lead: another one does, or the lease cannot be had, of which the log says why.</p>".to_owned(),
     };
     let page = format!(
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>splitscale</title></head>\

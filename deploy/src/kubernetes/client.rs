@@ -1,7 +1,9 @@
 //! How the API server is asked: never twice by itself, and never for longer than a tick can wait.
 
+use std::error::Error;
 use std::time::Duration;
 
+use kube::config::KubeconfigError;
 use kube::core::Status;
 use kube::{Client, Config};
 
@@ -31,7 +33,10 @@ pub enum ConnectError {
     #[error(
         "no cluster is configured: run it in a pod with a service account, or name a kubeconfig (KUBECONFIG, or ~/.kube/config)"
     )]
-    Nowhere(#[from] kube::config::InferConfigError),
+    Nowhere(#[source] kube::config::InferConfigError),
+    /// What a kubeconfig says cannot be used.
+    #[error("the kubeconfig (KUBECONFIG, or ~/.kube/config) cannot be used")]
+    Broken(#[source] kube::config::InferConfigError),
     /// What is said cannot be used.
     #[error("the configuration of the cluster cannot be used")]
     Unusable(#[from] kube::Error),
@@ -54,7 +59,15 @@ impl Clients {
     /// # Errors
     /// [`ConnectError`]; that the API server does not answer is none: it may later.
     pub async fn infer() -> Result<Clients, ConnectError> {
-        Clients::of(Config::infer().await?)
+        Clients::of(Config::infer().await.map_err(|error| {
+            let there = error.source().and_then(|kubeconfig| kubeconfig.downcast_ref::<KubeconfigError>());
+            match there {
+                None | Some(KubeconfigError::ReadConfig(..) | KubeconfigError::FindPath) => {
+                    ConnectError::Nowhere(error)
+                }
+                Some(_) => ConnectError::Broken(error),
+            }
+        })?)
     }
 
     /// The cluster of a configuration.
@@ -86,6 +99,11 @@ impl CallError {
             },
             CallError::Late => None,
         }
+    }
+
+    /// HTTP status of what the API server said, where it said anything.
+    pub fn code(&self) -> Option<u16> {
+        self.status().map(|status| status.code)
     }
 
     /// Whether what was asked for is not there.
