@@ -43,7 +43,10 @@ impl Journal {
     /// Starts the file; what an earlier run decided is never overwritten.
     pub fn create(path: &Path, kept: Kept) -> Result<Journal> {
         if path.exists() {
-            bail!("{} is there already: go on with it by --resume, or name another file with --out", path.display());
+            bail!(
+                "{} is there already: go on with it by --resume, or name another file with --out",
+                path.display()
+            );
         }
         let log = Log::create(path)?;
         let aside = older(path, 1);

@@ -47,7 +47,8 @@ pub(crate) struct Stretch {
 pub(crate) fn stretch(pieces: &[Piece], seed: u64) -> Stretch {
     let runs = Run::of(pieces);
     let as_measured: Vec<f64> = pieces.iter().map(|piece| piece.took_s).collect();
-    let nothing = || Stretch { room: None, alone_s: as_measured.clone(), one_at_a_time_s: as_measured.clone() };
+    let nothing =
+        || Stretch { room: None, alone_s: as_measured.clone(), one_at_a_time_s: as_measured.clone() };
     let most = runs.iter().map(Run::most).max().unwrap_or(0) as f64;
     let blocks: Vec<&[usize]> = runs.iter().flat_map(|run| run.pieces.chunks(BLOCK)).collect();
     let positive = pieces.iter().all(|piece| piece.to_s > piece.from_s);

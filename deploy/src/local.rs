@@ -160,7 +160,8 @@ impl LocalBackend {
             match answer {
                 Ok(metrics) => {
                     *most = metrics.sum(PODS_MAX, &[]).map(|pods| pods as u32);
-                    cut = cut.or_else(|| metrics.by_label(BUILD, "cut").next().map(|(cut, _)| cut.to_owned()));
+                    cut =
+                        cut.or_else(|| metrics.by_label(BUILD, "cut").next().map(|(cut, _)| cut.to_owned()));
                 }
                 Err(NoMetrics::Silent | NoMetrics::Down(_)) => {}
                 Err(NoMetrics::Wrong(why)) => {
@@ -176,9 +177,11 @@ impl LocalBackend {
     async fn metrics(&self, server: Server) -> Result<Exposition, NoMetrics> {
         let wrong = |why: String| NoMetrics::Wrong(format!("no metrics of {server} are there: {why}"));
         let metrics =
-            metrics(&self.http, &format!("{}/metrics", self.endpoints.of(server))).await.map_err(|no| match no {
-                NoMetrics::Wrong(why) => wrong(why),
-                other => other,
+            metrics(&self.http, &format!("{}/metrics", self.endpoints.of(server))).await.map_err(|no| {
+                match no {
+                    NoMetrics::Wrong(why) => wrong(why),
+                    other => other,
+                }
             })?;
         match Server::of(&metrics) {
             Some(answers) if answers != server => Err(NoMetrics::Wrong(server.swapped(answers))),

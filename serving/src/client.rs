@@ -343,7 +343,8 @@ impl PipelineClient {
                 }
                 // Whoever has no such route will not have one later, nor become another stage, nor give rights.
                 Err(
-                    error @ (ClientError::Swapped { .. } | ClientError::Refused { status: 401 | 403 | 404, .. }),
+                    error @ (ClientError::Swapped { .. }
+                    | ClientError::Refused { status: 401 | 403 | 404, .. }),
                 ) => return Err(error),
                 Err(error) => {
                     pause = UNHEARD;

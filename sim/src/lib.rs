@@ -105,12 +105,12 @@ pub use knee::{Knee, KneeSearch};
 pub use law::Durations;
 pub use model::Model;
 pub use outcome::{Latency, Outcome, PodsSummary, StationSummary, Totals};
+pub use quota::CpuLimit;
 pub use recorded::{Recorded, TextOf};
 pub use replicate::replicate;
 pub use request::{Labels, Request};
 pub use setup::{
-    Bandwidth, CpuLimit, Failure, LinkSetup, Payload, ScrapeSetup, Setup, SlotsChange, SlotsStep, StageSetup,
-    Transfer,
+    Bandwidth, Failure, LinkSetup, Payload, ScrapeSetup, Setup, SlotsChange, SlotsStep, StageSetup, Transfer,
 };
 pub use simulation::Simulation;
 pub use source::ArrivalTimes;

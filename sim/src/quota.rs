@@ -14,11 +14,22 @@
 //! The periods of a pod begin where chance puts them. Left out are what the kernel hands out in slices of 5 ms and takes back
 //! late, and CPU time that a pod takes beside its services.
 
+use serde::Deserialize;
 use splitscale_spec::{Invalid, positive};
 
 use crate::chance::Stream;
-use crate::setup::CpuLimit;
 use crate::time::{SimTime, nanos};
+
+/// A limit as Kubernetes sets it (`resources.limits.cpu`): so much CPU time in each period, and none beyond it.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CpuLimit {
+    /// The limit \[cores\], below 1.
+    pub cores: f64,
+    /// How long a period is \[s\]; the kernel's default is 0.1.
+    #[serde(default = "tenth")]
+    pub period_s: f64,
+}
 
 /// What is left to the pods of a stage.
 #[derive(Debug, Clone)]
@@ -91,6 +102,10 @@ impl Quotas {
         (quota.period, quota.used_ns) = (period.saturating_add(whole).saturating_add(1), last_ns);
         whole.saturating_mul(period_ns).saturating_add(left_ns).saturating_add(last_ns)
     }
+}
+
+fn tenth() -> f64 {
+    0.1
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use splitscale_spec::{
 
 use crate::arrivals::Arrivals;
 use crate::chain::ChainState;
+use crate::quota::CpuLimit;
 use crate::recorded::{Recorded, TextOf};
 use crate::trace::BandwidthTrace;
 
@@ -79,17 +80,6 @@ pub struct StageSetup {
     /// How pods crash; by default they do not.
     #[serde(default)]
     pub failure: Option<Failure>,
-}
-
-/// A limit as Kubernetes sets it (`resources.limits.cpu`): so much CPU time in each period, and none beyond it.
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct CpuLimit {
-    /// The limit \[cores\], below 1.
-    pub cores: f64,
-    /// How long a period is \[s\]; the kernel's default is 0.1.
-    #[serde(default = "tenth")]
-    pub period_s: f64,
 }
 
 /// How a pod crashes. What it serves and what waits in its own queue fails with it.
@@ -501,8 +491,4 @@ pub(crate) fn bounded(field: &str, servers: u32) -> Result<(), Invalid> {
 
 fn one() -> f64 {
     1.0
-}
-
-fn tenth() -> f64 {
-    0.1
 }

@@ -85,7 +85,8 @@ async fn told_if_long<T>(client: &PipelineClient, wait: impl Future<Output = T>)
         done = &mut wait => return done,
         () = tokio::time::sleep(TELL_AFTER) => {}
     }
-    let seen = client.state().await.map_or_else(|error| error.to_string(), |_| "not all pods are ready".to_owned());
+    let seen =
+        client.state().await.map_or_else(|error| error.to_string(), |_| "not all pods are ready".to_owned());
     eprintln!("waiting for the pipeline, for {} s at most: {seen}", READY_LIMIT.as_secs());
     wait.await
 }

@@ -116,7 +116,8 @@ pub(super) fn write(folder: &Path, rendered: &[Rendered]) -> Result<()> {
         }
     }
     // What was written here before and is no part of it now; another overlay is beside it.
-    let beside = |path: &str| rendered.iter().any(|now| Path::new(&now.path).parent() == Path::new(path).parent());
+    let beside =
+        |path: &str| rendered.iter().any(|now| Path::new(&now.path).parent() == Path::new(path).parent());
     written.retain(|path, sum| {
         let file = folder.join(path);
         let dead = beside(path)

@@ -223,12 +223,13 @@ fn cut_otherwise(args: &Scale, cut: Option<&str>) -> Vec<String> {
     let Some(cut) = cut else { return Vec::new() };
     let pipeline = files::read_toml::<PipelineConfig>(&args.pipeline).ok();
     let pipeline = pipeline.map(|pipeline| (args.pipeline.as_path(), "cut.name", pipeline.cut.name));
-    let laws = args.calibration.as_deref().and_then(|path| {
-        Some((path, "laws.cut", explain::laws(path).ok()?.cut?))
-    });
+    let laws =
+        args.calibration.as_deref().and_then(|path| Some((path, "laws.cut", explain::laws(path).ok()?.cut?)));
     let others = pipeline.into_iter().chain(laws).filter(|(.., says)| says != cut);
     others
-        .map(|(path, field, says)| format!("the servers cut at {cut}, and {} says {says} ({field})", path.display()))
+        .map(|(path, field, says)| {
+            format!("the servers cut at {cut}, and {} says {says} ({field})", path.display())
+        })
         .collect()
 }
 

@@ -128,10 +128,8 @@ fn a_scaler_goes_on_when_nobody_reads_what_it_says() {
     let (reads, writes) = std::io::pipe().unwrap();
     drop(reads);
     // An address may end with a slash.
-    let words = scale(&format!(
-        "--a {}/ --proxy {}/ --b {}/ --mode auto --duration 1.5",
-        a.url, proxy.url, b.url
-    ));
+    let words =
+        scale(&format!("--a {}/ --proxy {}/ --b {}/ --mode auto --duration 1.5", a.url, proxy.url, b.url));
     let output = Command::new(env!("CARGO_BIN_EXE_splitscale"))
         .args(words.split_whitespace())
         .current_dir(at)

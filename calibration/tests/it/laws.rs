@@ -165,7 +165,12 @@ fn a_link_of_the_kernel_is_seen_to_be_shared() {
                 run_id,
                 request_id: i,
                 queue_a_s: f64::from(i / transfers) * 2.0 * fair_s,
-                transfer_s: fair_s * (0.6 + 0.8 * f64::from(i % transfers) / f64::from(transfers.max(2) - 1)),
+                transfer_s: fair_s
+                    * if transfers == 1 {
+                        1.0
+                    } else {
+                        0.85 + 0.3 * f64::from(i % transfers) / f64::from(transfers - 1)
+                    },
                 bandwidth_mbit_s: None,
                 ..record(8, 3)
             }

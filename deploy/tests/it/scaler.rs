@@ -9,8 +9,8 @@ use axum::routing::{get, post};
 use splitscale_deploy::{Backend, Desk, Endpoints, Half, LocalBackend, Observer, Refused, Scaler};
 use splitscale_policy::{Bin, Controller, Decision, End, Freshness, Line, Mode, Policy, PolicyKind};
 use splitscale_spec::{
-    Balancer, Bandwidth, CostConfig, CutConfig, LinkConfig, PipelineConfig, Replicas, SloConfig, StageConfig,
-    Observation,
+    Balancer, Bandwidth, CostConfig, CutConfig, LinkConfig, Observation, PipelineConfig, Replicas, SloConfig,
+    StageConfig,
 };
 use tokio_util::sync::CancellationToken;
 
