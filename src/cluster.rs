@@ -97,7 +97,7 @@ impl Stages for Cluster {
 
 /// How all servers of a stage stand together.
 async fn state(workload: &Workload, stage: Stage) -> Result<PodsState, ClientError> {
-    let standing = workload.standing().await.map_err(|error| unreachable(workload, &error))?;
+    let standing = workload.standing().await.map_err(|error| refused(workload, &error))?;
     let asked = standing.ready.iter().map(async |pod| {
         let text = workload.ask(pod, "/pods").await.map_err(|error| unreachable(workload, &error))?;
         serde_json::from_str::<PodsState>(&text).map_err(|error| ClientError::Refused {
@@ -112,12 +112,7 @@ async fn state(workload: &Workload, stage: Stage) -> Result<PodsState, ClientErr
         return Err(ClientError::Unreachable { url: format!("Deployment {}", workload.name()), problem });
     };
     if all.stage != stage {
-        let error = format!("it is stage {:?}, and was named as {stage:?}", all.stage);
-        return Err(ClientError::Refused {
-            url: format!("Deployment {}", workload.name()),
-            status: 200,
-            error,
-        });
+        return Err(ClientError::Swapped { asked: stage, answers: all.stage });
     }
     for one in told {
         all.queued += one.queued;
@@ -134,10 +129,18 @@ async fn state(workload: &Workload, stage: Stage) -> Result<PodsState, ClientErr
 }
 
 fn unreachable(workload: &Workload, error: &CallError) -> ClientError {
-    let (url, problem) = (format!("Deployment {}", workload.name()), error.to_string());
+    ClientError::Unreachable { url: format!("Deployment {}", workload.name()), problem: error.to_string() }
+}
+
+/// What is not there, or may not be looked at, will not be in a minute either.
+fn refused(workload: &Workload, error: &CallError) -> ClientError {
     match error.code() {
-        Some(status) => ClientError::Refused { url, status, error: problem },
-        None => ClientError::Unreachable { url, problem },
+        Some(status @ (401 | 403 | 404)) => ClientError::Refused {
+            url: format!("Deployment {}", workload.name()),
+            status,
+            error: error.to_string(),
+        },
+        _ => unreachable(workload, error),
     }
 }
 

@@ -51,8 +51,8 @@ impl Journal {
         let log = Log::create(path)?;
         let aside = older(path, 1);
         if aside.exists() {
-            eprintln!(
-                "warning: {} is of an earlier run, whose decisions have the numbers of this one's; it is put aside and removed in its turn",
+            tracing::warn!(
+                "{} is of an earlier run, whose decisions have the numbers of this one's",
                 aside.display()
             );
         }

@@ -29,6 +29,8 @@ fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
+        // Where nobody takes a line of the log there is nobody to tell that either.
+        .log_internal_errors(false)
         .with_env_filter(
             // What a client of Kubernetes says of each failed call, whoever called says in words of his own.
             tracing_subscriber::EnvFilter::try_from_default_env()

@@ -185,14 +185,14 @@ impl Found<'_> {
 }
 
 /// Whether slots are held until B has answered. Where some waited for one, as many activations as there are slots were under way
-/// to B and at it, or on the link alone: whichever was so for longer. Where none waited it cannot be told, and is as the
+/// to B and at it for longer than on the link alone, and for longer than more of them were. Where none waited it cannot be told, and is as the
 /// original does it.
 fn held_until_answer(records: &[&RequestRecord]) -> bool {
     let mut runs: BTreeMap<u32, Vec<&RequestRecord>> = BTreeMap::new();
     for record in records {
         runs.entry(record.run_id).or_default().push(record);
     }
-    let (mut held_s, mut released_s) = (0.0, 0.0);
+    let (mut held_s, mut released_s, mut over_s) = (0.0, 0.0, 0.0);
     for run in runs.values().filter(|run| run.iter().any(|record| record.queue_proxy_s > WAITED_S)) {
         let slots = run.iter().map(|record| record.slots).max().unwrap_or(1);
         let ends = |until_answer: bool| {
@@ -201,20 +201,24 @@ fn held_until_answer(records: &[&RequestRecord]) -> bool {
                 (crossing.from_s, if until_answer { at_b.to_s } else { crossing.to_s })
             })
         };
-        held_s += time_at(slots, ends(true));
-        released_s += time_at(slots, ends(false));
+        let [held, over] = time_at(slots, ends(true));
+        held_s += held;
+        over_s += over;
+        released_s += time_at(slots, ends(false))[0];
     }
-    held_s >= released_s
+    held_s >= f64::max(released_s, over_s)
 }
 
-/// How long exactly `count` of these spans were under way at once \[s\].
-fn time_at(count: u32, spans: impl Iterator<Item = (f64, f64)>) -> f64 {
+/// How long exactly `count` of these spans were under way at once, and how long more \[s\].
+fn time_at(count: u32, spans: impl Iterator<Item = (f64, f64)>) -> [f64; 2] {
     let mut steps: Vec<(f64, i64)> = spans.flat_map(|(from_s, to_s)| [(from_s, 1), (to_s, -1)]).collect();
     steps.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-    let (mut under_way, mut lasted_s) = (0, 0.0);
+    let (mut under_way, mut lasted_s) = (0, [0.0; 2]);
     for pair in steps.windows(2) {
         under_way += pair[0].1;
-        lasted_s += if under_way == i64::from(count) { pair[1].0 - pair[0].0 } else { 0.0 };
+        if under_way >= i64::from(count) {
+            lasted_s[usize::from(under_way > i64::from(count))] += pair[1].0 - pair[0].0;
+        }
     }
     lasted_s
 }

@@ -39,6 +39,8 @@ pub struct NotApplied {
     pub why: String,
     /// Whether it is certain that nothing was changed at all.
     pub untouched: bool,
+    /// Whether the next tick may try again: nobody has refused anything.
+    pub soon: bool,
 }
 
 /// What is to be told to which stage, first what shrinks and then what grows.

@@ -228,9 +228,15 @@ impl Backend for LocalBackend {
             return Ok(());
         };
         let [a, _, b] = &self.said;
-        for (stage, url, silent) in [("A", &self.endpoints.a, a), ("B", &self.endpoints.b, b)] {
-            if let Some(why) = silent.as_ref().filter(|_| from != to) {
-                return Err(NotApplied { why: format!("stage {stage} at {url}: {why}"), untouched: true });
+        let stages =
+            [("A", &self.endpoints.a, a, from.a != to.a), ("B", &self.endpoints.b, b, from.b != to.b)];
+        for (stage, url, silent, changes) in stages {
+            if let Some(why) = silent.as_ref().filter(|_| changes) {
+                return Err(NotApplied {
+                    soon: true,
+                    why: format!("stage {stage} at {url}: {why}"),
+                    untouched: true,
+                });
             }
         }
         Ok(())
@@ -240,7 +246,7 @@ impl Backend for LocalBackend {
         for leg in legs(from, to) {
             let told = join_all(leg.into_iter().map(|(stage, pods)| self.set_pods(stage, pods))).await;
             let told: Result<(), ApplyError> = told.into_iter().collect();
-            told.map_err(|error| NotApplied { why: error.to_string(), untouched: false })?;
+            told.map_err(|error| NotApplied { why: error.to_string(), untouched: false, soon: false })?;
         }
         Ok(())
     }

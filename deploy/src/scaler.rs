@@ -150,7 +150,7 @@ impl<B: Backend> Scaler<B> {
         if asked != there {
             self.asked = None;
             tracing::warn!(
-                "somebody else changes the pods: this scaler left a {} and b {}, and they are to be a {} and b {} now",
+                "somebody else changes the pods, or a stage was started anew: this scaler left a {} and b {}, and they are to be a {} and b {} now",
                 asked.a,
                 asked.b,
                 there.a,
@@ -190,16 +190,22 @@ impl<B: Backend> Scaler<B> {
                 (self.refused, self.asked) = (Refused::default(), Some(to));
                 outcome(End::Done, "carried out".to_owned())
             }
-            Err(error) if decision.mode == Mode::Emergency => outcome(
-                End::GivenUp,
-                format!("not carried out in full, and asked for again at the next tick: {error}"),
-            ),
+            Err(error) if decision.mode == Mode::Emergency => {
+                self.asked = None;
+                outcome(
+                    End::GivenUp,
+                    format!("not carried out in full, and asked for again at the next tick: {error}"),
+                )
+            }
             Err(error) if error.untouched => {
                 self.controller.untold(from);
-                self.refused.again(decision.now_s);
+                if !error.soon {
+                    self.refused.again(decision.now_s);
+                }
                 outcome(End::GivenUp, format!("not carried out: {error}"))
             }
             Err(error) => {
+                self.asked = None;
                 self.half = Half::of(decision);
                 outcome(End::Half, format!("not carried out in full: {error}"))
             }

@@ -255,6 +255,14 @@ impl PipelineClient {
         self.wait(timeout, SILENCE, "the pods are not ready", settled).await
     }
 
+    /// Asks both stages to have so many pods, and does not wait for them.
+    ///
+    /// # Errors
+    /// What a stage said.
+    pub async fn ask_pods(&self, pods: Replicas) -> Result<(), ClientError> {
+        self.stages.set_pods(pods).await
+    }
+
     /// Uses only so many of the ready pods, until the next `set_pods`; it holds when this returns.
     ///
     /// # Errors
@@ -344,7 +352,7 @@ impl PipelineClient {
                 // Whoever has no such route will not have one later, nor become another stage, nor give rights.
                 Err(
                     error @ (ClientError::Swapped { .. }
-                    | ClientError::Refused { status: 401 | 403 | 404, .. }),
+                    | ClientError::Refused { status: 200 | 401 | 403 | 404, .. }),
                 ) => return Err(error),
                 Err(error) => {
                     pause = UNHEARD;

@@ -170,7 +170,7 @@ impl Model {
         if setup.deadline_s.is_some() || link.slots_change.is_some() {
             return None;
         }
-        let held_s = if link.release_after_transfer { 0.0 } else { b.held_s() };
+        let held_s = if link.release_after_transfer { 0.0 } else { b.service.mean_s() };
         let slots = self
             .transfer_s()
             .map_or(f64::INFINITY, |transfer_s| f64::from(link.slots) / (transfer_s + held_s));

@@ -12,7 +12,7 @@
 //! what fits in its quota takes no longer than on a core of its own. Quota that was not used is lost with its period.
 //!
 //! The periods of a pod begin where chance puts them. Left out are what the kernel hands out in slices of 5 ms and takes back
-//! late, and CPU time that a pod takes beside its services.
+//! late, CPU time that a pod takes beside its services, and that a pod which crashes in its work begins anew: its work is booked ahead.
 
 use serde::Deserialize;
 use splitscale_spec::{Invalid, positive};

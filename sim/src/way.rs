@@ -10,6 +10,7 @@ use crate::event::{Event, Kind};
 use crate::law::unit;
 use crate::model::Rules;
 use crate::request::{Phase, Request};
+use crate::setup::StageSetup;
 use crate::simulation::Simulation;
 use crate::station::Entry;
 use crate::time::SimTime;
@@ -102,7 +103,7 @@ impl Simulation {
         let request = &mut self.requests[place as usize];
         let (pod, held_ns, gone) = (request.pod_a, self.now.since(request.since), request.gone);
         // What the pod computed: of one whose client is gone, the time it was held.
-        let work_ns = if gone { held_ns } else { request.service_a_ns };
+        let work_ns = if gone { cpu_ns(&self.model.setup.a, held_ns) } else { request.service_a_ns };
         request.since = self.now;
         if observed {
             self.pods_a.worked(pod, work_ns);
@@ -289,7 +290,7 @@ impl Simulation {
         let (pod, slot, back_ns) = (request.pod_b, request.slot, request.back_ns);
         let (service_ns, gone) = (self.now.since(request.since), request.gone);
         let held_ns = self.now.since(request.slot_since);
-        let work_ns = if gone { service_ns } else { request.service_b_ns };
+        let work_ns = if gone { cpu_ns(&self.model.setup.b, service_ns) } else { request.service_b_ns };
         request.since = self.now;
         if observed {
             self.pods_b.worked(pod, work_ns);
@@ -435,4 +436,9 @@ impl Simulation {
         let request = self.requests[place as usize].number;
         self.queue.push(Event { time, kind, request, place });
     }
+}
+
+/// CPU time of a pod that was held for so long: of a limited one, what its limit gives in the mean.
+fn cpu_ns(stage: &StageSetup, held_ns: u64) -> u64 {
+    stage.cpu_limit.map_or(held_ns, |limit| (held_ns as f64 * limit.cores) as u64)
 }

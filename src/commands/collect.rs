@@ -24,6 +24,8 @@ use crate::progress;
 const BURST_LIMIT: Duration = Duration::from_secs(300);
 /// Longest that the pods of a measurement that ended early may take to be freed.
 pub const FREE_LIMIT: Duration = Duration::from_secs(1);
+/// Longest that giving slots and pods back may take.
+const GIVE_BACK_LIMIT: Duration = Duration::from_secs(5);
 /// From then on it is said what is waited for.
 const TELL_AFTER: Duration = Duration::from_secs(3);
 /// Longest that the pipeline may take to be ready.
@@ -50,7 +52,7 @@ pub fn run(args: &Collect) -> Result<()> {
         let before = client.state().await?;
         let measured = bursts_and_starts(&client, args, &images, &stop).await;
         if let Err(error) = give_back(&client, &before).await {
-            eprintln!("warning: slots and pods are not as they were before: {error}");
+            tracing::warn!("slots and pods are not as they were before: {error}");
         }
         measured?;
         println!("{}", args.out.display());
@@ -85,19 +87,33 @@ async fn told_if_long<T>(client: &PipelineClient, wait: impl Future<Output = T>)
         done = &mut wait => return done,
         () = tokio::time::sleep(TELL_AFTER) => {}
     }
-    let seen =
-        client.state().await.map_or_else(|error| error.to_string(), |_| "not all pods are ready".to_owned());
-    eprintln!("waiting for the pipeline, for {} s at most: {seen}", READY_LIMIT.as_secs());
-    wait.await
+    let telling = async {
+        let seen = client.state().await;
+        let seen = seen.map_or_else(|error| error.to_string(), |_| "not all pods are ready".to_owned());
+        tracing::info!("waiting for the pipeline, for {} s at most: {seen}", READY_LIMIT.as_secs());
+    };
+    tokio::join!(wait, telling).0
 }
 
 /// Gives slots and pods back as they were. What has to drain for that is not waited for.
 async fn give_back(client: &PipelineClient, before: &PipelineState) -> Result<(), ClientError> {
+    let PipelineState { a, proxy, b } = before;
     let back = async {
-        client.set_threads(before.proxy.slots).await?;
-        client.set_pods(Replicas { a: before.a.desired, b: before.b.desired }, FREE_LIMIT).await
+        let pods = client.ask_pods(Replicas { a: a.desired, b: b.desired });
+        let (slots, pods) = tokio::join!(client.set_threads(proxy.slots), pods);
+        slots.and(pods)?;
+        // Some of the ready ones were not used.
+        if (a.in_use, b.in_use) != (a.ready, b.ready) {
+            client.use_pods(Replicas { a: a.in_use, b: b.in_use }).await?;
+        }
+        Ok(())
     };
-    timeout(FREE_LIMIT, back).await.unwrap_or(Ok(()))
+    let late = |_| ClientError::TimedOut {
+        what: "not all of it was given back".to_owned(),
+        after: GIVE_BACK_LIMIT,
+        seen: "no answer".to_owned(),
+    };
+    timeout(GIVE_BACK_LIMIT, back).await.map_err(late)?
 }
 
 /// Pods that come and go, a row each.

@@ -129,7 +129,7 @@ fn a_scaler_goes_on_when_nobody_reads_what_it_says() {
     drop(reads);
     // An address may end with a slash.
     let words =
-        scale(&format!("--a {}/ --proxy {}/ --b {}/ --mode auto --duration 1.5", a.url, proxy.url, b.url));
+        scale(&format!("--a {}/ --proxy {}/ --b {}/ --mode auto --duration 6", a.url, proxy.url, b.url));
     let output = Command::new(env!("CARGO_BIN_EXE_splitscale"))
         .args(words.split_whitespace())
         .current_dir(at)
@@ -162,11 +162,16 @@ fn whoever_changes_the_pods_beside_a_scaler_is_told_of() {
         assert!(begun.elapsed() < Duration::from_secs(60), "it never scales");
         thread::sleep(Duration::from_millis(20));
     }
-    must(at, &format!("{} --out other.jsonl --duration 1", words.replace("policy.json", "three.json")));
+    must(at, &format!("{} --out other.jsonl --duration 6", words.replace("policy.json", "three.json")));
     interrupt(&first);
     let output = first.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(said.contains("somebody else changes the pods: this scaler left a 2 and b 2"), "{said}");
+    assert!(
+        said.contains(
+            "somebody else changes the pods, or a stage was started anew: this scaler left a 2 and b 2"
+        ),
+        "{said}"
+    );
 }
 
 #[test]

@@ -148,6 +148,18 @@ fn a_slot_that_is_free_before_b_has_answered_is_seen_to_be() {
     };
     assert!(!fit_laws(&behind(0.13), &cells).unwrap().slot.unwrap().held_until_answer);
     assert!(fit_laws(&behind(0.36), &cells).unwrap().slot.unwrap().held_until_answer);
+    // Two slots that are free before a slow B has answered: begin and end pass through what held ones would be.
+    let pairs = |step_s: f64| -> Vec<RequestRecord> {
+        let row = |i: u32| RequestRecord {
+            request_id: i,
+            slots: 2,
+            queue_proxy_s: f64::from(i / 2) * step_s,
+            forward_b_s: 0.5,
+            ..record(1, 2)
+        };
+        (0..12).map(row).collect()
+    };
+    assert!(!fit_laws(&pairs(0.13), &BTreeSet::from([(2, 2)])).unwrap().slot.unwrap().held_until_answer);
     // Uploads are not in the records, so that begins and ends are off by some hundredths.
     let mut jittered = behind(0.36);
     jittered.iter_mut().step_by(2).for_each(|record| record.sent_ns += 20_000_000);

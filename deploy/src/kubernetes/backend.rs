@@ -178,7 +178,7 @@ impl KubernetesBackend {
 
     /// Whether pods may be changed now: this process leads, and nobody else owns the replicas.
     async fn may(&self) -> Result<(), NotApplied> {
-        let refused = |why| NotApplied { why, untouched: true };
+        let refused = |why| NotApplied { why, untouched: true, soon: false };
         self.ledger.led(self.leader.check().await.map_err(refused)?);
         match self.owners().first() {
             Some(owner) => Err(refused(owner.remedy(&self.cluster.namespace))),
@@ -278,6 +278,7 @@ impl Backend for KubernetesBackend {
                 "its status cannot be written first, so that whoever leads next would not know of it: {why}"
             ),
             untouched: true,
+            soon: false,
         })
     }
 
@@ -288,7 +289,9 @@ impl Backend for KubernetesBackend {
             self.may().await.map_err(|refusal| NotApplied { untouched, ..refusal })?;
             match self.tell(stage, pods).await {
                 Ok(()) => untouched = false,
-                Err((refused, why)) => return Err(NotApplied { why, untouched: untouched && refused }),
+                Err((refused, why)) => {
+                    return Err(NotApplied { why, untouched: untouched && refused, soon: false });
+                }
             }
         }
         Ok(())

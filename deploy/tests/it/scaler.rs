@@ -188,8 +188,11 @@ async fn a_stage_that_did_not_answer_leaves_the_other_alone() {
     let mut backend = LocalBackend::new(endpoints, Duration::from_secs(2)).unwrap();
     backend.scrape().await;
     let mut decision = controller(Mode::Auto).decide(0.0, &Observation::default());
-    (decision.from, decision.pods) = (Some(Replicas { a: 2, b: 1 }), Some(Replicas { a: 1, b: 1 }));
+    (decision.from, decision.pods) = (Some(Replicas { a: 2, b: 2 }), Some(Replicas { a: 1, b: 2 }));
+    assert_eq!(backend.announce(&decision).await, Ok(()), "B is to have what it has");
+    decision.pods = Some(Replicas { a: 1, b: 1 });
     let refused = backend.announce(&decision).await.unwrap_err();
+    assert!(refused.soon, "it has refused nothing");
     assert_eq!((refused.why.as_str(), refused.untouched), ("stage B at http://127.0.0.1:9: no answer", true));
     // An emergency takes what it can get.
     decision.mode = Mode::Emergency;

@@ -14,6 +14,7 @@
 //!    whatever is decided are counted apart and nowhere else.
 //! 2. **Work.** Work comes to a station no earlier than if every station before were idle, and goes no faster than the ready
 //!    pods (or the cores) can: a fluid that comes earlier and goes at that rate whenever there is any never has more left.
+//!    A CPU limit only slows pods down: it is left out, so that the bound is far below what limited pods can do.
 //!    A pod that is given up takes what is left of its request along, at most the longest demand, and is paid for as long.
 //! 3. **Misses.** A request must begin at a station by sent + promise - (what it needs from there on). When it begins, with n
 //!    others in service, the work of earlier requests that is left is at most what n of them may have left and what it may have

@@ -114,7 +114,8 @@ impl Found {
         let mut begin = scaling.clone();
         begin.begin_in(scenario, seed);
         let setup = scaling.scenarios()[scenario].model.setup();
-        let mean_s = [setup.a.service.mean_s(), setup.b.service.mean_s()];
+        let mean_s = [&setup.a, &setup.b]
+            .map(|stage| stage.service.mean_s() / stage.cpu_limit.map_or(1.0, |limit| limit.cores));
         let totals = begin.simulation().totals();
         let mut search = Search { begin, totals, mean_s, left: config.steps, simulated: 0 };
         let (best_static, fixed) = search.best_static();
