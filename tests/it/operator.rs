@@ -92,7 +92,7 @@ async fn an_api_server_that_is_not_there_is_waited_for_and_a_signal_ends_it() {
     assert_eq!(get("/livez").await.0, 200);
     assert_eq!(get("/readyz").await, (503, "SplitPipelines are not known yet in far".to_owned()));
     assert!(get("/metrics").await.1.contains("split_operator_leads 0"));
-    assert!(get("/").await.1.contains("Another replica leads"));
+    assert!(get("/").await.1.contains("This replica does not lead"));
     assert!(folder.path().join("decisions").is_dir());
     assert!(Command::new("kill").arg(running.0.id().to_string()).status().unwrap().success());
     assert_eq!(running.0.wait().unwrap().code(), Some(0));
