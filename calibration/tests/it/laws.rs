@@ -189,7 +189,7 @@ fn a_link_of_the_kernel_is_seen_to_be_shared() {
         })
     };
     let records = |alone_s: fn(u32) -> f64| -> Vec<RequestRecord> {
-        (0..18).flat_map(|run| together(run, 1 + run % 6, alone_s(1 + run % 6))).collect()
+        (0..72).flat_map(|run| together(run, 1 + run % 6, alone_s(1 + run % 6))).collect()
     };
     let laws = fit_laws(&records(|_| 0.2), &cells).unwrap();
     assert!(laws.slot.unwrap().shared);
