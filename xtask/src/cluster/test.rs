@@ -13,12 +13,14 @@ const PROMETHEUS: &str = "apt-get install --no-install-recommends prometheus";
 /// Runs those of the bed where a bed can run and none is up; else each is one skipped. What fails is a run that failed, for
 /// the counts of all others are still to be told.
 pub(crate) fn test(libtorch: &Path) -> Vec<Run> {
-    run(&[&of_parts, &|| of_all(libtorch)])
+    run(&[&of_parts, &|| of_all(libtorch, &["--test", "cluster"])])
 }
 
 /// The long ones too.
 pub(crate) fn nightly(libtorch: &Path) -> Vec<Run> {
-    run(&[&of_parts, &|| of_all(libtorch), &|| of_faults(libtorch), &|| of_plain(libtorch)])
+    // In release, as all of nightly is built already.
+    let all = ["--release", "--test", "cluster"];
+    run(&[&of_parts, &|| of_all(libtorch, &all), &|| of_faults(libtorch), &|| of_plain(libtorch)])
 }
 
 fn run(tests: &[&dyn Fn() -> Result<Run, String>]) -> Vec<Run> {
@@ -43,8 +45,8 @@ fn of_parts() -> Result<Run, String> {
     run_tests(go("test").args(["-v", "./bed"]))
 }
 
-fn of_all(libtorch: &Path) -> Result<Run, String> {
-    on_a_bed(libtorch, &["--test", "cluster"], None)
+fn of_all(libtorch: &Path, words: &[&str]) -> Result<Run, String> {
+    on_a_bed(libtorch, words, None)
 }
 
 /// Requests take an image of the servers; where none can be built, their cases are skipped.
