@@ -32,6 +32,34 @@ impl Cluster {
         Ok(Cluster { a: Workload::new(&clients, namespace, a), b: Workload::new(&clients, namespace, b) })
     }
 
+    /// Refuses to measure what an operator scales meanwhile.
+    ///
+    /// # Errors
+    /// In words, with the command that pauses it.
+    pub async fn ensure_unscaled(&self) -> anyhow::Result<()> {
+        for workload in [&self.a, &self.b] {
+            match workload.scaled_by().await {
+                Ok(None) => {}
+                Ok(Some(pipeline)) => {
+                    let (name, namespace) =
+                        (pipeline.metadata.name.unwrap_or_default(), workload.namespace());
+                    anyhow::bail!(
+                        "SplitPipeline {name} scales Deployment {} (mode {:?}), and would take away the pods that are to be measured; \
+                         pause it until then: kubectl patch splitpipeline {name} --namespace {namespace} --type merge --patch \
+                         '{{\"spec\": {{\"mode\": \"Paused\"}}}}'",
+                        workload.name(),
+                        pipeline.spec.mode,
+                    );
+                }
+                Err(error) => tracing::warn!(
+                    "whether a SplitPipeline scales Deployment {} meanwhile cannot be told: {error}",
+                    workload.name()
+                ),
+            }
+        }
+        Ok(())
+    }
+
     async fn change(&self, pods: Replicas) -> Result<(), ClientError> {
         for (workload, pods) in [(&self.a, pods.a), (&self.b, pods.b)] {
             let untold = |problem| {

@@ -134,8 +134,8 @@ impl Manifests {
     }
 }
 
-/// Whether Kubernetes takes it as a name.
-fn is_name(name: &str) -> bool {
+/// Whether Kubernetes takes it as the name of whatever there is: a label of RFC 1123.
+pub fn is_name(name: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     (1..=63).contains(&name.len()) && name.bytes().all(fits) && !name.starts_with('-') && !name.ends_with('-')
 }

@@ -103,6 +103,14 @@ impl Policy {
         }
     }
 
+    /// What it knows of useful pods, where it is a rule by them.
+    pub fn useful(&self) -> Option<&UsefulConfig> {
+        match &self.kind {
+            PolicyKind::Useful(useful) => Some(useful),
+            _ => None,
+        }
+    }
+
     /// Checks every field.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use clap::Args;
 use splitscale_deploy::manifests::{Image, ServiceTimes};
 
 use super::ScaleMode;
-use super::value::positive;
+use super::value::{kubernetes_name, positive};
 
 /// `deploy`
 #[derive(Debug, Args)]
@@ -21,7 +21,7 @@ pub struct Deploy {
     #[arg(long, value_name = "FILE")]
     pub policy: PathBuf,
     /// What the overlay and its SplitPipeline are called
-    #[arg(long, default_value = "pipeline", value_name = "NAME")]
+    #[arg(long, default_value = "pipeline", value_name = "NAME", value_parser = kubernetes_name)]
     pub name: String,
     /// What the scaler does with a decision
     #[arg(long, value_enum, default_value_t = ScaleMode::Recommend)]

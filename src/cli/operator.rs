@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::value::kubernetes_name;
+
 /// `operator`
 #[derive(Debug, Args)]
 pub struct Operator {
@@ -11,7 +13,7 @@ pub struct Operator {
     #[arg(long, exclusive = true)]
     pub crd: bool,
     /// Namespaces whose pipelines it scales, repeated or separated by commas; by default its own
-    #[arg(long, env = "NAMESPACE", value_name = "NS", value_delimiter = ',')]
+    #[arg(long, env = "NAMESPACE", value_name = "NS", value_delimiter = ',', value_parser = kubernetes_name)]
     pub namespace: Vec<String>,
     /// Where the pages, /metrics, /livez and /readyz are; port 0 takes a free one
     #[arg(long, default_value = "0.0.0.0:8080", value_name = "HOST:PORT")]

@@ -36,6 +36,14 @@ pub(super) fn host(text: &str) -> Result<String, String> {
     Err("not a host name or an address".into())
 }
 
+/// A name of something in Kubernetes.
+pub(super) fn kubernetes_name(text: &str) -> Result<String, String> {
+    match splitscale_deploy::manifests::is_name(text) {
+        true => Ok(text.into()),
+        false => Err("no name in Kubernetes: a-z, 0-9 and - between them, at most 63".into()),
+    }
+}
+
 /// A name that can stand in a header.
 pub(super) fn cut_name(text: &str) -> Result<String, String> {
     if !text.is_empty() && text.len() <= 64 && text.bytes().all(|b| b.is_ascii_graphic()) {

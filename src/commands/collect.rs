@@ -23,7 +23,7 @@ use crate::progress;
 /// Longest that a burst may take before what is missing counts as lost.
 const BURST_LIMIT: Duration = Duration::from_secs(300);
 /// Longest that the pods of a measurement that ended early may take to be freed.
-pub const FREE_LIMIT: Duration = Duration::from_secs(1);
+const FREE_LIMIT: Duration = Duration::from_secs(1);
 /// Longest that giving slots and pods back may take.
 const GIVE_BACK_LIMIT: Duration = Duration::from_secs(5);
 /// From then on it is said what is waited for.
@@ -51,9 +51,7 @@ pub fn run(args: &Collect) -> Result<()> {
         waiting.finish_and_clear();
         let before = client.state().await?;
         let measured = bursts_and_starts(&client, args, &images, &stop).await;
-        if let Err(error) = give_back(&client, &before).await {
-            tracing::warn!("slots and pods are not as they were before: {error}");
-        }
+        give_back(&client, &before).await;
         measured?;
         println!("{}", args.out.display());
         Ok(())
@@ -95,8 +93,8 @@ async fn told_if_long<T>(client: &PipelineClient, wait: impl Future<Output = T>)
     tokio::join!(wait, telling).0
 }
 
-/// Gives slots and pods back as they were. What has to drain for that is not waited for.
-async fn give_back(client: &PipelineClient, before: &PipelineState) -> Result<(), ClientError> {
+/// Gives slots and pods back as they were, or says that it could not. What has to drain for that is not waited for.
+pub async fn give_back(client: &PipelineClient, before: &PipelineState) {
     let PipelineState { a, proxy, b } = before;
     let back = async {
         let pods = client.ask_pods(Replicas { a: a.desired, b: b.desired });
@@ -113,7 +111,9 @@ async fn give_back(client: &PipelineClient, before: &PipelineState) -> Result<()
         after: GIVE_BACK_LIMIT,
         seen: "no answer".to_owned(),
     };
-    timeout(GIVE_BACK_LIMIT, back).await.map_err(late)?
+    if let Err(error) = timeout(GIVE_BACK_LIMIT, back).await.map_err(late).flatten() {
+        tracing::warn!("slots and pods are not as they were before: {error}");
+    }
 }
 
 /// Pods that come and go, a row each.
@@ -148,7 +148,9 @@ pub async fn client_of(servers: &Servers, in_cluster: &InCluster) -> Result<Pipe
     let client = client(servers)?;
     let Some(namespace) = &in_cluster.namespace else { return Ok(client) };
     let [a, b] = in_cluster.deployments.as_slice() else { bail!("--deployments takes two names: A,B") };
-    Ok(client.with_stages(Arc::new(Cluster::connect(namespace, [a, b]).await?)).with_fresh_connections()?)
+    let cluster = Cluster::connect(namespace, [a, b]).await?;
+    cluster.ensure_unscaled().await?;
+    Ok(client.with_stages(Arc::new(cluster)).with_fresh_connections()?)
 }
 
 /// Measures every cell of the grid; `table.csv` and `records.csv` in `out` grow with each burst.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 use splitscale_deploy::manifests::{Manifests, Rendered, ServiceTimes, checksum};
 use splitscale_policy::PolicyKind;
 use splitscale_serving::wire::format::encoding_of;
@@ -49,7 +49,10 @@ pub fn run(args: &Deploy) -> Result<()> {
         pinned: args.pinned,
         words: words(args),
     };
-    let rendered = manifests.render().with_context(|| unfit(&args.pipeline))?;
+    let rendered = manifests.render().map_err(|wrong| match wrong.field.as_str() {
+        "budget" => anyhow!("--budget: {}; they are in {}", wrong.problem, args.pipeline.display()),
+        _ => Error::new(wrong).context(unfit(&args.pipeline)),
+    })?;
     write(&args.render, &rendered)?;
     println!("{}", args.render.join("overlays").join(&args.name).display());
     Ok(())

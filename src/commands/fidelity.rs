@@ -23,11 +23,10 @@ use splitscale_calibration::{BadRows, DistributionOptions, Options, fit_laws, re
 use splitscale_serving::client::PipelineClient;
 use splitscale_sim::trace::Stamps;
 use splitscale_spec::{Balancer, Calibration, Capacity, Replicas, RequestRecord, Status, throughput};
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::calibrate::law_rows;
-use super::collect::{self, FREE_LIMIT};
+use super::collect;
 use super::summary::Machine;
 use crate::cli::{Fidelity, Servers};
 use crate::images::{self, Image};
@@ -173,33 +172,32 @@ impl Work<'_> {
                 None => servers::start(&self.local()?, &self.args.out.join("logs"), started).await?,
             };
             let client = collect::client_of(&urls, &self.args.in_cluster).await?;
-            if self.args.in_cluster.namespace.is_some() {
-                let most = self.plan.servers.pods;
-                client.set_pods(Replicas { a: most, b: most }, collect::READY_LIMIT).await?;
-            }
             client.wait_ready(collect::READY_LIMIT).await?;
-            anyhow::Ok(client)
+            let before = client.state().await?;
+            anyhow::Ok((client, before))
         };
-        let client = tokio::select! {
+        let (client, before) = tokio::select! {
             client = starting => client?,
             () = stop.cancelled() => return Err(interrupted()),
         };
-        let before = client.state().await?;
         let session = tokio::select! {
             session = self.measure_all(&client) => session,
             ended = servers::watch(started) => Err(ended),
             () = stop.cancelled() => Err(interrupted()),
         };
-        let back = async {
-            client.use_pods(Replicas { a: before.a.in_use, b: before.b.in_use }).await?;
-            client.set_threads(before.proxy.slots).await
-        };
-        let back = timeout(FREE_LIMIT, back).await.unwrap_or(Ok(()));
-        session.and_then(|session| back.map(|()| session).map_err(Into::into))
+        // Servers that were started here end anyway.
+        if self.args.servers().is_some() {
+            collect::give_back(&client, &before).await;
+        }
+        session
     }
 
     async fn measure_all(&self, client: &PipelineClient) -> Result<Session> {
         let (path, plan) = (self.args.out.join("session.json"), self.plan);
+        if self.args.in_cluster.namespace.is_some() {
+            let most = plan.servers.pods;
+            client.set_pods(Replicas { a: most, b: most }, collect::READY_LIMIT).await?;
+        }
         let state = client.state().await?;
         for (stage, ready) in [("A", state.a.ready), ("B", state.b.ready)] {
             let most = plan.servers.pods;

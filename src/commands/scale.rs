@@ -247,7 +247,9 @@ fn deciders(args: &Scale) -> Result<Deciders> {
 pub fn deciders_of(args: &Scale, live: Policy, pipeline: &Pipeline, shell: ShellConfig) -> Result<Deciders> {
     let bounds = Bounds::from(pipeline);
     let or_hpa = |path: &Option<PathBuf>| path.as_deref().map_or_else(|| Ok(Policy::hpa()), policy);
-    let (mut useful, mut shadow, mut residuals) = (None, None, None);
+    // What was measured knows better than what was written down.
+    let mut useful = live.useful().cloned();
+    let (mut shadow, mut residuals) = (None, None);
     if let Some(path) = &args.calibration {
         let (laws, unusable) = (explain::laws(path)?, || format!("{} cannot be used", path.display()));
         useful = Some(UsefulConfig::of_laws(&laws).with_context(unusable)?);

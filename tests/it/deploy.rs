@@ -119,8 +119,10 @@ fn a_sweep_has_its_files_as_they_lie_and_is_refused_where_a_pod_would_fail() {
     let said = refused(folder, "sweep --render k --name e --shards 2 simulate e.toml", 1);
     assert!(said.contains("c.json is named by a path that a pod does not have"), "{said}");
     fs::write(folder.join("e.toml"), &experiment).unwrap();
-    let said = refused(folder, "sweep --render k --name E --shards 2 simulate e.toml", 1);
-    assert!(said.contains("e.toml cannot be a Job: name: \"E\""), "{said}");
+    refused(folder, "sweep --render k --name E --shards 2 simulate e.toml", 2);
+    let long = "e".repeat(49);
+    let said = refused(folder, &format!("sweep --render k --name {long} --shards 2 simulate e.toml"), 1);
+    assert!(said.contains("e.toml cannot be a Job: name: \"eee"), "{said}");
     let said = refused(folder, "sweep --render k --name e --shards 2 simulate e.toml --set a.pod=1", 1);
     assert!(said.contains("pod"), "{said}");
     assert!(!folder.join("k").exists());
@@ -169,8 +171,8 @@ fn a_pipeline_that_cannot_be_rendered_is_told_by_file_and_field() {
     let said = ask(("slots = 8", "slots = 8"), "--encoding bf16");
     assert!(said.contains("cut.payload_bytes: 802816"), "{said}");
     let said = ask(("slots = 8", "slots = 8"), "--budget 1");
-    assert!(said.contains("budget: 1"), "{said}");
-    for wrong in ["--image a:", "--service-times 1", "--service-times 0,1", "--name"] {
+    assert!(said.contains("--budget: 1 is below"), "{said}");
+    for wrong in ["--image a:", "--service-times 1", "--service-times 0,1", "--name Up", "--name"] {
         let words = format!("deploy --render k8s --pipeline mine.toml --policy p {wrong}");
         refused(folder.path(), &words, 2);
     }

@@ -49,8 +49,8 @@ pub enum CallError {
     #[error("the API server did not answer within {} s", CALL_LIMIT.as_secs())]
     Late,
     /// An answer that is a refusal, or no way there.
-    #[error("{0}")]
-    Failed(#[source] Box<kube::Error>),
+    #[error("{}", words(.0))]
+    Failed(Box<kube::Error>),
 }
 
 impl Clients {
@@ -109,6 +109,34 @@ impl CallError {
     /// Whether what was asked for is not there.
     pub(crate) fn not_found(&self) -> bool {
         self.status().is_some_and(Status::is_not_found)
+    }
+}
+
+/// What the API server said, once, or why it could not be asked, down to the cause: kube's own words are a structure of Rust, or
+/// leave the cause out.
+pub(crate) fn words(error: &kube::Error) -> String {
+    let mut next: Option<&dyn Error> = match error {
+        kube::Error::Api(status) => return refusal(status),
+        kube::Error::Service(cause) => Some(&**cause),
+        other => Some(other),
+    };
+    let mut all = String::new();
+    while let Some(error) = next {
+        let told = error.to_string();
+        // Some tell what caused them, some leave that to their cause.
+        if !all.contains(&told) {
+            all = if all.is_empty() { told } else { format!("{all}: {told}") };
+        }
+        next = error.source();
+    }
+    all
+}
+
+/// A refusal of the API server, in words.
+pub(crate) fn refusal(status: &Status) -> String {
+    match status.message.trim() {
+        "" => format!("status {} {}", status.code, status.reason),
+        message => message.to_owned(),
     }
 }
 

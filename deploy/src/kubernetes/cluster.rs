@@ -16,6 +16,7 @@ use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
+use super::client::{refusal, words};
 use super::owners::Owner;
 
 /// How long one watch lasts \[s\]: a connection that died silently is noticed a few seconds after.
@@ -92,6 +93,34 @@ fn complete<K: Resource<DynamicType = ()> + Clone + 'static>(store: &Store<K>) -
     matches!(store.wait_until_ready().now_or_never(), Some(Ok(())))
 }
 
+/// Why objects cannot be watched, and what to do.
+pub(crate) fn trouble(what: &str, namespace: &str, error: &watcher::Error) -> String {
+    let said = match error {
+        watcher::Error::InitialListFailed(error)
+        | watcher::Error::WatchStartFailed(error)
+        | watcher::Error::WatchFailed(error) => words(error),
+        watcher::Error::WatchError(status) => refusal(status),
+        watcher::Error::NoResourceVersion => error.to_string(),
+    };
+    let status = match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+        | watcher::Error::WatchError(status) => Some(status),
+        _ => None,
+    };
+    let remedy = match status {
+        // Of a kind that it never heard of the API server says so in plain words and not in a status.
+        Some(status) if status.code == 404 => {
+            "the cluster does not know the kind SplitPipeline; apply its definition: splitscale operator --crd | kubectl apply --server-side -f -"
+        }
+        Some(status) if status.is_forbidden() => {
+            "it may not: bind the Role in deploy/base/rbac.yaml to its service account in that namespace"
+        }
+        _ => "the API server does not answer as it should",
+    };
+    format!("{what} of namespace {namespace} cannot be watched, and are tried again: {remedy} ({said})")
+}
+
 /// Keeps the objects of a kind until `stop`, less what nobody asks for.
 fn keep<K>(client: &Client, namespace: &str, stop: &CancellationToken, prune: fn(&mut K)) -> Store<K>
 where
@@ -124,9 +153,7 @@ where
                 }
                 Some(Err(error)) if well => {
                     well = false;
-                    tracing::warn!(
-                        "{what} of namespace {namespace} cannot be watched, and are tried again: {error}"
-                    );
+                    tracing::warn!("{}", trouble(&what, &namespace, &error));
                 }
                 Some(_) => {}
                 None => return,

@@ -27,7 +27,9 @@ impl Deciders {
         let (bounds, shell) = (spec.bounds(), spec.shell());
         let freshness = Freshness { max_age_s: shell.max_age_s };
         let laws = documents.calibration.as_ref().and_then(|calibration| calibration.laws.as_ref());
-        let (mut useful, mut shadow, mut residuals) = (None, None, None);
+        // What was measured knows better than what was written down.
+        let mut useful = documents.policy.useful().cloned();
+        let (mut shadow, mut residuals) = (None, None);
         if let Some((laws, slo)) = laws.zip(spec.slo.as_ref()) {
             useful = Some(UsefulConfig::of_laws(laws)?);
             let law = ShadowConfig::of_laws(laws, slo.latency_seconds)?;

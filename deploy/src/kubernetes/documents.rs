@@ -42,6 +42,8 @@ pub struct Unloaded {
 pub struct Library {
     /// Where ConfigMaps are.
     pub maps: Api<ConfigMap>,
+    /// Theirs, for what is to be typed.
+    pub namespace: String,
 }
 
 impl Library {
@@ -87,14 +89,17 @@ impl Library {
 
     /// The text of a document, which is the one that was meant where that is said.
     async fn text(&self, field: &'static str, document: &Document) -> Result<String, Unloaded> {
-        let at = || place(field, document);
+        let (at, namespace) = (|| place(field, document), &self.namespace);
         let text = match (&document.config_map, &document.url) {
             (Some(map), _) => {
                 let found = in_time(self.maps.get(&map.name)).await.map_err(|error| {
                     let (reason, remedy) = match error.status() {
                         Some(status) if status.is_not_found() => (
                             "NotFound",
-                            format!(": kubectl create configmap {} --from-file={}=FILE", map.name, map.key),
+                            format!(
+                                ": kubectl create configmap {} --namespace {namespace} --from-file={}=FILE",
+                                map.name, map.key
+                            ),
                         ),
                         Some(status) if status.is_forbidden() => (
                             "Forbidden",
@@ -104,13 +109,18 @@ impl Library {
                     };
                     Unloaded { reason, message: format!("{} cannot be read ({error}){remedy}", at()) }
                 })?;
-                found.data.and_then(|mut data| data.remove(&map.key)).ok_or_else(|| Unloaded {
+                let mut data = found.data.unwrap_or_default();
+                data.remove(&map.key).ok_or_else(|| Unloaded {
                     reason: "NotFound",
                     message: format!(
-                        "{} has no such key: kubectl create configmap {} --from-file={}=FILE",
+                        "{} has no such key, it has {}: name one of them in spec.{field}.configMap.key, or put it in: \
+                         kubectl edit configmap {} --namespace {namespace}",
                         at(),
+                        match data.is_empty() {
+                            true => "none".to_owned(),
+                            false => data.into_keys().collect::<Vec<_>>().join(", "),
+                        },
                         map.name,
-                        map.key
                     ),
                 })?
             }

@@ -416,8 +416,10 @@ fn urgent(last: &SplitPipelineStatus, next: &SplitPipelineStatus) -> bool {
 fn changes(last: &SplitPipelineStatus, next: &SplitPipelineStatus) -> Vec<Event> {
     let changed = next.conditions.iter().filter(|next| {
         let before = last.conditions.iter().find(|last| last.type_ == next.type_);
+        let trouble = is_trouble(&next.type_, &next.status);
         // That something is unknown at first is no news, and neither is that it is well.
-        before.map_or(is_trouble(&next.type_, &next.status), |before| before.status != next.status)
+        before
+            .map_or(trouble, |before| before.status != next.status || trouble && before.reason != next.reason)
     });
     let told = changed.map(|condition| {
         let kind = if is_trouble(&condition.type_, &condition.status) {
@@ -425,7 +427,8 @@ fn changes(last: &SplitPipelineStatus, next: &SplitPipelineStatus) -> Vec<Event>
         } else {
             EventType::Normal
         };
-        let action = format!("{}{}", condition.type_, condition.status);
+        // The same again is counted; for another reason it is another.
+        let action = format!("{}{}{}", condition.type_, condition.status, condition.reason);
         let note = format!(
             "{} is {}, {}: {}",
             condition.type_, condition.status, condition.reason, condition.message

@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use super::board::Board;
 use super::client::Clients;
-use super::cluster::{Cluster, WATCH_S};
+use super::cluster::{Cluster, WATCH_S, trouble};
 use super::journal::Journals;
 use super::lease::{Election, Leader};
 use super::pipeline::{self, Shared};
@@ -132,7 +132,7 @@ impl Namespace {
                 }
                 Some(Err(error)) => {
                     if well {
-                        tracing::warn!("{}", trouble(&name, &error));
+                        tracing::warn!("{}", trouble("SplitPipelines", &name, &error));
                     }
                     well = false;
                 }
@@ -189,27 +189,4 @@ impl Namespace {
             }
         }
     }
-}
-
-/// Why pipelines cannot be watched, and what to do.
-fn trouble(namespace: &str, error: &watcher::Error) -> String {
-    let status = match error {
-        watcher::Error::InitialListFailed(kube::Error::Api(status))
-        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
-        | watcher::Error::WatchError(status) => Some(status),
-        _ => None,
-    };
-    let remedy = match status {
-        // Of a kind that it never heard of the API server says so in plain words and not in a status.
-        Some(status) if status.code == 404 => {
-            "the cluster does not know the kind SplitPipeline; apply its definition: splitscale operator --crd | kubectl apply --server-side -f -"
-        }
-        Some(status) if status.is_forbidden() => {
-            "it may not: bind the Role in deploy/base/rbac.yaml to its service account in that namespace"
-        }
-        _ => "the API server does not answer as it should",
-    };
-    format!(
-        "SplitPipelines of namespace {namespace} cannot be watched, and are tried again: {remedy} ({error})"
-    )
 }

@@ -90,7 +90,8 @@ pub(super) async fn run(
         let (ledger, telling) = (ledger.clone(), telling.clone());
         async move { ledger.keep(telling).await }
     });
-    let library = Library { maps: Api::namespaced(shared.client.clone(), &namespace) };
+    let library =
+        Library { maps: Api::namespaced(shared.client.clone(), &namespace), namespace: namespace.clone() };
     let journal = Journal::open(&shared.journals, &namespace, &name);
     let mut reads = Reads::default();
     while !stop.is_cancelled() {

@@ -8,6 +8,7 @@ use kube::core::Selector;
 use kube::{Api, Client};
 
 use super::client::{CallError, Clients, in_time};
+use super::resource::{ModeName, SplitPipeline};
 use super::scale::{self, Unwritten};
 
 /// One Deployment.
@@ -51,6 +52,11 @@ impl Workload {
         &self.name
     }
 
+    /// Its namespace.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
     /// Tells it to have so many pods, in the name of the scaler and without force: replicas that somebody else owns are not taken.
     ///
     /// # Errors
@@ -63,6 +69,24 @@ impl Workload {
                 Err(owners.first().map(|owner| owner.remedy(&self.namespace)).unwrap_or_default())
             }
         }
+    }
+
+    /// The SplitPipeline whose decisions are carried out on it, if one is: that one does not leave the pods to whoever measures.
+    ///
+    /// # Errors
+    /// What the API server said; that it does not know the kind is none.
+    pub async fn scaled_by(&self) -> Result<Option<SplitPipeline>, CallError> {
+        let pipelines: Api<SplitPipeline> = Api::namespaced(self.client.clone(), &self.namespace);
+        let found = match in_time(pipelines.list(&ListParams::default())).await {
+            Err(error) if error.not_found() => return Ok(None),
+            found => found?,
+        };
+        let ours = |pipeline: &SplitPipeline| {
+            let stages = &pipeline.spec.stages;
+            let names = [&stages.a.deployment, &stages.b.deployment].contains(&&self.name);
+            names && matches!(pipeline.spec.mode, ModeName::Auto | ModeName::Emergency)
+        };
+        Ok(found.items.into_iter().find(ours))
     }
 
     /// How it stands now.

@@ -13,3 +13,4 @@ mod rbac;
 mod report;
 mod scaler;
 mod signals;
+mod workload;

@@ -222,7 +222,12 @@ async fn a_policy_that_cannot_be_used_is_told_and_the_last_good_one_goes_on() {
             "NotFound",
             "kubectl create configmap nowhere",
         ),
-        (3, json!({"configMap": {"name": "policy", "key": "other"}}), "NotFound", "has no such key"),
+        (
+            3,
+            json!({"configMap": {"name": "policy", "key": "other"}}),
+            "NotFound",
+            "it has policy.json: name one",
+        ),
         (
             4,
             json!({"configMap": {"name": "policy", "key": "policy.json"}, "sha256": "0".repeat(64)}),
@@ -261,6 +266,13 @@ async fn a_policy_that_cannot_be_used_is_told_and_the_last_good_one_goes_on() {
         let [loaded, _, told] = condition(&api, "PolicyLoaded");
         assert_eq!(loaded, "False");
         assert!(told.contains(words) && told.contains("`3 and 2` goes on"), "{told}");
+        assert!(!told.contains("Status {"), "in words: {told}");
+        let event = format!("PolicyLoadedFalse{reason}");
+        until("it is an event of its own", || {
+            let calls = api.calls();
+            calls.iter().any(|call| call.path.ends_with("/events") && call.body["action"] == event.as_str())
+        })
+        .await;
         assert_ne!(condition(&api, "Ready")[1], "PolicyNotLoaded", "it goes on");
     }
     running.end().await;
