@@ -111,6 +111,13 @@ test('what is unknown is not zero', async () => {
   assert.deepEqual(now.values.link_mbit_s, [null, UNKNOWN]);
 });
 
+test('whatever the most is, a chart has room for it and little more', async () => {
+  const html = await (await fetch(origin)).text();
+  const nice = new Function(`${/function nice\(most\) \{[^]*?\n\}/.exec(html)[0]} return nice`)();
+  const wrong = [...Array(9000).keys()].map(n => 1.001 ** n / 1e3).filter(most => !(nice(most) >= most && nice(most) <= 1.6 * most));
+  assert.deepEqual(wrong, []);
+});
+
 test('the values are those of the API, under load', async () => {
   for (let n = 0; n < 6; n += 1) client();
   await page.waitForFunction(() => ['latency_p50_s', 'link_mbit_s', 'cap_a'].every(name => document.querySelector(`[data-of=${name}]`).hasAttribute('value')), null, { timeout: LONG });
