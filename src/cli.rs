@@ -290,11 +290,11 @@ pub struct Servers {
 #[command(next_help_heading = "On Kubernetes")]
 pub struct InCluster {
     /// Namespace in which both stages are Deployments, whose replicas are set and whose pods are asked through the API server of the
-    /// kubeconfig; requests are sent to --a and events heard from --proxy
+    /// kubeconfig; requests are sent to --a and events heard from --proxy. Refused where a SplitPipeline scales them
     #[arg(long, value_name = "NAMESPACE", value_parser = value::kubernetes_name)]
     pub namespace: Option<String>,
     /// The Deployments of A and of B
-    #[arg(long, value_name = "A,B", value_delimiter = ',', num_args = 1..=2, requires = "namespace", default_values = ["splitscale-a", "splitscale-b"])]
+    #[arg(long, value_name = "A,B", value_delimiter = ',', num_args = 1..=2, requires = "namespace", value_parser = value::dotted_name, default_values = ["splitscale-a", "splitscale-b"])]
     pub deployments: Vec<String>,
 }
 

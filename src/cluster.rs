@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use futures_util::future::{BoxFuture, try_join_all};
-use splitscale_deploy::kubernetes::{CallError, Clients, Standing, Workload};
+use splitscale_deploy::kubernetes::{CallError, Clients, Scaled, Standing, Workload};
 use splitscale_serving::client::{ClientError, Stages};
 use splitscale_serving::wire::PodsState;
 use splitscale_spec::{Replicas, Stage};
@@ -23,41 +23,38 @@ pub struct Cluster {
 }
 
 impl Cluster {
+    /// The same to be measured: refused where an operator scales them meanwhile.
+    ///
+    /// # Errors
+    /// As [`Cluster::connect`], or in words what scales them, with the command that pauses it.
+    pub async fn to_measure(namespace: &str, deployments: [&str; 2]) -> anyhow::Result<Cluster> {
+        let clients = Clients::infer().await?;
+        match Scaled::find(&clients, namespace, deployments).await {
+            Ok(None) => {}
+            Ok(Some(Scaled { pipeline, mode, deployment })) => anyhow::bail!(
+                "SplitPipeline {pipeline} scales Deployment {deployment} (mode {mode}), and would change the pods that are to be \
+                 measured; pause it until then: kubectl patch splitpipeline {pipeline} --namespace {namespace} --type merge --patch \
+                 '{{\"spec\": {{\"mode\": \"Paused\"}}}}'"
+            ),
+            Err(error) => {
+                tracing::warn!(
+                    "whether a SplitPipeline scales the Deployments meanwhile cannot be told: {error}"
+                );
+            }
+        }
+        Ok(Cluster::of(&clients, namespace, deployments))
+    }
+
     /// These Deployments of a namespace, where the kubeconfig says.
     ///
     /// # Errors
     /// No cluster is configured.
-    pub async fn connect(namespace: &str, [a, b]: [&str; 2]) -> anyhow::Result<Cluster> {
-        let clients = Clients::infer().await?;
-        Ok(Cluster { a: Workload::new(&clients, namespace, a), b: Workload::new(&clients, namespace, b) })
+    pub async fn connect(namespace: &str, deployments: [&str; 2]) -> anyhow::Result<Cluster> {
+        Ok(Cluster::of(&Clients::infer().await?, namespace, deployments))
     }
 
-    /// Refuses to measure what an operator scales meanwhile.
-    ///
-    /// # Errors
-    /// In words, with the command that pauses it.
-    pub async fn ensure_unscaled(&self) -> anyhow::Result<()> {
-        for workload in [&self.a, &self.b] {
-            match workload.scaled_by().await {
-                Ok(None) => {}
-                Ok(Some(pipeline)) => {
-                    let (name, namespace) =
-                        (pipeline.metadata.name.unwrap_or_default(), workload.namespace());
-                    anyhow::bail!(
-                        "SplitPipeline {name} scales Deployment {} (mode {:?}), and would take away the pods that are to be measured; \
-                         pause it until then: kubectl patch splitpipeline {name} --namespace {namespace} --type merge --patch \
-                         '{{\"spec\": {{\"mode\": \"Paused\"}}}}'",
-                        workload.name(),
-                        pipeline.spec.mode,
-                    );
-                }
-                Err(error) => tracing::warn!(
-                    "whether a SplitPipeline scales Deployment {} meanwhile cannot be told: {error}",
-                    workload.name()
-                ),
-            }
-        }
-        Ok(())
+    fn of(clients: &Clients, namespace: &str, [a, b]: [&str; 2]) -> Cluster {
+        Cluster { a: Workload::new(clients, namespace, a), b: Workload::new(clients, namespace, b) }
     }
 
     async fn change(&self, pods: Replicas) -> Result<(), ClientError> {

@@ -32,9 +32,9 @@ fn main() -> ExitCode {
         // Where nobody takes a line of the log there is nobody to tell that either.
         .log_internal_errors(false)
         .with_env_filter(
-            // What a client of Kubernetes says of each failed call and watch, whoever asked says once, in words of his own.
+            // What a client of Kubernetes says of each failed call, watch and renewal, whoever asked says once, in words of his own.
             tracing_subscriber::EnvFilter::try_from_default_env()
-                .unwrap_or_else(|_| "info,kube_client=off,kube_runtime=error".into()),
+                .unwrap_or_else(|_| "info,kube_client=off,kube_runtime=error,kube_lease_manager=off".into()),
         )
         .init();
     match commands::run(cli.command) {

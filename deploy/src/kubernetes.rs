@@ -63,4 +63,4 @@ pub use resource::{
 pub use shell::{PodRate, Shell};
 pub use signals::{Endpoint, Latency, Link, Pods, Prometheus, ProxyPods, Signals, Source};
 pub use status::{Cost, LastDecision, Observed, PodCounts, SplitPipelineStatus};
-pub use workload::{Standing, Workload};
+pub use workload::{Scaled, Standing, Workload};

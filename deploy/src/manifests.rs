@@ -134,7 +134,7 @@ impl Manifests {
     }
 }
 
-/// Whether Kubernetes takes it as the name of whatever there is: a label of RFC 1123.
+/// Whether Kubernetes takes it as a name without dots: a label of RFC 1123, as namespaces have.
 pub fn is_name(name: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     (1..=63).contains(&name.len()) && name.bytes().all(fits) && !name.starts_with('-') && !name.ends_with('-')

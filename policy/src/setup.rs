@@ -31,6 +31,13 @@ impl Setup {
     /// The schema this build reads and writes.
     pub const SCHEMA: u32 = 1;
 
+    /// The same for another policy. What was measured stays the cap; what a policy knew of useful pods goes with it.
+    pub fn with_policy(self, policy: Policy) -> Setup {
+        let own = self.useful.as_ref() == self.policy.useful();
+        let useful = if own { policy.useful().cloned() } else { self.useful };
+        Setup { policy, useful, ..self }
+    }
+
     /// Whether so many pods are within the bounds, and the budget.
     pub fn allows(&self, pods: Replicas) -> bool {
         let sum = u64::from(pods.a) + u64::from(pods.b);

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::value::kubernetes_name;
+
 /// A pipeline on Kubernetes that somebody else scales.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Deployed {
@@ -39,7 +41,7 @@ pub struct Contest {
     /// What holds back each policy that the file has no shell for (TOML); by default that of `scale`
     #[arg(long, value_name = "FILE")]
     pub shell: Option<PathBuf>,
-    /// A calibration (JSON): the pods that are useful become the cap, of every policy
+    /// A calibration (JSON): the pods that are useful become the cap, of every policy; without it, of `useful` alone
     #[arg(long, value_name = "FILE")]
     pub calibration: Option<PathBuf>,
     /// Folder of JPEG and PNG files to send, or a file that lists some, one a line; without it a few that the
@@ -57,7 +59,8 @@ fn deployed(text: &str) -> Result<Deployed, String> {
         return Err("write NAME=NAMESPACE,A-URL,PROXY-URL".to_owned());
     };
     let own = |text: &str| text.trim().to_owned();
-    Ok(Deployed { name: own(name), namespace: own(namespace), a: own(a), proxy: own(proxy) })
+    let namespace = kubernetes_name(namespace.trim())?;
+    Ok(Deployed { name: own(name), namespace, a: own(a), proxy: own(proxy) })
 }
 
 #[cfg(test)]
@@ -69,6 +72,7 @@ mod tests {
         let of = deployed("hpa=splitscale-hpa,http://10.0.0.1:30510,http://10.0.0.2:6000").unwrap();
         assert_eq!([of.name, of.namespace], ["hpa", "splitscale-hpa"]);
         assert_eq!([of.a, of.proxy], ["http://10.0.0.1:30510", "http://10.0.0.2:6000"]);
+        assert!(deployed("hpa=,http://a,http://b").unwrap_err().contains("no name in Kubernetes"));
         for wrong in ["hpa", "hpa=x,http://a", "hpa=x,http://a,http://b,c"] {
             assert!(deployed(wrong).unwrap_err().contains("NAME=NAMESPACE"), "{wrong}");
         }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::value::kubernetes_name;
+use super::value::{dotted_name, kubernetes_name};
 
 /// `operator`
 #[derive(Debug, Args)]
@@ -25,7 +25,7 @@ pub struct Operator {
     #[arg(long, env = "HOSTNAME", default_value = "splitscale", value_name = "NAME")]
     pub identity: String,
     /// Name of the lease by which a leader is elected, in the first of the namespaces
-    #[arg(long, default_value = "splitscale", value_name = "NAME")]
+    #[arg(long, default_value = "splitscale", value_name = "NAME", value_parser = dotted_name)]
     pub lease: String,
     /// Lead without a lease: only where there is never a second replica, not even while one replaces another
     #[arg(long, conflicts_with = "lease")]

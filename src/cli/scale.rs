@@ -20,7 +20,8 @@ pub struct Scale {
     /// What holds it back (TOML): stabilisation, rates, budget, reversals, age of signals; everything may be left out
     #[arg(long, value_name = "FILE")]
     pub shell: Option<PathBuf>,
-    /// A calibration (JSON): the pods that are useful become the cap, and another policy is scored beside by its law
+    /// A calibration (JSON): the pods that are useful become the cap, and another policy is scored beside by its law; without it a
+    /// policy `useful` caps what decides in its place
     #[arg(long, value_name = "FILE")]
     pub calibration: Option<PathBuf>,
     /// The policy that is scored beside, with a calibration; by default the HPA as Kubernetes sets it up

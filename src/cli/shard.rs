@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use splitscale_deploy::manifests::Image;
 
 use super::simulate::assignment;
-use super::value::kubernetes_name;
+use super::value::{dotted_name, job_name, kubernetes_name};
 use crate::shard::Part;
 
 /// Most shards: as many indexes as a Job of Kubernetes has.
@@ -82,7 +82,7 @@ pub struct Merge {
     #[arg(required_unless_present = "job")]
     pub parts: Vec<PathBuf>,
     /// Take the shards that this Job of Kubernetes has done from the logs of its pods, by the kubeconfig
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = dotted_name)]
     pub job: Option<String>,
     /// Its namespace
     #[arg(long, default_value = "splitscale", value_name = "NAMESPACE", requires = "job", value_parser = kubernetes_name)]
@@ -96,7 +96,7 @@ pub struct Sweep {
     #[arg(long, value_name = "DIR")]
     pub render: PathBuf,
     /// What the Job is called
-    #[arg(long, value_name = "NAME", value_parser = kubernetes_name)]
+    #[arg(long, value_name = "NAME", value_parser = job_name)]
     pub name: String,
     /// How many shards, one a pod
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MOST as i64))]

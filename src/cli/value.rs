@@ -44,6 +44,20 @@ pub(super) fn kubernetes_name(text: &str) -> Result<String, String> {
     }
 }
 
+/// A name of what may have a longer one there: names with dots between them.
+pub(super) fn dotted_name(text: &str) -> Result<String, String> {
+    match text.len() <= 253 && text.split('.').all(splitscale_deploy::manifests::is_name) {
+        true => Ok(text.into()),
+        false => Err("no name in Kubernetes: a-z, 0-9, - and . between them, at most 253".into()),
+    }
+}
+
+/// A name of a Job: those of its pods are longer.
+pub(super) fn job_name(text: &str) -> Result<String, String> {
+    let fits = kubernetes_name(text).ok().filter(|name| name.len() <= 48);
+    fits.ok_or_else(|| "no name of a Job with indexes: a-z, 0-9 and - between them, at most 48".to_owned())
+}
+
 /// A name that can stand in a header.
 pub(super) fn cut_name(text: &str) -> Result<String, String> {
     if !text.is_empty() && text.len() <= 64 && text.bytes().all(|b| b.is_ascii_graphic()) {

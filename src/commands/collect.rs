@@ -148,8 +148,7 @@ pub async fn client_of(servers: &Servers, in_cluster: &InCluster) -> Result<Pipe
     let client = client(servers)?;
     let Some(namespace) = &in_cluster.namespace else { return Ok(client) };
     let [a, b] = in_cluster.deployments.as_slice() else { bail!("--deployments takes two names: A,B") };
-    let cluster = Cluster::connect(namespace, [a, b]).await?;
-    cluster.ensure_unscaled().await?;
+    let cluster = Cluster::to_measure(namespace, [a, b]).await?;
     Ok(client.with_stages(Arc::new(cluster)).with_fresh_connections()?)
 }
 

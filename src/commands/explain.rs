@@ -77,7 +77,7 @@ pub fn replay(args: &Replay) -> Result<()> {
     for Logged { setup, decision } in &decisions {
         if last != *setup {
             last = *setup;
-            let setup = Setup { policy: policy.clone(), ..setups[last].clone() };
+            let setup = setups[last].clone().with_policy(policy.clone());
             let started = Controller::new(setup, decision.mode);
             other = Some(started.with_context(|| format!("{} cannot be used", path.display()))?);
         }

@@ -127,10 +127,6 @@ pub fn run(args: &Fidelity) -> Result<()> {
     } else {
         files::empty_folder(out)?;
     }
-    for folder in ["cells", "arrivals", "logs"] {
-        let folder = out.join(folder);
-        std::fs::create_dir_all(&folder).with_context(|| format!("could not make {}", folder.display()))?;
-    }
     let work = Work { args, plan: &plan, images: &images, trace: trace.as_ref() };
     let cells = plan.cells(trace.is_some());
     let session = if path.exists() && cells.iter().all(|cell| cell_file(out, cell).exists()) {
@@ -169,7 +165,7 @@ impl Work<'_> {
         let starting = async {
             let urls = match &self.args.servers() {
                 Some(urls) => urls.clone(),
-                None => servers::start(&self.local()?, &self.args.out.join("logs"), started).await?,
+                None => servers::start(&self.local()?, &self.folder("logs")?, started).await?,
             };
             let client = collect::client_of(&urls, &self.args.in_cluster).await?;
             client.wait_ready(collect::READY_LIMIT).await?;
@@ -192,7 +188,16 @@ impl Work<'_> {
         session
     }
 
+    /// A folder in that of the measurement, made where there is none.
+    fn folder(&self, name: &str) -> Result<PathBuf> {
+        let folder = self.args.out.join(name);
+        std::fs::create_dir_all(&folder).with_context(|| format!("could not make {}", folder.display()))?;
+        Ok(folder)
+    }
+
     async fn measure_all(&self, client: &PipelineClient) -> Result<Session> {
+        self.folder("cells")?;
+        let arrivals_of = self.folder("arrivals")?;
         let (path, plan) = (self.args.out.join("session.json"), self.plan);
         if self.args.in_cluster.namespace.is_some() {
             let most = plan.servers.pods;
@@ -242,7 +247,7 @@ impl Work<'_> {
                 let (capacity, seed) =
                     (session.pilot.capacity(cell.place), self.args.seed.wrapping_add(cell.stream));
                 let arrivals = Arrivals::of(cell, capacity, seed, self.trace.map(|(_, stamps)| stamps))?;
-                arrivals.write(&self.args.out.join("arrivals").join(format!("{}.csv", cell.name)))?;
+                arrivals.write(&arrivals_of.join(format!("{}.csv", cell.name)))?;
                 let records = measure(client, self.images, (cell, *number), &arrivals).await?;
                 let answered = records.iter().filter(|r| r.status == Status::Answered).count();
                 files::write_csv(&rows, &records)?;

@@ -188,6 +188,30 @@ fn moved(lines: &[Value]) -> Vec<&Value> {
 }
 
 #[test]
+fn a_rule_by_useful_pods_caps_what_decides_in_its_place_until_they_are_measured() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    fs::write(folder.join("pipeline.toml"), PIPELINE).unwrap();
+    let rule = json!({"service_a_s": 0.66, "service_b_s": 0.23, "payload_bytes": 700_000});
+    write(
+        folder,
+        "policy.json",
+        &json!({"schema": 2, "name": "rule", "kind": {"useful": rule}, "region": null, "training": null}),
+    );
+    write(folder, "calibration.json", &calibration());
+    for (flags, bytes) in [("", 700_000), ("--calibration calibration.json", 802_816)] {
+        // Nobody listens there: only who decides is looked at.
+        let nobody = "--a http://127.0.0.1:1 --proxy http://127.0.0.1:1 --b http://127.0.0.1:1 --duration 1";
+        let out = format!("{bytes}.jsonl");
+        must(
+            folder,
+            &format!("scale --policy policy.json --pipeline pipeline.toml {nobody} --out {out} {flags}"),
+        );
+        assert_eq!(lines(&folder.join(out))[0]["useful"]["payload_bytes"], bytes);
+    }
+}
+
+#[test]
 fn what_cannot_be_used_is_named_with_its_field() {
     let folder = TempDir::new().unwrap();
     let folder = folder.path();

@@ -12,6 +12,8 @@ use super::site::without_roots;
 /// Longest that one call may take. A lease is renewed with more than that left, so that a write that was begun by a leader is
 /// not still under way when another one leads.
 pub(crate) const CALL_LIMIT: Duration = Duration::from_secs(4);
+/// What kube gives as the reason where an answer is no status.
+const UNPARSED: &str = "Failed to parse error data";
 /// Longest that a connection may take to come about.
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 
@@ -134,10 +136,13 @@ pub(crate) fn words(error: &kube::Error) -> String {
 
 /// A refusal of the API server, in words.
 pub(crate) fn refusal(status: &Status) -> String {
-    match status.message.trim() {
-        "" => format!("status {} {}", status.code, status.reason),
-        message => message.to_owned(),
+    let message = status.message.trim();
+    // What is between may answer in a page of its own.
+    if message.is_empty() || status.reason == UNPARSED {
+        let begin: String = message.chars().take(200).collect();
+        return format!("status {} {begin}", status.code).trim_end().to_owned();
     }
+    message.to_owned()
 }
 
 /// A call, within its time.

@@ -93,6 +93,9 @@ fn complete<K: Resource<DynamicType = ()> + Clone + 'static>(store: &Store<K>) -
     matches!(store.wait_until_ready().now_or_never(), Some(Ok(())))
 }
 
+/// What is told as SplitPipelines are watched.
+pub(crate) const SPLIT_PIPELINES: &str = "SplitPipelines";
+
 /// Why objects cannot be watched, and what to do.
 pub(crate) fn trouble(what: &str, namespace: &str, error: &watcher::Error) -> String {
     let said = match error {
@@ -110,7 +113,7 @@ pub(crate) fn trouble(what: &str, namespace: &str, error: &watcher::Error) -> St
     };
     let remedy = match status {
         // Of a kind that it never heard of the API server says so in plain words and not in a status.
-        Some(status) if status.code == 404 => {
+        Some(status) if status.code == 404 && what == SPLIT_PIPELINES => {
             "the cluster does not know the kind SplitPipeline; apply its definition: splitscale operator --crd | kubectl apply --server-side -f -"
         }
         Some(status) if status.is_forbidden() => {

@@ -63,3 +63,36 @@ impl Deciders {
         Deciders::new(spec, &none)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_rule_by_useful_pods_caps_what_decides_in_its_place() {
+        let stage = |name: &str| json!({"deployment": name, "maxReplicas": 8});
+        let spec: SplitPipelineSpec = serde_json::from_value(json!({
+            "stages": {"a": stage("a"), "b": stage("b")}, "policy": {"configMap": {"name": "p", "key": "p"}},
+        }))
+        .unwrap();
+        let policy: Policy = serde_json::from_value(json!({
+            "schema": 2, "name": "rule", "region": null, "training": null,
+            "kind": {"useful": {"service_a_s": 0.66, "service_b_s": 0.23, "payload_bytes": 802_816}},
+        }))
+        .unwrap();
+        let documents = Documents {
+            policy: policy.clone(),
+            sha256: String::new(),
+            baseline: Policy::hpa(),
+            shadow: Policy::hpa(),
+            calibration: None,
+        };
+        let capped = |documents: &Documents| {
+            Deciders::new(&spec, documents).unwrap().controller.setup().useful.clone()
+        };
+        assert_eq!(capped(&documents).as_ref(), policy.useful());
+        assert_eq!(capped(&Documents { policy: Policy::hpa(), ..documents }), None);
+    }
+}

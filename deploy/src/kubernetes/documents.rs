@@ -103,25 +103,30 @@ impl Library {
                         ),
                         Some(status) if status.is_forbidden() => (
                             "Forbidden",
-                            format!(": name ConfigMap {} in the operator's Role (resourceNames)", map.name),
+                            format!(
+                                ": name ConfigMap {} in the operator's Role of namespace {namespace} (resourceNames)",
+                                map.name
+                            ),
                         ),
                         _ => ("Unreachable", ", and is tried again".to_owned()),
                     };
                     Unloaded { reason, message: format!("{} cannot be read ({error}){remedy}", at()) }
                 })?;
                 let mut data = found.data.unwrap_or_default();
-                data.remove(&map.key).ok_or_else(|| Unloaded {
-                    reason: "NotFound",
-                    message: format!(
-                        "{} has no such key, it has {}: name one of them in spec.{field}.configMap.key, or put it in: \
-                         kubectl edit configmap {} --namespace {namespace}",
+                data.remove(&map.key).ok_or_else(|| {
+                    let keys: Vec<String> = data.into_keys().collect();
+                    let has = match keys.is_empty() {
+                        true => "nor any other".to_owned(),
+                        false => {
+                            format!("it has {}; name one in spec.{field}.configMap.key", keys.join(", "))
+                        }
+                    };
+                    let message = format!(
+                        "{} has no such key, {has}, or put it into its data: kubectl edit configmap {} --namespace {namespace}",
                         at(),
-                        match data.is_empty() {
-                            true => "none".to_owned(),
-                            false => data.into_keys().collect::<Vec<_>>().join(", "),
-                        },
-                        map.name,
-                    ),
+                        map.name
+                    );
+                    Unloaded { reason: "NotFound", message }
                 })?
             }
             (None, Some(url)) => fetch(url).await.map_err(|why| Unloaded {

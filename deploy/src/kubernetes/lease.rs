@@ -12,12 +12,12 @@ use std::time::Duration;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::{Api, Client};
-use kube_lease_manager::LeaseManagerBuilder;
+use kube_lease_manager::{LeaseManagerBuilder, LeaseManagerError};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::client::{CALL_LIMIT, in_time};
+use super::client::{CALL_LIMIT, in_time, words};
 
 /// How long a lease holds without being renewed \[s\].
 const DURATION_S: u64 = 15;
@@ -115,6 +115,7 @@ impl Leader {
 /// Takes part until `stop`, and tells how it stands.
 async fn take_part(client: Client, election: Election, told: watch::Sender<bool>, stop: CancellationToken) {
     let Election { namespace, lease, identity } = election;
+    let mut told_why = String::new();
     let manager = loop {
         let built = LeaseManagerBuilder::new(client.clone(), &lease)
             .with_namespace(&namespace)
@@ -126,7 +127,14 @@ async fn take_part(client: Client, election: Election, told: watch::Sender<bool>
         match built.await {
             Ok(manager) => break manager,
             Err(error) => {
-                tracing::warn!("lease {namespace}/{lease} cannot be had, and is tried again: {error}")
+                let said = match &error {
+                    LeaseManagerError::KubeError(error) => words(error),
+                    other => other.to_string(),
+                };
+                if told_why != said {
+                    tracing::warn!("lease {namespace}/{lease} cannot be had, and is tried again: {said}");
+                }
+                told_why = said;
             }
         }
         tokio::select! {

@@ -417,9 +417,12 @@ fn changes(last: &SplitPipelineStatus, next: &SplitPipelineStatus) -> Vec<Event>
     let changed = next.conditions.iter().filter(|next| {
         let before = last.conditions.iter().find(|last| last.type_ == next.type_);
         let trouble = is_trouble(&next.type_, &next.status);
-        // That something is unknown at first is no news, and neither is that it is well.
-        before
-            .map_or(trouble, |before| before.status != next.status || trouble && before.reason != next.reason)
+        // That something is unknown at first is no news, and neither is that it is well. Reasons may come and go with every look,
+        // but those of a document, which somebody edits.
+        before.map_or(trouble, |before| {
+            let edited = trouble && next.type_ == "PolicyLoaded" && before.reason != next.reason;
+            before.status != next.status || edited
+        })
     });
     let told = changed.map(|condition| {
         let kind = if is_trouble(&condition.type_, &condition.status) {

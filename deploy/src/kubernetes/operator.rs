@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use super::board::Board;
 use super::client::Clients;
-use super::cluster::{Cluster, WATCH_S, trouble};
+use super::cluster::{Cluster, SPLIT_PIPELINES, WATCH_S, trouble};
 use super::journal::Journals;
 use super::lease::{Election, Leader};
 use super::pipeline::{self, Shared};
@@ -132,7 +132,7 @@ impl Namespace {
                 }
                 Some(Err(error)) => {
                     if well {
-                        tracing::warn!("{}", trouble("SplitPipelines", &name, &error));
+                        tracing::warn!("{}", trouble(SPLIT_PIPELINES, &name, &error));
                     }
                     well = false;
                 }

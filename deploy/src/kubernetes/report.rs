@@ -286,7 +286,8 @@ impl Report<'_> {
                 Some(true),
                 "ResidualsBeyondBand",
                 format!(
-                    "{words}; measure the pipeline again (splitscale collect, splitscale calibrate) and put the new calibration where spec.calibration names it"
+                    "{words}; when the pipeline is free, set spec.mode to Paused, measure again (splitscale collect --namespace {}, splitscale calibrate) and put the new calibration where spec.calibration names it",
+                    self.namespace
                 ),
             ),
             None if agreement.residuals.is_empty() => {

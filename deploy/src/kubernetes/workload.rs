@@ -4,11 +4,12 @@
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::ListParams;
-use kube::core::Selector;
-use kube::{Api, Client};
+use kube::core::{ApiResource, DynamicObject, Selector};
+use kube::{Api, Client, ResourceExt};
+use serde_json::Value;
 
 use super::client::{CallError, Clients, in_time};
-use super::resource::{ModeName, SplitPipeline};
+use super::resource::SplitPipeline;
 use super::scale::{self, Unwritten};
 
 /// One Deployment.
@@ -19,6 +20,17 @@ pub struct Workload {
     pods: Api<Pod>,
     namespace: String,
     name: String,
+}
+
+/// A pipeline whose decisions are carried out on a Deployment: it does not leave the pods to whoever measures.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scaled {
+    /// Name of the SplitPipeline.
+    pub pipeline: String,
+    /// Its mode, Auto or Emergency.
+    pub mode: String,
+    /// The Deployment.
+    pub deployment: String,
 }
 
 /// How it stands.
@@ -32,6 +44,39 @@ pub struct Standing {
     pub starting: u32,
     /// Pods on their way out.
     pub draining: u32,
+}
+
+impl Scaled {
+    /// The first that scales one of these Deployments of a namespace, by no more of it than is asked for here: one that this
+    /// version cannot read hides no other.
+    ///
+    /// # Errors
+    /// What the API server said; that it does not know the kind is none.
+    pub async fn find(
+        clients: &Clients,
+        namespace: &str,
+        deployments: [&str; 2],
+    ) -> Result<Option<Scaled>, CallError> {
+        let kind = ApiResource::erase::<SplitPipeline>(&());
+        let pipelines: Api<DynamicObject> = Api::namespaced_with(clients.asking.clone(), namespace, &kind);
+        let found = match in_time(pipelines.list(&ListParams::default())).await {
+            // Of a kind that it never heard of the API server says so in plain words and not in a status.
+            Err(error) if error.code() == Some(404) => return Ok(None),
+            found => found?,
+        };
+        let of = |pipeline: &DynamicObject| {
+            let at = |pointer: &str| pipeline.data.pointer(pointer).and_then(Value::as_str);
+            let mode = at("/spec/mode").filter(|mode| ["Auto", "Emergency"].contains(mode))?;
+            let mut stages =
+                ["/spec/stages/a/deployment", "/spec/stages/b/deployment"].into_iter().filter_map(at);
+            Some(Scaled {
+                pipeline: pipeline.name_any(),
+                mode: mode.to_owned(),
+                deployment: stages.find(|stage| deployments.contains(stage))?.to_owned(),
+            })
+        };
+        Ok(found.items.iter().find_map(of))
+    }
 }
 
 impl Workload {
@@ -52,11 +97,6 @@ impl Workload {
         &self.name
     }
 
-    /// Its namespace.
-    pub fn namespace(&self) -> &str {
-        &self.namespace
-    }
-
     /// Tells it to have so many pods, in the name of the scaler and without force: replicas that somebody else owns are not taken.
     ///
     /// # Errors
@@ -69,24 +109,6 @@ impl Workload {
                 Err(owners.first().map(|owner| owner.remedy(&self.namespace)).unwrap_or_default())
             }
         }
-    }
-
-    /// The SplitPipeline whose decisions are carried out on it, if one is: that one does not leave the pods to whoever measures.
-    ///
-    /// # Errors
-    /// What the API server said; that it does not know the kind is none.
-    pub async fn scaled_by(&self) -> Result<Option<SplitPipeline>, CallError> {
-        let pipelines: Api<SplitPipeline> = Api::namespaced(self.client.clone(), &self.namespace);
-        let found = match in_time(pipelines.list(&ListParams::default())).await {
-            Err(error) if error.not_found() => return Ok(None),
-            found => found?,
-        };
-        let ours = |pipeline: &SplitPipeline| {
-            let stages = &pipeline.spec.stages;
-            let names = [&stages.a.deployment, &stages.b.deployment].contains(&&self.name);
-            names && matches!(pipeline.spec.mode, ModeName::Auto | ModeName::Emergency)
-        };
-        Ok(found.items.into_iter().find(ours))
     }
 
     /// How it stands now.

@@ -158,6 +158,8 @@ spec:
       automountServiceAccountToken: false
       enableServiceLinks: false
       terminationGracePeriodSeconds: 10
+      # The first process of a namespace ignores SIGTERM until it has asked for it.
+      shareProcessNamespace: true
       securityContext:
         runAsNonRoot: true
         runAsUser: 65532

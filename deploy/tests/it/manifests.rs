@@ -73,6 +73,7 @@ fn hold(all: &[Value]) {
         assert_eq!(spec["replicas"].is_null(), scaled, "{name}: replicas of A and B are the scaler's");
         named(all, "ServiceAccount", pod["serviceAccountName"].as_str().unwrap());
         assert_eq!(pod["automountServiceAccountToken"], false, "{name}");
+        assert_eq!(pod["shareProcessNamespace"], true, "{name}: SIGTERM is not lost while it starts");
         assert_eq!(pod["securityContext"]["runAsNonRoot"], true, "{name}");
         assert_eq!(pod["securityContext"]["runAsUser"], 65532, "{name}");
         assert_eq!(pod["securityContext"]["seccompProfile"]["type"], "RuntimeDefault", "{name}");

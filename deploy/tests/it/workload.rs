@@ -1,8 +1,8 @@
 //! A Deployment for whoever measures, on a double of the API server: who scales it meanwhile, and why nobody can tell.
 
 use kube::Config;
-use serde_json::{Value, json};
-use splitscale_deploy::kubernetes::{Clients, ModeName, Workload};
+use serde_json::json;
+use splitscale_deploy::kubernetes::{Clients, Scaled, Workload};
 
 use crate::api::{Api, Instead, NAMESPACE, PIPELINES, refusal};
 
@@ -24,39 +24,41 @@ fn scaled(mode: &str) -> Api {
     api
 }
 
-fn refused(code: u16, reason: &'static str, message: &'static str) -> Api {
-    let api = Api::default();
-    api.instead(move |_| Some(Instead::Answer(code, refusal(code, reason, message))));
-    api
-}
-
 #[tokio::test]
 async fn whoever_scales_a_deployment_is_known_by_its_mode() {
-    for (mode, name, by) in [
-        ("Auto", "a", Some(ModeName::Auto)),
-        ("Emergency", "b", Some(ModeName::Emergency)),
-        ("Auto", "c", None),
-        ("Paused", "a", None),
-        ("Recommend", "b", None),
+    for (mode, deployments, by) in [
+        ("Auto", ["a", "b"], Some(["Auto", "a"])),
+        ("Emergency", ["c", "b"], Some(["Emergency", "b"])),
+        ("Auto", ["c", "d"], None),
+        ("Paused", ["a", "b"], None),
+        ("Recommend", ["a", "b"], None),
     ] {
-        let workload = Workload::new(&scaled(mode).clients(), NAMESPACE, name);
-        let found = workload.scaled_by().await.unwrap();
-        assert_eq!(found.map(|pipeline| pipeline.spec.mode), by, "{name} in {mode}");
+        let found = Scaled::find(&scaled(mode).clients(), NAMESPACE, deployments).await.unwrap();
+        let by = by.map(|[mode, deployment]| Scaled {
+            pipeline: "demo".to_owned(),
+            mode: mode.to_owned(),
+            deployment: deployment.to_owned(),
+        });
+        assert_eq!(found, by, "{deployments:?} in {mode}");
     }
-    // Where the kind is not there nobody is of it.
-    let unknown = refused(404, "NotFound", "404 page not found");
-    assert_eq!(Workload::new(&unknown.clients(), NAMESPACE, "a").scaled_by().await.unwrap(), None);
+    // Where the kind is not there nobody is of it: the API server says so in plain text.
+    let unknown = Api::default();
+    unknown.instead(|_| Some(Instead::Answer(404, json!("404 page not found\n"))));
+    assert_eq!(Scaled::find(&unknown.clients(), NAMESPACE, ["a", "b"]).await.unwrap(), None);
 }
 
 #[tokio::test]
 async fn what_the_api_server_says_is_told_once_and_in_words() {
-    let forbidden = refused(403, "Forbidden", "splitpipelines.splitscale.io is forbidden");
-    let error = Workload::new(&forbidden.clients(), NAMESPACE, "a").scaled_by().await.unwrap_err();
-    assert_eq!(error.to_string(), "splitpipelines.splitscale.io is forbidden");
-    let silent = Api::default();
-    silent.instead(|_| Some(Instead::Answer(503, Value::Null)));
-    let error = Workload::new(&silent.clients(), NAMESPACE, "a").standing().await.unwrap_err();
-    assert!(!error.to_string().contains('{'), "{error}");
+    let forbidden = Api::default();
+    forbidden.instead(|_| Some(Instead::Answer(403, refusal(403, "Forbidden", "pipelines are forbidden"))));
+    let error = Scaled::find(&forbidden.clients(), NAMESPACE, ["a", "b"]).await.unwrap_err();
+    assert_eq!(error.to_string(), "pipelines are forbidden");
+    let odd = Api::default();
+    for (answer, words) in [("", "status 503"), ("upstream is gone", "status 503 upstream is gone")] {
+        odd.instead(move |_| Some(Instead::Answer(503, json!(answer))));
+        let error = Workload::new(&odd.clients(), NAMESPACE, "a").standing().await.unwrap_err();
+        assert_eq!(error.to_string(), words);
+    }
     // Nobody listens at port 1: the cause is told, and not only that a call failed.
     let nowhere = Clients::of(Config::new("http://127.0.0.1:1".parse().unwrap())).unwrap();
     let error = Workload::new(&nowhere, NAMESPACE, "a").standing().await.unwrap_err();

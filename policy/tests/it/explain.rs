@@ -28,6 +28,22 @@ fn policy(name: &str, kind: PolicyKind) -> Policy {
 }
 
 #[test]
+fn another_policy_keeps_the_cap_that_was_measured_and_not_that_of_the_one_before() {
+    let rule = |drain_s| policy("rule", PolicyKind::Useful(UsefulConfig { drain_s, ..useful() }));
+    let caps = |useful, was: Policy, now: &Policy| {
+        Setup { useful, ..setup(was) }.with_policy(now.clone()).useful.map(|useful| useful.drain_s)
+    };
+    let (measured, own) = (Some(useful()), Some(UsefulConfig { drain_s: 3.0, ..useful() }));
+    assert_eq!(caps(measured.clone(), rule(3.0), &table()), Some(useful().drain_s));
+    assert_eq!(caps(measured, table(), &rule(4.0)), Some(useful().drain_s));
+    assert_eq!(caps(own.clone(), rule(3.0), &table()), None);
+    assert_eq!(caps(own, rule(3.0), &rule(4.0)), Some(4.0));
+    assert_eq!(caps(None, table(), &rule(4.0)), Some(4.0));
+    // A log of before a rule capped what decides in its place.
+    assert_eq!(caps(None, rule(3.0), &rule(4.0)), None);
+}
+
+#[test]
 fn a_decision_is_told_in_sentences() {
     let mut controller = Controller::new(setup(table()), Mode::Recommend).unwrap();
     let link = Some(LinkEstimate { mbit_s: 50.0, confidence: 0.9, age_s: 0.1 });
