@@ -43,6 +43,8 @@ func (b Bed) metricsParts(options Options) []part {
 			"--kubelet-certificate-authority=" + file("cluster.crt"),
 			"--kubelet-preferred-address-types=InternalIP",
 			"--metric-resolution=10s",
+			// It wants that to be the longer one; by default both are 10 s.
+			"--kubelet-request-timeout=5s",
 		}})
 	}
 	if options.ExternalMetrics != "" {
