@@ -14,7 +14,7 @@ mod overlay;
 mod sweep;
 
 pub use image::Image;
-pub use sweep::Sweep;
+pub use sweep::{Sweep, is_job_name};
 
 use sha2::{Digest, Sha256};
 use splitscale_policy::Mode;

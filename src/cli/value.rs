@@ -1,5 +1,7 @@
 //! What stands behind a flag, read and held to its bounds.
 
+use splitscale_deploy::manifests::{is_job_name, is_name};
+
 pub(super) fn number(text: &str) -> Result<f64, String> {
     text.parse::<f64>().ok().filter(|v| v.is_finite()).ok_or_else(|| "not a finite number".into())
 }
@@ -38,7 +40,7 @@ pub(super) fn host(text: &str) -> Result<String, String> {
 
 /// A name of something in Kubernetes.
 pub(super) fn kubernetes_name(text: &str) -> Result<String, String> {
-    match splitscale_deploy::manifests::is_name(text) {
+    match is_name(text) {
         true => Ok(text.into()),
         false => Err("no name in Kubernetes: a-z, 0-9 and - between them, at most 63".into()),
     }
@@ -46,16 +48,18 @@ pub(super) fn kubernetes_name(text: &str) -> Result<String, String> {
 
 /// A name of what may have a longer one there: names with dots between them.
 pub(super) fn dotted_name(text: &str) -> Result<String, String> {
-    match text.len() <= 253 && text.split('.').all(splitscale_deploy::manifests::is_name) {
+    match text.len() <= 253 && text.split('.').all(is_name) {
         true => Ok(text.into()),
         false => Err("no name in Kubernetes: a-z, 0-9, - and . between them, at most 253".into()),
     }
 }
 
-/// A name of a Job: those of its pods are longer.
+/// A name of a Job with indexes.
 pub(super) fn job_name(text: &str) -> Result<String, String> {
-    let fits = kubernetes_name(text).ok().filter(|name| name.len() <= 48);
-    fits.ok_or_else(|| "no name of a Job with indexes: a-z, 0-9 and - between them, at most 48".to_owned())
+    match is_job_name(text) {
+        true => Ok(text.into()),
+        false => Err("no name of a Job with indexes: a-z, 0-9 and - between them, at most 48".into()),
+    }
 }
 
 /// A name that can stand in a header.

@@ -40,8 +40,7 @@ impl Sweep {
     /// # Errors
     /// The first field that cannot be rendered.
     pub fn render(&self) -> Result<Vec<Rendered>, Invalid> {
-        // The pods' names are the Job's, a number of up to five digits, and five letters.
-        if self.name.len() > 48 || !is_name(&self.name) {
+        if !is_job_name(&self.name) {
             let problem =
                 format!("{:?} is no name of a Job: a-z, 0-9 and - between them, at most 48", self.name);
             return Err(Invalid::new("name", problem));
@@ -209,4 +208,9 @@ fn quoted(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./=".contains(&byte);
     let named = text.starts_with("--") || text.starts_with("input-");
     if named && text.bytes().all(plain) { text.into() } else { format!("'{}'", text.replace('\'', "''")) }
+}
+
+/// Whether a Job with indexes can have it as its name: those of its pods are that, a number of up to five digits, and five letters.
+pub fn is_job_name(name: &str) -> bool {
+    name.len() <= 48 && is_name(name)
 }
