@@ -10,8 +10,8 @@
 //!
 //! Beside the loop: a Deployment for whoever measures (workload.rs), and a Job for whoever wants its logs (job.rs).
 //!
-//! What is written is the scale of two Deployments, the status of a SplitPipeline, a lease and events, and nothing else. Replicas
-//! that somebody else owns are not written (owners.rs).
+//! What is written is the scale of two Deployments, the status of a SplitPipeline, a lease and events, and SplitPipelines that a
+//! ConfigMap declares (declared.rs), and nothing else. Replicas that somebody else owns are not written (owners.rs).
 
 mod backend;
 mod board;
@@ -19,6 +19,7 @@ mod census;
 mod client;
 mod cluster;
 mod deciders;
+mod declared;
 mod documents;
 mod findings;
 mod job;

@@ -130,6 +130,7 @@ func upOptions(words []string) (bed.Options, error) {
 	flags.SetOutput(io.Discard)
 	flags.IntVar(&options.HPASync, "hpa-sync", 0, "")
 	flags.StringVar(&options.MetricsServer, "metrics-server", "", "")
+	flags.StringVar(&options.DNS, "dns", "", "")
 	flags.StringVar(&options.ExternalMetrics, "external-metrics", "", "")
 	if err := flags.Parse(words); err != nil {
 		return options, wrongUse{err.Error()}

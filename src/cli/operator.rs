@@ -15,6 +15,10 @@ pub struct Operator {
     /// Namespaces whose pipelines it scales, repeated or separated by commas; by default its own
     #[arg(long, env = "NAMESPACE", value_name = "NS", value_delimiter = ',', value_parser = kubernetes_name)]
     pub namespace: Vec<String>,
+    /// ConfigMap of each of the namespaces that declares its pipelines, one as YAML under each key: each is applied where it is not
+    /// there, or is declared otherwise than before
+    #[arg(long, value_name = "CONFIGMAP", value_parser = dotted_name)]
+    pub pipelines: Option<String>,
     /// Where the pages, /metrics, /livez and /readyz are; port 0 takes a free one
     #[arg(long, default_value = "0.0.0.0:8080", value_name = "HOST:PORT")]
     pub listen: String,

@@ -156,10 +156,14 @@ impl Work<'_> {
     async fn measured(&self, started: &mut Vec<Server>, stop: &CancellationToken) -> Result<Session> {
         let interrupted = || {
             let cells = self.args.out.join("cells");
-            let words = format!(
-                "the cells so far are in {}; --resume measures the rest, the one under way anew",
-                cells.display()
-            );
+            let any = std::fs::read_dir(&cells).is_ok_and(|mut cells| cells.next().is_some());
+            let words = match any {
+                true => format!(
+                    "the cells so far are in {}; --resume measures the rest, the one under way anew",
+                    cells.display()
+                ),
+                false => "no cell was measured yet".to_owned(),
+            };
             anyhow::Error::from(Interrupted(words))
         };
         let starting = async {

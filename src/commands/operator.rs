@@ -37,6 +37,7 @@ pub fn run(args: &Operator) -> Result<()> {
         let operator = kubernetes::Operator {
             clients,
             namespaces,
+            declared: args.pipelines.clone(),
             election,
             identity: args.identity.clone(),
             board,

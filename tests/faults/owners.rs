@@ -50,6 +50,26 @@ pub(crate) async fn replicas_that_an_hpa_owns_are_left_to_it(world: &World) {
     place.until_condition("ReplicasOwnedElsewhere", "False", "NobodyElse").await;
 }
 
+/// One that is there first and has not written, for nobody measures CPU here.
+pub(crate) async fn replicas_that_an_hpa_is_going_to_write_are_left_to_it(world: &World) {
+    let (place, gate) = (Place::new(world, "hpa-first").await, world.gate().await);
+    let to = ["--min=1", "--max=6", "--namespace", &place.name];
+    world.bed.run(&[&["kubectl", "autoscale", "deployment", "splitscale-a"], &to[..]].concat());
+    let scaler = place.scaler_behind(&gate, "one").await;
+    let told = left_alone(&place, &gate, &scaler, [1, 1]).await;
+    assert!(told.contains("kubectl delete horizontalpodautoscaler splitscale-a --namespace"), "{told}");
+    world.bed.run(&[
+        "kubectl",
+        "delete",
+        "horizontalpodautoscaler",
+        "splitscale-a",
+        "--namespace",
+        &place.name,
+    ]);
+    place.until_done([3, 2]).await;
+    place.until_condition("ReplicasOwnedElsewhere", "False", "NobodyElse").await;
+}
+
 /// Makes sure that it says whose the replicas are and writes none; what it says.
 async fn left_alone(place: &Place<'_>, gate: &Gate, scaler: &Scaler, pods: [u64; 2]) -> String {
     place.until_pods(pods).await;

@@ -48,14 +48,21 @@ struct Ends {
 }
 
 impl Pipeline {
+    /// As docs/deploy.md says, on a cluster that does not know the kind; its own operator makes the SplitPipeline.
     async fn start(world: &World) -> Pipeline {
-        world.install();
         let image = std::env::var("SPLITSCALE_IMAGE").expect("the case is left out without it");
         world.bed.run(&["load", &image]);
+        world.bed.run(&["kubectl", "delete", "crd", "splitpipelines.splitscale.io", "--ignore-not-found"]);
         let overlay = of_repository("deploy/overlays/emulated").display().to_string();
-        world.bed.run(&["kubectl", "apply", "--server-side", "-k", &overlay]);
-        kubectl(world, &["scale", "deployment/splitscale-scaler", "--replicas=0"]);
+        world.bed.run(&["kubectl", "apply", "-k", &overlay]);
         kubectl(world, &["wait", "--for=condition=Available", "deployment", "--all", "--timeout=120s"]);
+        until("the pipeline is made", async || {
+            kubectl(world, &["get", "splitpipelines", "--output=name"]).contains("/emulated")
+        })
+        .await;
+        kubectl(world, &["scale", "deployment/splitscale-scaler", "--replicas=0"]);
+        let of_scaler = "--selector=app.kubernetes.io/component=scaler";
+        kubectl(world, &["wait", "--for=delete", "pod", of_scaler, "--timeout=60s"]);
         let of_proxy = "--selector=app.kubernetes.io/component=proxy";
         let address = kubectl(world, &["get", "pod", of_proxy, "--output=jsonpath={.items[0].status.podIP}"]);
         Pipeline { proxy: format!("http://{}:6000", address.trim()) }
@@ -70,6 +77,17 @@ async fn scaled(world: &World) -> (&Pipeline, Place<'_>, Scaler) {
     let scaler = place.scaler("one").await;
     place.until_condition("SignalsFresh", "True", "Fresh").await;
     (pipeline, place, scaler)
+}
+
+/// One `kubectl apply -k`, without --server-side: the 1 that the API server fills in is nobody's, and the pods can be changed.
+pub(crate) async fn requests_after_one_kubectl_apply(world: &World) {
+    let (pipeline, place, _scaler) = scaled(world).await;
+    place.until_condition("ReplicasOwnedElsewhere", "False", "NobodyElse").await;
+    place.want(2, 2).await;
+    place.until_done([2, 2]).await;
+    let of = json!({"minReplicas": 1, "maxReplicas": 8});
+    place.edit(json!({"stages": {"a": of, "b": of}})).await;
+    all_is_answered(pipeline).await;
 }
 
 /// A pod of B ends at once, with whatever it was working on.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! ~/.cache/splitscale/testbed/HASH/{testbed, pause, plain}  built, a folder for all sources that were ever built
-//!                            /metrics-server-VERSION       built when it is asked for
+//!                            /metrics-server-VERSION       built when it is asked for, and coredns-VERSION
 //!                            /run                          the bed that is up, with the programs that started it
 //! ```
 //!
@@ -29,9 +29,18 @@ const USAGE: &str = include_str!("../../deploy/testbed/usage.txt");
 /// What the parts of Kubernetes call themselves: the version that `deploy/testbed/go.mod` pins.
 const LINKED: &str = "-s -w -X k8s.io/component-base/version.gitVersion=v1.35.4 \
                       -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=35";
-/// Built apart: its versions of Kubernetes' modules are others.
-const METRICS_SERVER: &str = "sigs.k8s.io/metrics-server/cmd/metrics-server";
-const METRICS_SERVER_VERSION: &str = "v0.8.0";
+/// What `up` builds when a flag asks for it: flag, program, package, version, time of the build. Built apart, for their versions of
+/// Kubernetes' modules are others.
+const EXTRAS: [[&str; 5]; 2] = [
+    [
+        "--metrics-server",
+        "metrics-server",
+        "sigs.k8s.io/metrics-server/cmd/metrics-server",
+        "v0.8.0",
+        "about 2 minutes",
+    ],
+    ["--dns", "coredns", "github.com/coredns/coredns", "v1.14.7", "about 5 minutes"],
+];
 
 /// Becomes the bed's program. Returns only when there is nothing to become, or that fails.
 pub(crate) fn run(words: &[&str]) -> Result<(), Failure> {
@@ -45,8 +54,8 @@ pub(crate) fn run(words: &[&str]) -> Result<(), Failure> {
             let mut words = own(&["up"]);
             for option in options {
                 words.push(option.to_string());
-                if *option == "--metrics-server" {
-                    words.push(metrics_server()?.display().to_string());
+                if let Some(extra) = EXTRAS.iter().find(|[flag, ..]| flag == option) {
+                    words.push(provide_extra(extra)?.display().to_string());
                 }
             }
             return Err(become_bed(&bed, &words).into());
@@ -103,16 +112,15 @@ fn provide() -> Result<PathBuf, String> {
     Ok(finished.join("testbed"))
 }
 
-/// The metrics-server, built if it never was.
-fn metrics_server() -> Result<PathBuf, String> {
-    let finished = folder()?.join(format!("metrics-server-{METRICS_SERVER_VERSION}"));
-    build(&finished, "metrics-server (about 2 minutes on 2 cores)", |partial| {
-        let module = format!("{METRICS_SERVER}@{METRICS_SERVER_VERSION}");
+/// A program that a flag asks for, built if it never was.
+fn provide_extra([_, program, package, version, time]: &[&str; 5]) -> Result<PathBuf, String> {
+    let finished = folder()?.join(format!("{program}-{version}"));
+    build(&finished, &format!("{program} ({time} on 2 cores)"), |partial| {
         let mut install = go("install");
-        install.args(["-ldflags", "-s -w", &module]).env("GOBIN", partial);
-        succeed(&mut install, "the build of metrics-server")
+        install.args(["-ldflags", "-s -w", &format!("{package}@{version}")]).env("GOBIN", partial);
+        succeed(&mut install, &format!("the build of {program}"))
     })?;
-    Ok(finished.join("metrics-server"))
+    Ok(finished.join(program))
 }
 
 /// Fills a folder, unless it is there.

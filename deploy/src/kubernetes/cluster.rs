@@ -1,4 +1,4 @@
-//! What the cluster holds, kept up to date: the Deployments, pods and addresses of a namespace.
+//! What the cluster holds, kept up to date: the Deployments, pods, addresses and autoscalers of a namespace.
 
 use std::fmt::Debug;
 use std::hash::Hash;
@@ -7,6 +7,7 @@ use std::sync::Arc;
 use futures_util::{FutureExt, StreamExt};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::core::Selector;
@@ -17,7 +18,7 @@ use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
 use super::client::{refusal, words};
-use super::owners::Owner;
+use super::owners::{APPLIED, Owner};
 
 /// How long one watch lasts \[s\]: a connection that died silently is noticed a few seconds after.
 pub(crate) const WATCH_S: u32 = 60;
@@ -31,6 +32,8 @@ pub struct Cluster {
     pub pods: Store<Pod>,
     /// Addresses behind its Services.
     pub slices: Store<EndpointSlice>,
+    /// Its autoscalers.
+    pub autoscalers: Store<HorizontalPodAutoscaler>,
     /// Its name.
     pub namespace: String,
 }
@@ -40,8 +43,10 @@ impl Cluster {
     pub fn watch(client: &Client, namespace: &str, stop: &CancellationToken) -> Cluster {
         Cluster {
             deployments: keep(client, namespace, stop, |deployment: &mut Deployment| {
-                // The managers of its fields stay: they tell who owns the replicas.
-                deployment.metadata.annotations = None;
+                // The managers of its fields stay, and what kubectl applied: they tell who owns the replicas.
+                if let Some(annotations) = &mut deployment.metadata.annotations {
+                    annotations.retain(|name, _| name == APPLIED);
+                }
                 if let Some(spec) = &mut deployment.spec {
                     spec.template = Default::default();
                 }
@@ -58,6 +63,9 @@ impl Cluster {
             slices: keep(client, namespace, stop, |slice: &mut EndpointSlice| {
                 slice.metadata.managed_fields = None;
             }),
+            autoscalers: keep(client, namespace, stop, |hpa: &mut HorizontalPodAutoscaler| {
+                (hpa.metadata.managed_fields, hpa.status) = (None, None);
+            }),
             namespace: namespace.to_owned(),
         }
     }
@@ -68,9 +76,13 @@ impl Cluster {
         Selector::try_from(found.spec.as_ref()?.selector.clone()).ok()
     }
 
-    /// Who else owns the replicas of a Deployment.
+    /// Who else owns the replicas of a Deployment, and who will: until an autoscaler writes, it is no manager.
     pub(crate) fn owners(&self, deployment: &str) -> Vec<Owner> {
-        self.deployment(deployment).map(|found| Owner::all(&found.metadata)).unwrap_or_default()
+        let found = self.deployment(deployment);
+        let managers = found.map(|found| Owner::all(&found.metadata)).unwrap_or_default();
+        let autoscalers = self.autoscalers.state();
+        let autoscalers = autoscalers.iter().filter_map(|hpa| Owner::autoscaler(deployment, hpa));
+        managers.into_iter().chain(autoscalers).collect()
     }
 
     /// Pods, where all of them are known.

@@ -449,7 +449,7 @@ fn is_trouble(kind: &str, status: &str) -> bool {
 }
 
 /// An event within what the API server takes: 128 characters of action, 1 kB of note.
-fn event(type_: EventType, reason: &str, action: &str, note: String) -> Event {
+pub(super) fn event(type_: EventType, reason: &str, action: &str, note: String) -> Event {
     let cut = |text: &str, most: usize| {
         let mut end = text.len().min(most);
         while !text.is_char_boundary(end) {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use kube::runtime::WatchStreamExt;
@@ -16,10 +17,14 @@ use tokio_util::task::TaskTracker;
 use super::board::Board;
 use super::client::Clients;
 use super::cluster::{Cluster, SPLIT_PIPELINES, WATCH_S, trouble};
+use super::declared::Declared;
 use super::journal::Journals;
 use super::lease::{Election, Leader};
 use super::pipeline::{self, Shared};
 use super::resource::SplitPipeline;
+
+/// How often it is looked whether what is declared is there.
+const DECLARE_AGAIN: Duration = Duration::from_secs(30);
 
 /// An operator.
 pub struct Operator {
@@ -27,6 +32,8 @@ pub struct Operator {
     pub clients: Clients,
     /// The namespaces whose pipelines it scales.
     pub namespaces: Vec<String>,
+    /// The ConfigMap of each namespace that declares pipelines, if any does.
+    pub declared: Option<String>,
     /// How it is elected; absent where it is alone.
     pub election: Option<Election>,
     /// Its name in events.
@@ -40,6 +47,7 @@ pub struct Operator {
 /// The pipelines of a namespace: those that there are, and the loops that run.
 struct Namespace {
     shared: Shared,
+    declared: Option<Declared>,
     objects: BTreeMap<String, Arc<SplitPipeline>>,
     loops: BTreeMap<String, Loop>,
 }
@@ -55,7 +63,7 @@ struct Loop {
 impl Operator {
     /// Runs until `stop`. The pods stay as they are.
     pub async fn run(self, stop: CancellationToken) {
-        let Operator { clients, namespaces, election, identity, board, journals } = self;
+        let Operator { clients, namespaces, declared, election, identity, board, journals } = self;
         // The lead is given up last: nobody else begins while something is under way.
         let electing = CancellationToken::new();
         let (leader, elected) = match election {
@@ -79,7 +87,10 @@ impl Operator {
                 journals: journals.clone(),
             };
             let pipelines = Api::namespaced(clients.watching.clone(), &namespace);
-            let namespace = Namespace { shared, objects: BTreeMap::new(), loops: BTreeMap::new() };
+            let declared = declared.as_ref();
+            let declared =
+                declared.map(|map| Declared::new(&clients.asking, &namespace, map, recorder.clone()));
+            let namespace = Namespace { shared, declared, objects: BTreeMap::new(), loops: BTreeMap::new() };
             tasks.spawn(namespace.run(pipelines, stop.clone()));
         }
         tasks.close();
@@ -98,11 +109,18 @@ impl Namespace {
         let watched = watcher(pipelines, watcher::Config::default().timeout(WATCH_S)).default_backoff();
         let (mut events, mut leader) = (Box::pin(watched), self.shared.leader.clone());
         let (mut listed, mut well) = (BTreeMap::new(), true);
+        let (mut declare, mut known) = (tokio::time::interval(DECLARE_AGAIN), false);
         loop {
             let event = tokio::select! {
                 event = events.next() => event,
                 () = leader.changed() => {
                     self.settle().await;
+                    declare.reset_immediately();
+                    continue;
+                }
+                // What is there has to be known first.
+                _ = declare.tick(), if known => {
+                    self.declare().await;
                     continue;
                 }
                 () = stop.cancelled() => break,
@@ -120,6 +138,7 @@ impl Namespace {
                         Event::InitDone => {
                             self.objects = std::mem::take(&mut listed);
                             self.shared.board.watched(&name);
+                            known = true;
                         }
                         Event::Apply(object) => {
                             drop(self.objects.insert(object.name_any(), Arc::new(object)))
@@ -141,6 +160,15 @@ impl Namespace {
         }
         self.objects.clear();
         self.settle().await;
+    }
+
+    /// Applies what is declared, while this process leads.
+    async fn declare(&mut self) {
+        if let Some(declared) = &mut self.declared
+            && self.shared.leader.check().await.is_ok()
+        {
+            declared.apply(&self.objects).await;
+        }
     }
 
     /// Runs a loop for each object, and no other; none at all while another process leads.

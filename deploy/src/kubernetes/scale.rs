@@ -31,14 +31,17 @@ pub(super) async fn write(
     if owners.is_empty() {
         return Err(Unwritten::Failed(error));
     }
-    if owners.iter().all(Owner::is_nobody) {
-        let scale = in_time(scales.get_scale(deployment)).await.map_err(Unwritten::Failed)?;
-        let version = scale.metadata.resource_version;
+    let Ok(found) = in_time(scales.get_metadata(deployment)).await else {
+        return Err(Unwritten::Owned(owners));
+    };
+    let meta = found.metadata;
+    if owners.iter().all(|owner| owner.is_nobody(&meta)) {
+        let version = meta.resource_version;
         return apply(scales, namespace, deployment, pods, version).await.map_err(Unwritten::Failed);
     }
     // Their places among the managers make a remedy that can be typed.
-    let known = in_time(scales.get_metadata(deployment)).await.map(|found| Owner::all(&found.metadata));
-    Err(Unwritten::Owned(known.ok().filter(|known| !known.is_empty()).unwrap_or(owners)))
+    let known = Owner::all(&meta);
+    Err(Unwritten::Owned(if known.is_empty() { owners } else { known }))
 }
 
 async fn apply(

@@ -43,7 +43,6 @@ fn kustomization(asked: &Manifests, has_proxy: bool) -> Result<String, Invalid> 
         "\
 {head}resources:
   - ../../base
-  - pipeline.yaml
 {pinned}{images}\
 configMapGenerator:
   - name: splitscale-settings
@@ -57,10 +56,15 @@ configMapGenerator:
       - B_CPU_SHARE={share_b}
       - SLOTS={slots}
       - RTT={rtt}
-  # Its name stays: the scaler sees a new policy in it, and no pod has to start for it.
+  # Their names stay: the scaler sees what is new in them, and no pod has to start for it.
   - name: splitscale-policy
     namespace: splitscale
     files: [policy.json]
+    options: {{ disableNameSuffixHash: true }}
+  # The scaler makes the SplitPipeline of it: kubectl knows its kind only after this.
+  - name: splitscale-pipelines
+    namespace: splitscale
+    files: [pipeline.yaml]
     options: {{ disableNameSuffixHash: true }}
 patches:
 {a}{b}{proxy}\
@@ -166,7 +170,7 @@ fn pipeline(asked: &Manifests) -> String {
     }
     format!(
         "\
-# What the scaler is to do with A and B.
+# What the scaler is to do with A and B. It applies this by itself, out of a ConfigMap.
 apiVersion: splitscale.io/v1alpha1
 kind: SplitPipeline
 metadata:

@@ -46,6 +46,7 @@ func (b Bed) makeCertificates() error {
 			{"controller-manager", "system:kube-controller-manager", "", nil},
 			{"scheduler", "system:kube-scheduler", "", nil},
 			{"kube-proxy", "system:kube-proxy", "", nil},
+			{"dns", "system:coredns", "", nil},
 			{"metrics-server", "system:serviceaccount:kube-system:metrics-server", "", nil},
 			{"metrics-server-serving", "metrics-server", "", []string{"metrics-server.kube-system.svc"}},
 			{"external-metrics-serving", "external-metrics", "", []string{"external-metrics.kube-system.svc"}},

@@ -18,7 +18,7 @@ func (b Bed) writeKubeconfigs() error {
 	if err := b.writeKubeconfig("admin", b.path("kubeconfig")); err != nil {
 		return err
 	}
-	names := []string{"controller-manager", "scheduler", "kube-proxy", "metrics-server"}
+	names := []string{"controller-manager", "scheduler", "kube-proxy", "metrics-server", "dns"}
 	for _, w := range Workers {
 		names = append(names, w.Name)
 	}

@@ -187,7 +187,7 @@ func (b Bed) named(name string) (part, error) {
 		return part{}, err
 	}
 	names := ""
-	for _, part := range append(b.parts(options), b.metricsParts(options)...) {
+	for _, part := range append(b.parts(options), b.extras(options)...) {
 		if part.name == name {
 			return part, nil
 		}

@@ -83,8 +83,12 @@ evictionHard: {memory.available: 1%, nodefs.available: 1%, nodefs.inodesFree: 1%
 imageGCHighThresholdPercent: 100
 # Faults are what the bed is for: a container that was killed comes back at once, every time.
 crashLoopBackOff: {maxContainerRestartPeriod: 1s}
-# There is no DNS, and the machine's own is not for the pods.
+# The machine's own DNS is not for the pods.
 resolvConf: ""
+{{- if .DNS}}
+clusterDNS: ["{{.DNS}}"]
+clusterDomain: cluster.local
+{{- end}}
 oomScoreAdj: 0
 `,
 	"kube-proxy.yaml": `apiVersion: kubeproxy.config.k8s.io/v1alpha1
@@ -103,7 +107,11 @@ oomScoreAdj: 0
 }
 
 // writeSettings writes the settings of a worker's programs.
-func (b Bed) writeSettings(w Worker) error {
+func (b Bed) writeSettings(w Worker, options Options) error {
+	dns := ""
+	if options.DNS != "" {
+		dns = gateway
+	}
 	memory, err := memoryKiB()
 	if err != nil {
 		return err
@@ -123,6 +131,7 @@ func (b Bed) writeSettings(w Worker) error {
 		"Plugins":      plugins,
 		"Snapshotter":  b.snapshotter(),
 		"Reserved":     memory / 2,
+		"DNS":          dns,
 	}
 	for name, text := range settings {
 		var content bytes.Buffer

@@ -17,7 +17,7 @@ func TestSettingsAreWhatTheProgramsKnow(t *testing.T) {
 		t.Skip(err)
 	}
 	b := Bed{t.TempDir()}
-	if err := b.writeSettings(Workers[1]); err != nil {
+	if err := b.writeSettings(Workers[1], Options{DNS: "coredns"}); err != nil {
 		t.Fatal(err)
 	}
 	read := func(name string) []byte {
@@ -33,6 +33,9 @@ func TestSettingsAreWhatTheProgramsKnow(t *testing.T) {
 	}
 	if k.Address != "10.99.0.12" || k.CgroupRoot != "/splitscale-worker-2" || k.Authentication.Anonymous.Enabled == nil || *k.Authentication.Anonymous.Enabled {
 		t.Errorf("kubelet: %+v", k)
+	}
+	if len(k.ClusterDNS) != 1 || k.ClusterDNS[0] != gateway || k.ClusterDomain != "cluster.local" {
+		t.Errorf("DNS of kubelet: %+v", k)
 	}
 	var p proxy.KubeProxyConfiguration
 	if err := yaml.UnmarshalStrict(read("kube-proxy.yaml"), &p); err != nil {

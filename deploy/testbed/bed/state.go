@@ -17,6 +17,7 @@ type Options struct {
 	HPASync         int    `json:"hpa_sync"`         // period in which the HPAs are looked at [s]; 0: Kubernetes' own
 	MetricsServer   string `json:"metrics_server"`   // its binary; empty for none
 	ExternalMetrics string `json:"external_metrics"` // file that external metrics are read from; empty for none
+	DNS             string `json:"dns"`              // CoreDNS's binary; empty for none
 }
 
 // before is what the machine was like before the bed, to be restored after it.

@@ -25,7 +25,7 @@ func (b Bed) components() []component {
 	names := []string{}
 	var options Options
 	if readJSON(b.path("up.json"), &options) == nil {
-		for _, part := range append(b.parts(options), b.metricsParts(options)...) {
+		for _, part := range append(b.parts(options), b.extras(options)...) {
 			names = append(names, part.name)
 		}
 	}

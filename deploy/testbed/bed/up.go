@@ -88,7 +88,7 @@ func (b Bed) makeAll(ctx context.Context, options Options) error {
 	}
 	steps := []func() error{b.makeCertificates, b.writeKubeconfigs, b.packImages}
 	for _, w := range Workers {
-		steps = append(steps, func() error { return b.writeSettings(w) }, func() error { return b.makeCgroups(w) })
+		steps = append(steps, func() error { return b.writeSettings(w, options) }, func() error { return b.makeCgroups(w) })
 	}
 	steps = append(steps,
 		func() error { return b.makeNetwork(ctx) },
@@ -115,6 +115,9 @@ func (b Bed) makeAll(ctx context.Context, options Options) error {
 		return err
 	}
 	said("pods can be created")
+	if err := b.addDNS(ctx, options); err != nil {
+		return err
+	}
 	if err := b.addMetrics(ctx, options); err != nil {
 		return err
 	}

@@ -235,7 +235,8 @@ impl Held {
     pub(crate) fn new(managed: &Value) -> Held {
         let ((deployments, writer), (pods, pods_writer), (slices, slices_writer)) =
             (reflector::store(), reflector::store(), reflector::store());
-        let cluster = Cluster { deployments, pods, slices, namespace: NAMESPACE.to_owned() };
+        let (autoscalers, _) = reflector::store();
+        let cluster = Cluster { deployments, pods, slices, autoscalers, namespace: NAMESPACE.to_owned() };
         let mut held = Held { cluster, deployments: writer, pods: pods_writer, slices: slices_writer };
         held.deploy(managed);
         held.pods(&[]);

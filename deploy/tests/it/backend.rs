@@ -157,20 +157,33 @@ async fn a_conflict_is_the_first_and_the_last_write() {
 
 #[tokio::test]
 async fn replicas_of_nobody_are_taken_unless_something_has_changed() {
-    let api = Api::with_scales(2, 2);
-    api.instead(|call| {
-        let tried =
-            call.method == "PATCH" && call.path.ends_with("/scale") && !call.query.contains("force=true");
-        tried.then(|| Instead::Answer(409, conflict("before-first-apply")))
-    });
-    let mut stand = stand(api, Leader::alone());
-    stand.backend.apply(pods(2, 2), pods(3, 2)).await.unwrap();
-    let scaled = stand.api.scaled();
-    assert_eq!(scaled.len(), 2);
-    assert!(
-        scaled[1].query.contains("force=true") && scaled[1].body["metadata"]["resourceVersion"] == "7",
-        "{scaled:?}"
-    );
+    let applied = |spec: &str| json!({"kubectl.kubernetes.io/last-applied-configuration": spec});
+    for (manager, annotations, taken) in [
+        ("before-first-apply", json!(null), true),
+        // `kubectl apply` without --server-side: the 1 is the API server's.
+        ("kubectl-client-side-apply", applied(r#"{"spec": {}}"#), true),
+        ("kubectl-client-side-apply", applied(r#"{"spec": {"replicas": 2}}"#), false),
+    ] {
+        let api = Api::with_scales(2, 2);
+        let meta = json!({"name": "a", "resourceVersion": "7", "annotations": annotations});
+        api.put(&format!("{DEPLOYMENTS}/a"), json!({"metadata": meta}));
+        api.instead(move |call| {
+            let tried =
+                call.method == "PATCH" && call.path.ends_with("/scale") && !call.query.contains("force=true");
+            tried.then(|| Instead::Answer(409, conflict(manager)))
+        });
+        let mut stand = stand(api, Leader::alone());
+        assert_eq!(stand.backend.apply(pods(2, 2), pods(3, 2)).await.is_ok(), taken, "{manager}");
+        let scaled = stand.api.scaled();
+        assert_eq!(scaled.len(), if taken { 2 } else { 1 });
+        if taken {
+            let forced = &scaled[1];
+            assert!(
+                forced.query.contains("force=true") && forced.body["metadata"]["resourceVersion"] == "7",
+                "{scaled:?}"
+            );
+        }
+    }
 }
 
 #[tokio::test]

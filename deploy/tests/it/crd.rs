@@ -40,7 +40,7 @@ fn with(path: &str, value: Value) -> SplitPipeline {
 }
 
 /// What is wrong with it, in words.
-fn wrong(pipeline: &SplitPipeline) -> String {
+pub(crate) fn wrong(pipeline: &SplitPipeline) -> String {
     validate_cel(pipeline).map_or_else(|errors| errors.to_string(), |()| String::new())
 }
 

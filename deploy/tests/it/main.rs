@@ -3,6 +3,7 @@
 mod api;
 mod backend;
 mod crd;
+mod declared;
 mod exposition;
 mod job;
 mod manifests;

@@ -6,9 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
+use splitscale_deploy::kubernetes::SplitPipeline;
 use splitscale_deploy::manifests::{Manifests, ServiceTimes, Sweep};
 use splitscale_policy::Mode;
 use splitscale_spec::{Encoding, PipelineConfig};
+
+use crate::crd::wrong;
 
 fn room() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -167,10 +170,19 @@ fn kustomize_builds_every_overlay_and_the_same_holds() {
         for name in ["splitscale-a", "splitscale-proxy"] {
             assert!(told(name).contains("--fresh-connections"), "{name}: B is behind a Service");
         }
-        if let Some(pipeline) = of_kind(&all, "SplitPipeline").first() {
-            let source = &pipeline["spec"]["policy"]["configMap"];
-            let held = named(&all, "ConfigMap", source["name"].as_str().unwrap());
-            let policy = held["data"][source["key"].as_str().unwrap()].as_str().unwrap();
+        // kubectl looks all kinds up before it applies one: an object beside the definition of its kind could not be applied.
+        assert_eq!(of_kind(&all, "SplitPipeline").len(), 0, "{}", folder.display());
+        let declared = of_kind(&all, "ConfigMap");
+        let declared: Vec<&Value> =
+            declared.into_iter().filter(|map| map["metadata"]["name"] == "splitscale-pipelines").collect();
+        assert_eq!(declared.len(), usize::from(!folder.ends_with("base")), "{}", folder.display());
+        assert!(told("splitscale-scaler").contains("--pipelines=splitscale-pipelines"));
+        for text in declared.iter().flat_map(|map| map["data"].as_object().unwrap().values()) {
+            let pipeline: SplitPipeline = serde_saphyr::from_str(text.as_str().unwrap()).unwrap();
+            assert_eq!(wrong(&pipeline), "", "{}", folder.display());
+            let source = pipeline.spec.policy.config_map.unwrap();
+            let held = named(&all, "ConfigMap", &source.name);
+            let policy = held["data"][&source.key].as_str().unwrap();
             let policy: splitscale_policy::Policy = serde_json::from_str(policy).unwrap();
             policy.validate().unwrap();
         }

@@ -16,14 +16,15 @@ use crate::api::{Api, CONFIG_MAPS, DEPLOYMENTS, Instead, LEASE, NAMESPACE, PIPEL
 
 const PODS: &str = "/api/v1/namespaces/splitscale/pods";
 const SLICES: &str = "/apis/discovery.k8s.io/v1/namespaces/splitscale/endpointslices";
+const AUTOSCALERS: &str = "/apis/autoscaling/v2/namespaces/splitscale/horizontalpodautoscalers";
 /// Longest that anything here may take.
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(120);
 
-fn list(kind: &str, version: &str, items: Vec<Value>) -> Value {
+pub(crate) fn list(kind: &str, version: &str, items: Vec<Value>) -> Value {
     json!({"kind": format!("{kind}List"), "apiVersion": version, "metadata": {"resourceVersion": "10"}, "items": items})
 }
 
-fn pipeline(generation: u32, change: impl FnOnce(&mut Value)) -> Value {
+pub(crate) fn pipeline(generation: u32, change: impl FnOnce(&mut Value)) -> Value {
     let stage = |name: &str| json!({"deployment": name, "minReplicas": 1, "maxReplicas": 8});
     let mut object = json!({
         "apiVersion": "splitscale.io/v1alpha1", "kind": "SplitPipeline",
@@ -47,7 +48,7 @@ fn policy(a: u32, b: u32) -> Value {
 }
 
 /// A cluster of two Deployments, a policy, and this pipeline.
-fn cluster(object: &Value) -> Api {
+pub(crate) fn cluster(object: &Value) -> Api {
     let api = Api::with_scales(1, 1);
     let deployment = |name: &str| {
         json!({
@@ -58,6 +59,7 @@ fn cluster(object: &Value) -> Api {
     api.put(DEPLOYMENTS, list("Deployment", "apps/v1", vec![deployment("a"), deployment("b")]));
     api.put(PODS, list("Pod", "v1", vec![]));
     api.put(SLICES, list("EndpointSlice", "discovery.k8s.io/v1", vec![]));
+    api.put(AUTOSCALERS, list("HorizontalPodAutoscaler", "autoscaling/v2", vec![]));
     api.put(PIPELINES, list("SplitPipeline", "splitscale.io/v1alpha1", vec![object.clone()]));
     api.put(&format!("{PIPELINES}/demo"), object.clone());
     api.put(&format!("{CONFIG_MAPS}/policy"), policy(3, 2));
@@ -65,19 +67,25 @@ fn cluster(object: &Value) -> Api {
 }
 
 /// A running operator.
-struct Running {
+pub(crate) struct Running {
     app: Router,
     stop: CancellationToken,
     task: JoinHandle<()>,
 }
 
 fn start(api: &Api, election: Option<Election>) -> Running {
+    start_declared(api, election, None)
+}
+
+/// The same with a ConfigMap that declares pipelines.
+pub(crate) fn start_declared(api: &Api, election: Option<Election>, declared: Option<&str>) -> Running {
     let namespaces = vec![NAMESPACE.to_owned()];
     let board = Board::new(&namespaces);
     let (app, stop) = (board.app(), CancellationToken::new());
     let operator = Operator {
         clients: api.clients(),
         namespaces,
+        declared: declared.map(str::to_owned),
         election,
         identity: "one".to_owned(),
         board,
@@ -94,14 +102,14 @@ impl Running {
         (head.status, String::from_utf8(to_bytes(body, usize::MAX).await.unwrap().to_vec()).unwrap())
     }
 
-    async fn end(self) {
+    pub(crate) async fn end(self) {
         self.stop.cancel();
         tokio::time::timeout(LIMIT, self.task).await.expect("it ends").unwrap();
     }
 }
 
 /// Waits until something is so.
-async fn until(what: &str, mut is: impl FnMut() -> bool) {
+pub(crate) async fn until(what: &str, mut is: impl FnMut() -> bool) {
     let waiting = async {
         while !is() {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -110,7 +118,7 @@ async fn until(what: &str, mut is: impl FnMut() -> bool) {
     tokio::time::timeout(LIMIT, waiting).await.unwrap_or_else(|_| panic!("never: {what}"));
 }
 
-fn replicas(api: &Api) -> [Value; 2] {
+pub(crate) fn replicas(api: &Api) -> [Value; 2] {
     ["a", "b"]
         .map(|name| api.get(&format!("{DEPLOYMENTS}/{name}/scale")).unwrap()["spec"]["replicas"].clone())
 }
