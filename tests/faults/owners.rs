@@ -43,7 +43,7 @@ pub(crate) async fn replicas_that_an_hpa_owns_are_left_to_it(world: &World) {
     });
     world.write(Method::POST, &hpas, hpa).await;
     let told = left_alone(&place, &gate, &scaler, [4, 2]).await;
-    assert!(told.contains("a HorizontalPodAutoscaler"), "{told}");
+    assert!(told.contains("kubectl delete horizontalpodautoscaler of-a"), "{told}");
     world.bed.run(&["kubectl", "delete", "hpa", "of-a", "--namespace", &place.name]);
     give_up(&place, &told);
     place.until_done([3, 2]).await;
@@ -73,13 +73,15 @@ pub(crate) async fn replicas_that_an_hpa_is_going_to_write_are_left_to_it(world:
 /// Makes sure that it says whose the replicas are and writes none; what it says.
 async fn left_alone(place: &Place<'_>, gate: &Gate, scaler: &Scaler, pods: [u64; 2]) -> String {
     place.until_pods(pods).await;
-    let told = place.until_condition("ReplicasOwnedElsewhere", "True", "OtherManager").await;
+    place.until_condition("ReplicasOwnedElsewhere", "True", "OtherManager").await;
     place.until_condition("Ready", "False", "ReplicasOwnedElsewhere").await;
     let before = gate.asked().len();
     scaler.until_decisions(10).await;
     let written = gate.since(before).into_iter().find(|asked| asked.writes("/scale"));
     assert!(written.is_none(), "{written:?}");
     assert_eq!(place.pods().await, pods);
+    // An autoscaler is told before it has written, and with its claim only after.
+    let [.., told] = place.condition("ReplicasOwnedElsewhere").await;
     told
 }
 

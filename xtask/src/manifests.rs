@@ -12,8 +12,6 @@ use crate::python;
 const JUDGES: [&str; 2] = ["checkov==3.3.30", "kubernetes-validate==1.37.0"];
 /// The API that they are held against: that of the test bed.
 const KUBERNETES: &str = "1.35";
-/// Kinds that are no part of Kubernetes, which has no schema of them.
-const FOREIGN: [&str; 1] = ["kind: SplitPipeline"];
 
 /// Judges every overlay and sweep, and says what each judge found.
 pub(crate) fn check() -> Result<(), String> {
@@ -52,11 +50,7 @@ fn judge(python: &Path) -> Result<Run, String> {
         let name = overlay.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let built = python::output(Command::new("kubectl").arg("kustomize").arg(&overlay))?;
         let file = folder()?.join(format!("{name}.yaml"));
-        // The kind of the document itself: the definition of a kind has its name too, further in.
-        let foreign = |document: &str| document.lines().any(|line| FOREIGN.contains(&line));
-        let ours = built.split("---\n").filter(|document| !foreign(document));
-        fs::write(&file, ours.collect::<Vec<_>>().join("---\n"))
-            .map_err(|error| format!("{}: {error}", file.display()))?;
+        fs::write(&file, built).map_err(|error| format!("{}: {error}", file.display()))?;
         for (judge, verdict) in
             [("kubernetes-validate", validate(python, &file)), ("checkov", checkov(python, &file))]
         {

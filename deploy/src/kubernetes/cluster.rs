@@ -80,9 +80,7 @@ impl Cluster {
     pub(crate) fn owners(&self, deployment: &str) -> Vec<Owner> {
         let found = self.deployment(deployment);
         let managers = found.map(|found| Owner::all(&found.metadata)).unwrap_or_default();
-        let autoscalers = self.autoscalers.state();
-        let autoscalers = autoscalers.iter().filter_map(|hpa| Owner::autoscaler(deployment, hpa));
-        managers.into_iter().chain(autoscalers).collect()
+        Owner::with_autoscalers(deployment, managers, &self.autoscalers.state())
     }
 
     /// Pods, where all of them are known.

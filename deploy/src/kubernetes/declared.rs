@@ -18,7 +18,7 @@ use super::resource::SplitPipeline;
 
 /// Our name among the managers of what is declared.
 const MANAGER: &str = "splitscale-declared";
-/// SHA-256 of the text that an object was applied from: applied again is only what is declared otherwise, so that an edit stays.
+/// SHA-256 of what an object was applied from: applied again is only what is declared otherwise, so that an edit stays.
 const DECLARED: &str = "splitscale.io/declared";
 
 /// What is declared in a namespace.
@@ -50,8 +50,14 @@ impl Declared {
     pub(super) async fn apply(&mut self, there: &BTreeMap<String, Arc<SplitPipeline>>) {
         let map = match in_time(self.maps.get(&self.map)).await {
             Ok(map) => map,
-            // Nothing is declared, or whoever wants to may later.
-            Err(error) if error.not_found() => return self.told.clear(),
+            // Nothing is declared; whoever wants to may later.
+            Err(error) if error.not_found() => {
+                let words = format!("there is no ConfigMap {}: no pipeline is declared", self.map);
+                if self.told.get("") != Some(&words) {
+                    tracing::info!("namespace {}: {words}", self.namespace);
+                }
+                return self.told = [(String::new(), words)].into();
+            }
             Err(error) => {
                 let remedy = match error.code() {
                     Some(403) => "name it in the operator's Role of that namespace (resourceNames)",
@@ -64,9 +70,18 @@ impl Declared {
         self.told.remove("");
         let texts = map.data.clone().unwrap_or_default();
         self.told.retain(|key, _| texts.contains_key(key));
+        let mut names = BTreeMap::new();
         for (key, text) in &texts {
             let mut about = map.object_ref(&());
-            match self.one(text, there, &mut about).await {
+            let read = read(text, &self.namespace).and_then(|read| match names.insert(read.0.clone(), key) {
+                Some(other) => Err(format!("key {other} declares SplitPipeline {} already", read.0)),
+                None => Ok(read),
+            });
+            let applied = match read {
+                Ok((name, object)) => self.one(&name, object, there, &mut about).await,
+                Err(why) => Err(why),
+            };
+            match applied {
                 Ok(()) => drop(self.told.remove(key)),
                 Err(why) => {
                     let why = format!("key {key} of ConfigMap {} is not applied: {why}", self.map);
@@ -79,35 +94,28 @@ impl Declared {
     /// One of them; `about` becomes the object where there is one, for that is where it is looked for.
     async fn one(
         &self,
-        text: &str,
+        name: &str,
+        mut object: Value,
         there: &BTreeMap<String, Arc<SplitPipeline>>,
         about: &mut ObjectReference,
     ) -> Result<(), String> {
-        let (mut object, namespace) = (read(text)?, &self.namespace);
-        let metadata = object["metadata"].as_object_mut().ok_or("metadata.name is missing")?;
-        let word = |field: &str| metadata.get(field)?.as_str().map(str::to_owned);
-        let name = word("name").ok_or("metadata.name is missing")?;
-        if let Some(other) = word("namespace").filter(|other| other != namespace) {
-            return Err(format!("metadata.namespace is {other}, and this is namespace {namespace}"));
-        }
-        let declared = hash(text);
-        let annotations = metadata.entry("annotations").or_insert_with(|| json!({}));
-        let annotations = annotations.as_object_mut().ok_or("metadata.annotations is no map")?;
-        annotations.insert(DECLARED.to_owned(), json!(declared));
-        if let Some(there) = there.get(&name) {
+        let namespace = &self.namespace;
+        let declared = hash(&object.to_string());
+        object["metadata"]["annotations"][DECLARED] = json!(declared);
+        if let Some(there) = there.get(name) {
             *about = there.object_ref(&());
             if there.annotations().get(DECLARED) == Some(&declared) {
                 return Ok(());
             }
         }
         let how = PatchParams::apply(MANAGER);
-        let applied = in_time(self.pipelines.patch(&name, &how, &Patch::Apply(&object))).await;
+        let applied = in_time(self.pipelines.patch(name, &how, &Patch::Apply(&object))).await;
         applied.map_err(|error| match error.code() {
             Some(409) => format!(
-                "what somebody edited is theirs ({error}); to have it as declared, take the edit back, or kubectl delete splitpipeline {name} --namespace {namespace}, and it is made anew"
+                "what somebody else edited or applied is theirs ({error}); to have it as declared: kubectl delete splitpipeline {name} --namespace {namespace}, and it is made anew"
             ),
             Some(403) => {
-                format!("bind the Role in deploy/base/rbac.yaml, or apply it by yourself ({error})")
+                format!("may it create and patch splitpipelines, as in deploy/base/rbac.yaml? ({error})")
             }
             _ => error.to_string(),
         })?;
@@ -118,11 +126,11 @@ impl Declared {
         Ok(())
     }
 
+    /// Logged once, and an event each time, which is counted and so does not end while the trouble lasts.
     async fn trouble(&mut self, about: Option<&ObjectReference>, key: &str, why: String) {
-        if self.told.get(key) == Some(&why) {
-            return;
+        if self.told.get(key) != Some(&why) {
+            tracing::warn!("namespace {}: {why}", self.namespace);
         }
-        tracing::warn!("namespace {}: {why}", self.namespace);
         if let Some(about) = about {
             // Its action tells it from another trouble of the same object.
             let event = event(EventType::Warning, "NotApplied", &why, why.clone());
@@ -134,8 +142,8 @@ impl Declared {
     }
 }
 
-/// A SplitPipeline, as far as it says so: what is in it the API server judges.
-fn read(text: &str) -> Result<Value, String> {
+/// A SplitPipeline of a namespace and its name, as far as it says so: what else is in it the API server judges.
+fn read(text: &str, namespace: &str) -> Result<(String, Value), String> {
     let object: Value = serde_saphyr::from_str(text).map_err(|error| format!("it is no YAML: {error}"))?;
     let (version, kind) = (SplitPipeline::api_version(&()), SplitPipeline::kind(&()));
     if object["apiVersion"] != *version || object["kind"] != *kind {
@@ -144,5 +152,13 @@ fn read(text: &str) -> Result<Value, String> {
             object["kind"], object["apiVersion"]
         ));
     }
-    Ok(object)
+    let metadata = &object["metadata"];
+    let name = metadata["name"].as_str().ok_or("metadata.name is missing")?.to_owned();
+    if let Some(other) = metadata["namespace"].as_str().filter(|other| *other != namespace) {
+        return Err(format!("metadata.namespace is {other}, and this is namespace {namespace}"));
+    }
+    match metadata["annotations"].is_null() || metadata["annotations"].is_object() {
+        true => Ok((name, object)),
+        false => Err("metadata.annotations is no map".to_owned()),
+    }
 }

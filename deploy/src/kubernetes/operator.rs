@@ -11,6 +11,7 @@ use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, ResourceExt};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -110,6 +111,7 @@ impl Namespace {
         let (mut events, mut leader) = (Box::pin(watched), self.shared.leader.clone());
         let (mut listed, mut well) = (BTreeMap::new(), true);
         let (mut declare, mut known) = (tokio::time::interval(DECLARE_AGAIN), false);
+        declare.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let event = tokio::select! {
                 event = events.next() => event,
@@ -120,8 +122,10 @@ impl Namespace {
                 }
                 // What is there has to be known first.
                 _ = declare.tick(), if known => {
-                    self.declare().await;
-                    continue;
+                    tokio::select! {
+                        () = self.declare() => continue,
+                        () = stop.cancelled() => break,
+                    }
                 }
                 () = stop.cancelled() => break,
             };

@@ -17,8 +17,8 @@ pub(super) enum Unwritten {
     Failed(CallError),
 }
 
-/// By server-side apply and without force, so that whoever owns the number is asked to give it up and not fought with. What the
-/// API server keeps for nobody is taken, as long as nothing has changed since it was looked.
+/// By server-side apply and without force, so that whoever owns the number is asked to give it up and not fought with. What is
+/// nobody's is taken, as long as nothing has changed since it was looked.
 pub(super) async fn write(
     scales: &Api<Deployment>,
     namespace: &str,
@@ -31,17 +31,17 @@ pub(super) async fn write(
     if owners.is_empty() {
         return Err(Unwritten::Failed(error));
     }
-    let Ok(found) = in_time(scales.get_metadata(deployment)).await else {
-        return Err(Unwritten::Owned(owners));
-    };
-    let meta = found.metadata;
-    if owners.iter().all(|owner| owner.is_nobody(&meta)) {
-        let version = meta.resource_version;
-        return apply(scales, namespace, deployment, pods, version).await.map_err(Unwritten::Failed);
-    }
-    // Their places among the managers make a remedy that can be typed.
+    // The managers say whether it is anybody's; what they are of this version is forced on no other.
+    let meta = in_time(scales.get_metadata(deployment)).await.map_err(Unwritten::Failed)?.metadata;
     let known = Owner::all(&meta);
-    Err(Unwritten::Owned(if known.is_empty() { owners } else { known }))
+    match known.is_empty() {
+        true => {
+            let version = meta.resource_version;
+            apply(scales, namespace, deployment, pods, version).await.map_err(Unwritten::Failed)
+        }
+        // Their places among the managers make a remedy that can be typed.
+        false => Err(Unwritten::Owned(known)),
+    }
 }
 
 async fn apply(

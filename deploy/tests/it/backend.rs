@@ -157,27 +157,39 @@ async fn a_conflict_is_the_first_and_the_last_write() {
 
 #[tokio::test]
 async fn replicas_of_nobody_are_taken_unless_something_has_changed() {
-    let applied = |spec: &str| json!({"kubectl.kubernetes.io/last-applied-configuration": spec});
-    for (manager, annotations, taken) in [
-        ("before-first-apply", json!(null), true),
-        // `kubectl apply` without --server-side: the 1 is the API server's.
-        ("kubectl-client-side-apply", applied(r#"{"spec": {}}"#), true),
-        ("kubectl-client-side-apply", applied(r#"{"spec": {"replicas": 2}}"#), false),
+    const NOTE: &str = "kubectl.kubernetes.io/last-applied-configuration";
+    let (named, none) = (r#"{"spec": {"replicas": 2}}"#, r#"{"spec": {}}"#);
+    for (manager, applied, changed, taken) in [
+        ("before-first-apply", None, false, true),
+        // `kubectl apply` without --server-side: the number is the API server's.
+        ("kubectl-client-side-apply", Some(none), false, true),
+        ("kubectl-client-side-apply", Some(none), true, false),
+        ("kubectl-client-side-apply", Some(named), false, false),
     ] {
         let api = Api::with_scales(2, 2);
-        let meta = json!({"name": "a", "resourceVersion": "7", "annotations": annotations});
+        let mut meta = json!({"name": "a", "resourceVersion": "7"});
+        if let Some(applied) = applied {
+            let fields = json!({
+                "f:metadata": {"f:annotations": {format!("f:{NOTE}"): {}}}, "f:spec": {"f:replicas": {}},
+            });
+            meta["annotations"] = json!({NOTE: applied});
+            meta["managedFields"] = json!([{"manager": manager, "operation": "Update", "fieldsV1": fields}]);
+        }
         api.put(&format!("{DEPLOYMENTS}/a"), json!({"metadata": meta}));
         api.instead(move |call| {
-            let tried =
-                call.method == "PATCH" && call.path.ends_with("/scale") && !call.query.contains("force=true");
-            tried.then(|| Instead::Answer(409, conflict(manager)))
+            let tried = call.method == "PATCH" && call.path.ends_with("/scale");
+            let answer = match call.query.contains("force=true") {
+                false => Some(conflict(manager)),
+                true => changed.then(|| refusal(409, "Conflict", "the object has been modified")),
+            };
+            answer.filter(|_| tried).map(|answer| Instead::Answer(409, answer))
         });
         let mut stand = stand(api, Leader::alone());
-        assert_eq!(stand.backend.apply(pods(2, 2), pods(3, 2)).await.is_ok(), taken, "{manager}");
+        let applied = stand.backend.apply(pods(2, 2), pods(3, 2)).await;
+        assert_eq!(applied.is_ok(), taken, "{manager}: {applied:?}");
         let scaled = stand.api.scaled();
-        assert_eq!(scaled.len(), if taken { 2 } else { 1 });
-        if taken {
-            let forced = &scaled[1];
+        assert_eq!(scaled.len(), if taken || changed { 2 } else { 1 }, "{manager}");
+        if let Some(forced) = scaled.get(1) {
             assert!(
                 forced.query.contains("force=true") && forced.body["metadata"]["resourceVersion"] == "7",
                 "{scaled:?}"

@@ -40,7 +40,8 @@ fn applied(api: &Api) -> Vec<Call> {
 
 /// Events of what was not applied: about which kind, and their words.
 fn refused(api: &Api) -> Vec<(String, String)> {
-    let told = api.writes().into_iter().filter(|call| call.body["reason"] == "NotApplied");
+    let told = api.writes().into_iter();
+    let told = told.filter(|call| call.method == "POST" && call.body["reason"] == "NotApplied");
     let word = |value: &Value| value.as_str().unwrap().to_owned();
     told.map(|call| (word(&call.body["regarding"]["kind"]), word(&call.body["note"]))).collect()
 }
@@ -120,10 +121,11 @@ async fn what_somebody_edited_is_theirs_and_that_is_told_once() {
     declare(&api, json!({"pipeline.yaml": text("demo", 5)}));
     until("it is told", || !refused(&api).is_empty()).await;
     later().await;
-    let [(about, note)] = &refused(&api)[..] else { panic!("once: {:?}", refused(&api)) };
+    let (about, note) = &refused(&api)[0];
     assert_eq!(about, "SplitPipeline");
     assert!(note.contains("pipeline.yaml of ConfigMap pipelines") && note.contains(".spec.mode"), "{note}");
     assert!(applied(&api).len() > 2, "it is tried again");
+    assert_eq!(refused(&api).len(), 1, "one event, which is counted");
     running.end().await;
 }
 
@@ -133,10 +135,11 @@ async fn what_is_no_pipeline_is_told_and_keeps_none_away() {
     let api = declares(json!({
         "a.yaml": "spec: [", "b.yaml": "kind: ConfigMap\napiVersion: v1", "c.yaml": elsewhere,
         "d.yaml": text("demo", 8).replace("metadata: { name: demo }\n", ""), "good.yaml": text("demo", 8),
+        "twice.yaml": text("demo", 5),
     }));
     let running = start(&api).await;
     until("the good one is applied", || applied(&api).len() == 1).await;
-    until("the others are told", || refused(&api).len() == 4).await;
+    until("the others are told", || refused(&api).len() == 5).await;
     api.happens(PIPELINES, "ADDED", &kept(&applied(&api)[0], 1));
     later().await;
     let told = refused(&api);
@@ -145,10 +148,11 @@ async fn what_is_no_pipeline_is_told_and_keeps_none_away() {
         "it is \"ConfigMap\" of \"v1\", and is to be SplitPipeline of splitscale.io/v1alpha1",
         "metadata.namespace is other, and this is namespace splitscale",
         "metadata.name is missing",
+        "key good.yaml declares SplitPipeline demo already",
     ]) {
         assert!(about == "ConfigMap" && note.contains(words), "{about}: {note}");
     }
-    assert_eq!(told.len(), 4, "once each: {told:?}");
+    assert_eq!((told.len(), applied(&api).len()), (5, 1), "one event each: {told:?}");
     running.end().await;
 }
 
@@ -171,5 +175,19 @@ async fn who_does_not_lead_applies_nothing() {
     assert_eq!(applied(&api), []);
     api.put(LEASE, lease("one", 15));
     until("it leads, and applies", || applied(&api).len() == 1).await;
+    running.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_map_that_is_not_there_declares_nothing_and_one_that_may_not_be_read_keeps_nobody_from_scaling() {
+    let api = cluster(&pipeline(1, |_| {}));
+    let running = start(&api).await;
+    until("it is scaled", || replicas(&api) == [3, 2]).await;
+    api.instead(|call| {
+        let map = call.path.ends_with(&format!("/{MAP}"));
+        map.then(|| Instead::Answer(403, refusal(403, "Forbidden", "may not")))
+    });
+    later().await;
+    assert_eq!((applied(&api), refused(&api)), (vec![], vec![]));
     running.end().await;
 }

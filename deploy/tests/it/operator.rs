@@ -18,7 +18,7 @@ const PODS: &str = "/api/v1/namespaces/splitscale/pods";
 const SLICES: &str = "/apis/discovery.k8s.io/v1/namespaces/splitscale/endpointslices";
 const AUTOSCALERS: &str = "/apis/autoscaling/v2/namespaces/splitscale/horizontalpodautoscalers";
 /// Longest that anything here may take.
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_secs(60);
 
 pub(crate) fn list(kind: &str, version: &str, items: Vec<Value>) -> Value {
     json!({"kind": format!("{kind}List"), "apiVersion": version, "metadata": {"resourceVersion": "10"}, "items": items})
@@ -188,6 +188,38 @@ async fn a_pipeline_is_scaled_told_and_left_as_it_is() {
     };
     tokio::time::timeout(LIMIT, is_gone).await.expect("it is scaled no more");
     assert_eq!(replicas(&api), [3, 2]);
+    running.end().await;
+}
+
+#[tokio::test]
+async fn a_filled_in_number_is_nobodys_and_an_autoscaler_owns_its_own() {
+    const NOTE: &str = "kubectl.kubernetes.io/last-applied-configuration";
+    let api = cluster(&pipeline(1, |_| {}));
+    let fields =
+        json!({"f:metadata": {"f:annotations": {format!("f:{NOTE}"): {}}}, "f:spec": {"f:replicas": {}}});
+    let managed =
+        json!([{"manager": "kubectl-client-side-apply", "operation": "Update", "fieldsV1": fields}]);
+    let mut deployments = api.get(DEPLOYMENTS).unwrap();
+    for deployment in deployments["items"].as_array_mut().unwrap() {
+        deployment["metadata"]["annotations"] = json!({NOTE: "{\"spec\": {}}"});
+        deployment["metadata"]["managedFields"] = managed.clone();
+    }
+    api.put(DEPLOYMENTS, deployments);
+    let running = start(&api, None);
+    until("both are told", || replicas(&api) == [3, 2]).await;
+    until("nobody owns them", || condition(&api, "ReplicasOwnedElsewhere")[1] == "NobodyElse").await;
+    let spec = json!({"scaleTargetRef": {"kind": "Deployment", "name": "b"}, "maxReplicas": 3});
+    let hpa = json!({
+        "apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": "of-b", "namespace": NAMESPACE, "resourceVersion": "12"}, "spec": spec,
+    });
+    api.happens(AUTOSCALERS, "ADDED", &hpa);
+    until("it is told", || condition(&api, "ReplicasOwnedElsewhere")[1] == "OtherManager").await;
+    assert!(
+        condition(&api, "ReplicasOwnedElsewhere")[2].contains("kubectl delete horizontalpodautoscaler of-b")
+    );
+    api.happens(AUTOSCALERS, "DELETED", &hpa);
+    until("it is gone", || condition(&api, "ReplicasOwnedElsewhere")[1] == "NobodyElse").await;
     running.end().await;
 }
 
