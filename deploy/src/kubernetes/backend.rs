@@ -180,6 +180,10 @@ impl KubernetesBackend {
     async fn may(&self) -> Result<(), NotApplied> {
         let refused = |why| NotApplied { why, untouched: true, soon: false };
         self.ledger.led(self.leader.check().await.map_err(refused)?);
+        if !self.cluster.autoscalers_known() {
+            let why = "whether an autoscaler writes the replicas too is not known yet".to_owned();
+            return Err(NotApplied { why, untouched: true, soon: true });
+        }
         match self.owners().first() {
             Some(owner) => Err(refused(owner.remedy(&self.cluster.namespace))),
             None => Ok(()),

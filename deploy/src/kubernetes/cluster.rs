@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 use std::hash::Hash;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::{FutureExt, StreamExt};
 use k8s_openapi::NamespaceResourceScope;
@@ -15,6 +16,7 @@ use kube::runtime::reflector::{ObjectRef, Store, store};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::client::{refusal, words};
@@ -22,6 +24,9 @@ use super::owners::{APPLIED, Owner};
 
 /// How long one watch lasts \[s\]: a connection that died silently is noticed a few seconds after.
 pub(crate) const WATCH_S: u32 = 60;
+
+/// For so long nothing is written where autoscalers are not known.
+const AUTOSCALERS_UNKNOWN: Duration = Duration::from_secs(15);
 
 /// A namespace as it is now. Cheap to clone.
 #[derive(Clone)]
@@ -34,6 +39,8 @@ pub struct Cluster {
     pub slices: Store<EndpointSlice>,
     /// Its autoscalers.
     pub autoscalers: Store<HorizontalPodAutoscaler>,
+    /// Since when it is watched.
+    pub since: Instant,
     /// Its name.
     pub namespace: String,
 }
@@ -66,8 +73,14 @@ impl Cluster {
             autoscalers: keep(client, namespace, stop, |hpa: &mut HorizontalPodAutoscaler| {
                 (hpa.metadata.managed_fields, hpa.status) = (None, None);
             }),
+            since: Instant::now(),
             namespace: namespace.to_owned(),
         }
+    }
+
+    /// Whether all autoscalers are known; or never will be, as with the Role of an earlier version, which does not have that right.
+    pub(crate) fn autoscalers_known(&self) -> bool {
+        complete(&self.autoscalers) || self.since.elapsed() > AUTOSCALERS_UNKNOWN
     }
 
     /// Which pods a Deployment has; absent while it is not known.

@@ -10,9 +10,11 @@ use kube::core::{ApiResource, DynamicObject};
 use kube::runtime::events::{EventType, Recorder};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
 use super::client::in_time;
 use super::documents::hash;
+use super::lease::Leader;
 use super::ledger::event;
 use super::resource::SplitPipeline;
 
@@ -47,7 +49,16 @@ impl Declared {
     }
 
     /// Applies what is not there, or is declared otherwise than when it was applied. Without force: what somebody edited is theirs.
-    pub(super) async fn apply(&mut self, there: &BTreeMap<String, Arc<SplitPipeline>>) {
+    /// By the leader, until `stop`, which waits for what is under way.
+    pub(super) async fn apply(
+        &mut self,
+        there: &BTreeMap<String, Arc<SplitPipeline>>,
+        leader: &Leader,
+        stop: &CancellationToken,
+    ) {
+        if !leader.leads() {
+            return;
+        }
         let map = match in_time(self.maps.get(&self.map)).await {
             Ok(map) => map,
             // Nothing is declared; whoever wants to may later.
@@ -72,10 +83,16 @@ impl Declared {
         self.told.retain(|key, _| texts.contains_key(key));
         let mut names = BTreeMap::new();
         for (key, text) in &texts {
+            if stop.is_cancelled() || leader.check().await.is_err() {
+                return;
+            }
             let mut about = map.object_ref(&());
-            let read = read(text, &self.namespace).and_then(|read| match names.insert(read.0.clone(), key) {
-                Some(other) => Err(format!("key {other} declares SplitPipeline {} already", read.0)),
-                None => Ok(read),
+            let read = read(text, &self.namespace).and_then(|read| {
+                let first = *names.entry(read.0.clone()).or_insert(key);
+                match first == key {
+                    true => Ok(read),
+                    false => Err(format!("key {first} declares SplitPipeline {} already", read.0)),
+                }
             });
             let applied = match read {
                 Ok((name, object)) => self.one(&name, object, there, &mut about).await,
@@ -132,8 +149,8 @@ impl Declared {
             tracing::warn!("namespace {}: {why}", self.namespace);
         }
         if let Some(about) = about {
-            // Its action tells it from another trouble of the same object.
-            let event = event(EventType::Warning, "NotApplied", &why, why.clone());
+            // By its action one trouble is told from another of the same object: events of one action keep the first one's words.
+            let event = event(EventType::Warning, "NotApplied", &hash(&why), why.clone());
             if let Err(error) = in_time(self.recorder.publish(&event, about)).await {
                 tracing::debug!("{}: event NotApplied was not published: {error}", self.namespace);
             }

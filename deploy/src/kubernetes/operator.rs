@@ -122,10 +122,10 @@ impl Namespace {
                 }
                 // What is there has to be known first.
                 _ = declare.tick(), if known => {
-                    tokio::select! {
-                        () = self.declare() => continue,
-                        () = stop.cancelled() => break,
+                    if let Some(declared) = &mut self.declared {
+                        declared.apply(&self.objects, &self.shared.leader, &stop).await;
                     }
+                    continue;
                 }
                 () = stop.cancelled() => break,
             };
@@ -164,15 +164,6 @@ impl Namespace {
         }
         self.objects.clear();
         self.settle().await;
-    }
-
-    /// Applies what is declared, while this process leads.
-    async fn declare(&mut self) {
-        if let Some(declared) = &mut self.declared
-            && self.shared.leader.check().await.is_ok()
-        {
-            declared.apply(&self.objects).await;
-        }
     }
 
     /// Runs a loop for each object, and no other; none at all while another process leads.

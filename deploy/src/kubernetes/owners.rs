@@ -5,7 +5,6 @@ use std::sync::Arc;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
-use kube::core::Status;
 use serde_json::Value;
 
 /// Our name among the managers of fields.
@@ -32,8 +31,6 @@ pub struct Owner {
 enum Claim {
     /// By its place among the managers.
     Managed(usize),
-    /// By a conflict.
-    Conflict,
     /// By an autoscaler that is there, and by its place among the managers where it has written.
     Autoscaler(Option<usize>),
 }
@@ -44,7 +41,8 @@ impl Owner {
     pub fn all(meta: &ObjectMeta) -> Vec<Owner> {
         let applied = meta.annotations.as_ref().and_then(|annotations| annotations.get(APPLIED));
         let no_number = applied.is_some_and(|applied| {
-            serde_json::from_str::<Value>(applied).is_ok_and(|it| it.pointer("/spec/replicas").is_none())
+            let number = |it: Value| it.pointer("/spec/replicas").is_some_and(|replicas| !replicas.is_null());
+            serde_json::from_str(applied).is_ok_and(|it| !number(it))
         });
         let note = format!("/f:metadata/f:annotations/f:{}", APPLIED.replace('/', "~1"));
         let entries = meta.managed_fields.iter().flatten().enumerate();
@@ -72,30 +70,19 @@ impl Owner {
             let target = hpa.spec.as_ref().map(|spec| &spec.scale_target_ref);
             target.is_some_and(|target| target.kind == "Deployment" && target.name == deployment)
         };
-        let Some(hpa) = autoscalers.iter().find(of_deployment) else { return managers };
+        let Some(hpa) = autoscalers.iter().filter(of_deployment).min_by_key(|hpa| hpa.name_any()) else {
+            return managers;
+        };
         let (written, mut others): (Vec<Owner>, Vec<Owner>) =
             managers.into_iter().partition(|owner| owner.manager == CONTROLLER);
         let place = written.first().and_then(|owner| match owner.claim {
             Claim::Managed(place) => Some(place),
-            _ => None,
+            Claim::Autoscaler(place) => place,
         });
         let (deployment, manager) =
             (deployment.to_owned(), format!("HorizontalPodAutoscaler {}", hpa.name_any()));
         others.push(Owner { deployment, manager, claim: Claim::Autoscaler(place) });
         others
-    }
-
-    /// Those that a conflict names; empty where it is another conflict.
-    pub fn of_conflict(deployment: &str, status: &Status) -> Vec<Owner> {
-        let causes = status.details.iter().flat_map(|details| &details.causes);
-        // `conflict with "kubectl" with subresource "scale" using apps/v1`
-        let managers = causes.filter_map(|cause| cause.message.split('"').nth(1));
-        let owner = |manager: &str| Owner {
-            deployment: deployment.to_owned(),
-            manager: manager.to_owned(),
-            claim: Claim::Conflict,
-        };
-        managers.map(owner).collect()
     }
 
     /// Who it is.
@@ -134,9 +121,6 @@ impl Owner {
                     then.unwrap_or_default()
                 )
             }
-            Claim::Conflict => format!(
-                "{who}; see kubectl get deployment {deployment} --namespace {namespace} --show-managed-fields --output yaml"
-            ),
         }
     }
 }

@@ -26,13 +26,17 @@ pub(super) async fn write(
     pods: u32,
 ) -> Result<(), Unwritten> {
     let Err(error) = apply(scales, namespace, deployment, pods, None).await else { return Ok(()) };
-    let conflict = error.status().filter(|status| status.is_conflict());
-    let owners = conflict.map(|status| Owner::of_conflict(deployment, status)).unwrap_or_default();
-    if owners.is_empty() {
+    // Of another conflict there is no cause of this kind.
+    let causes =
+        error.status().into_iter().flat_map(|status| status.details.iter().flat_map(|it| &it.causes));
+    if !causes.map(|cause| cause.reason.as_str()).any(|reason| reason == "FieldManagerConflict") {
         return Err(Unwritten::Failed(error));
     }
     // The managers say whether it is anybody's; what they are of this version is forced on no other.
-    let meta = in_time(scales.get_metadata(deployment)).await.map_err(Unwritten::Failed)?.metadata;
+    let Ok(found) = in_time(scales.get_metadata(deployment)).await else {
+        return Err(Unwritten::Failed(error));
+    };
+    let meta = found.metadata;
     let known = Owner::all(&meta);
     match known.is_empty() {
         true => {

@@ -8,6 +8,7 @@ use axum::body::{Body, to_bytes};
 use axum::http::{Request, Response};
 use futures_util::stream;
 use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::Client;
@@ -16,6 +17,7 @@ use kube::runtime::{reflector, watcher};
 use serde_json::{Value, json};
 use splitscale_deploy::kubernetes::{Clients, Cluster};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 /// The namespace of all of it.
 pub(crate) const NAMESPACE: &str = "splitscale";
@@ -235,8 +237,10 @@ impl Held {
     pub(crate) fn new(managed: &Value) -> Held {
         let ((deployments, writer), (pods, pods_writer), (slices, slices_writer)) =
             (reflector::store(), reflector::store(), reflector::store());
-        let (autoscalers, _) = reflector::store();
-        let cluster = Cluster { deployments, pods, slices, autoscalers, namespace: NAMESPACE.to_owned() };
+        let (autoscalers, mut autoscalers_writer) = reflector::store();
+        feed::<HorizontalPodAutoscaler>(&mut autoscalers_writer, &[]);
+        let (since, namespace) = (Instant::now(), NAMESPACE.to_owned());
+        let cluster = Cluster { deployments, pods, slices, autoscalers, since, namespace };
         let mut held = Held { cluster, deployments: writer, pods: pods_writer, slices: slices_writer };
         held.deploy(managed);
         held.pods(&[]);

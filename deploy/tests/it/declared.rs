@@ -63,6 +63,15 @@ async fn later() {
     tokio::time::sleep(Duration::from_secs(70)).await;
 }
 
+/// From now on whatever is applied conflicts.
+fn conflicts(api: &Api, words: &'static str) {
+    api.instead(move |call| {
+        let whole =
+            call.method == "PATCH" && call.path.starts_with(PIPELINES) && !call.path.ends_with("/status");
+        whole.then(|| Instead::Answer(409, refusal(409, "Conflict", words)))
+    });
+}
+
 /// An object that was applied, as the API server keeps it.
 fn kept(call: &Call, generation: u32) -> Value {
     let mut object = call.body.clone();
@@ -112,12 +121,7 @@ async fn what_somebody_edited_is_theirs_and_that_is_told_once() {
     let running = start(&api).await;
     until("it is applied", || applied(&api).len() == 1).await;
     api.happens(PIPELINES, "ADDED", &kept(&applied(&api)[0], 1));
-    let words = "Apply failed with 1 conflict: conflict with \"kubectl-patch\": .spec.mode";
-    api.instead(move |call| {
-        let whole =
-            call.method == "PATCH" && call.path.starts_with(PIPELINES) && !call.path.ends_with("/status");
-        whole.then(|| Instead::Answer(409, refusal(409, "Conflict", words)))
-    });
+    conflicts(&api, "Apply failed with 1 conflict: conflict with \"kubectl-patch\": .spec.mode");
     declare(&api, json!({"pipeline.yaml": text("demo", 5)}));
     until("it is told", || !refused(&api).is_empty()).await;
     later().await;
@@ -125,7 +129,14 @@ async fn what_somebody_edited_is_theirs_and_that_is_told_once() {
     assert_eq!(about, "SplitPipeline");
     assert!(note.contains("pipeline.yaml of ConfigMap pipelines") && note.contains(".spec.mode"), "{note}");
     assert!(applied(&api).len() > 2, "it is tried again");
-    assert_eq!(refused(&api).len(), 1, "one event, which is counted");
+    assert_eq!(refused(&api).len(), 1, "one event");
+    let counts = |call: &Call| call.method == "PATCH" && call.body["series"]["count"].is_u64();
+    assert!(api.writes().iter().any(counts), "which is counted, and so does not end");
+    // Another field of another's: another event.
+    let words = "Apply failed with 1 conflict: conflict with \"kubectl-edit\": .spec.budget";
+    conflicts(&api, words);
+    until("it is told", || refused(&api).len() == 2).await;
+    assert!(refused(&api)[1].1.contains(".spec.budget"), "{:?}", refused(&api));
     running.end().await;
 }
 
@@ -179,15 +190,34 @@ async fn who_does_not_lead_applies_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_map_that_is_not_there_declares_nothing_and_one_that_may_not_be_read_keeps_nobody_from_scaling() {
-    let api = cluster(&pipeline(1, |_| {}));
+async fn a_map_that_is_not_there_or_may_not_be_read_keeps_nobody_from_scaling() {
+    for forbidden in [false, true] {
+        let api = cluster(&pipeline(1, |_| {}));
+        let asked = |call: &Call| call.path.ends_with(&format!("/{MAP}"));
+        api.instead(move |call| {
+            (forbidden && asked(call)).then(|| Instead::Answer(403, refusal(403, "Forbidden", "may not")))
+        });
+        let running = start(&api).await;
+        until("it is scaled", || replicas(&api) == [3, 2]).await;
+        until("the map was asked for", || api.calls().iter().any(asked)).await;
+        later().await;
+        assert_eq!(applied(&api), []);
+        running.end().await;
+    }
+}
+
+/// One that was applied by an earlier version is not applied again for that the version is another.
+#[tokio::test(start_paused = true)]
+async fn the_hash_of_what_is_declared_stays_the_same() {
+    let api = declares(json!({"pipeline.yaml": text("demo", 8)}));
     let running = start(&api).await;
-    until("it is scaled", || replicas(&api) == [3, 2]).await;
-    api.instead(|call| {
-        let map = call.path.ends_with(&format!("/{MAP}"));
-        map.then(|| Instead::Answer(403, refusal(403, "Forbidden", "may not")))
-    });
+    until("it is applied", || applied(&api).len() == 1).await;
+    let hash = applied(&api)[0].body["metadata"]["annotations"]["splitscale.io/declared"].clone();
+    assert_eq!(hash, "10318c028e783217e648a3a81228a8b530ae585dfca760a65cb26b5e766b6c0c");
+    // A comment and an order are none of it.
+    api.happens(PIPELINES, "ADDED", &kept(&applied(&api)[0], 1));
+    declare(&api, json!({"pipeline.yaml": format!("# Another.\n{}", text("demo", 8))}));
     later().await;
-    assert_eq!((applied(&api), refused(&api)), (vec![], vec![]));
+    assert_eq!(applied(&api).len(), 1);
     running.end().await;
 }

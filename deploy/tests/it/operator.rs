@@ -213,6 +213,8 @@ async fn a_filled_in_number_is_nobodys_and_an_autoscaler_owns_its_own() {
         "apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler",
         "metadata": {"name": "of-b", "namespace": NAMESPACE, "resourceVersion": "12"}, "spec": spec,
     });
+    let watches = |call: &crate::api::Call| call.path == AUTOSCALERS && call.query.contains("watch=true");
+    until("autoscalers are watched", || api.calls().iter().any(watches)).await;
     api.happens(AUTOSCALERS, "ADDED", &hpa);
     until("it is told", || condition(&api, "ReplicasOwnedElsewhere")[1] == "OtherManager").await;
     assert!(

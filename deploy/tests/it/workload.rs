@@ -4,7 +4,7 @@ use kube::Config;
 use serde_json::json;
 use splitscale_deploy::kubernetes::{Clients, Scaled, Workload};
 
-use crate::api::{Api, Instead, NAMESPACE, PIPELINES, refusal};
+use crate::api::{Api, Instead, NAMESPACE, PIPELINES, conflict, refusal};
 
 /// A cluster with one pipeline of two Deployments, a and b.
 fn scaled(mode: &str) -> Api {
@@ -63,4 +63,16 @@ async fn what_the_api_server_says_is_told_once_and_in_words() {
     let nowhere = Clients::of(Config::new("http://127.0.0.1:1".parse().unwrap())).unwrap();
     let error = Workload::new(&nowhere, NAMESPACE, "a").standing().await.unwrap_err();
     assert_eq!(error.to_string().matches("refused").count(), 1, "{error}");
+}
+
+#[tokio::test]
+async fn a_conflict_whose_managers_cannot_be_read_is_told_as_the_conflict() {
+    let api = Api::with_scales(1, 1);
+    api.instead(|call| match call.method.as_str() {
+        "PATCH" => Some(Instead::Answer(409, conflict("somebody"))),
+        _ => Some(Instead::Answer(503, refusal(503, "ServiceUnavailable", "overloaded"))),
+    });
+    let told = Workload::new(&api.clients(), NAMESPACE, "a").scale(3).await.unwrap_err();
+    assert!(told.contains("conflict with \"somebody\""), "{told}");
+    assert_eq!(api.scaled().len(), 1, "nothing is forced");
 }
