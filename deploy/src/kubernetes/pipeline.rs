@@ -117,7 +117,7 @@ pub(super) async fn run(
             continue;
         };
         shared.board.show(&namespace, &name, running.desk.clone(), ledger.clone());
-        follow(&running, &library, &mut object, (&ledger, &reads, &stop)).await;
+        follow(&running, &now, &library, &mut object, (&ledger, &reads, &stop)).await;
         running.stop.cancel();
         if let Err(error) = running.task.await {
             tracing::error!("{namespace}/{name}: the loop ended: {error}");
@@ -128,14 +128,14 @@ pub(super) async fn run(
     let _ = told.await;
 }
 
-/// Returns when the loop has to begin anew, or to end.
+/// Returns when the loop has to begin anew, or to end. What it began with is told: the object may have changed since.
 async fn follow(
     running: &Running,
+    was: &SplitPipeline,
     library: &Library,
     object: &mut watch::Receiver<Arc<SplitPipeline>>,
     (ledger, reads, stop): (&Ledger, &Reads, &CancellationToken),
 ) {
-    let was = object.borrow().clone();
     let mut unread = false;
     loop {
         let read = async {

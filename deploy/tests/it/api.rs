@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, Response};
@@ -32,11 +33,12 @@ pub(crate) struct Call {
     pub(crate) body: Value,
 }
 
-/// What is answered in place of what would be: a status and a body, or nothing ever.
+/// What is answered in place of what would be: a status and a body, nothing ever, or the same a while later.
 #[derive(Debug, Clone)]
 pub(crate) enum Instead {
     Answer(u16, Value),
     Never,
+    Later(Duration),
 }
 
 /// Chooses what is answered instead, if anything.
@@ -143,6 +145,10 @@ impl Api {
         let (status, value) = match instead {
             Some(Instead::Never) => std::future::pending().await,
             Some(Instead::Answer(status, value)) => (status, value),
+            Some(Instead::Later(after)) => {
+                tokio::time::sleep(after).await;
+                self.ordinary(&call)
+            }
             None => {
                 if let Some(receiver) = watch {
                     let events = stream::unfold(receiver, |mut receiver| async move {

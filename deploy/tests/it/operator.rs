@@ -253,6 +253,19 @@ async fn another_mode_takes_effect_and_another_policy_begins_anew() {
 }
 
 #[tokio::test]
+async fn an_edit_while_the_policy_is_read_is_not_lost() {
+    let api = cluster(&pipeline(1, |_| {}));
+    let asked = |call: &crate::api::Call| call.path == format!("{CONFIG_MAPS}/policy");
+    api.instead(move |call| asked(call).then_some(Instead::Later(Duration::from_millis(500))));
+    let running = start(&api, None);
+    until("the policy is asked for", || api.calls().iter().any(asked)).await;
+    let edited = pipeline(2, |spec| spec["stages"]["a"]["minReplicas"] = json!(4));
+    api.happens(PIPELINES, "MODIFIED", &edited);
+    until("the edit counts", || replicas(&api) == [4, 2]).await;
+    running.end().await;
+}
+
+#[tokio::test]
 async fn a_policy_that_cannot_be_used_is_told_and_the_last_good_one_goes_on() {
     let api = cluster(&pipeline(1, |_| {}));
     let running = start(&api, None);
