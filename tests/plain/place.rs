@@ -44,7 +44,7 @@ impl<'a> Place<'a> {
         // As docs/operator.md says: other Deployments and ConfigMaps are other names in the Role.
         let rights = RIGHTS.replace(SUBJECT, &format!("{SUBJECT}\n    namespace: plain"));
         let rights = rights.replace("[splitscale-a, splitscale-b]", "[head, tail]");
-        place.feed(&rights.replace("[splitscale-policy]", "[plain-policy]"));
+        place.feed(&rights.replace("splitscale-policy", "plain-policy"));
         let policy = of_repository("deploy/tests/plain/policy.json");
         place.run(&["create", "configmap", "plain-policy", &format!("--from-file={}", policy.display())]);
         place.apply("services.yaml", |text| text);
