@@ -12,8 +12,9 @@ use kube::{Api, Client, Resource, ResourceExt};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
+use crate::manifests::checksum;
+
 use super::client::in_time;
-use super::documents::hash;
 use super::lease::Leader;
 use super::ledger::event;
 use super::resource::SplitPipeline;
@@ -117,7 +118,7 @@ impl Declared {
         about: &mut ObjectReference,
     ) -> Result<(), String> {
         let namespace = &self.namespace;
-        let declared = hash(&object.to_string());
+        let declared = checksum(&object.to_string());
         object["metadata"]["annotations"][DECLARED] = json!(declared);
         if let Some(there) = there.get(name) {
             *about = there.object_ref(&());
@@ -150,7 +151,7 @@ impl Declared {
         }
         if let Some(about) = about {
             // By its action one trouble is told from another of the same object: events of one action keep the first one's words.
-            let event = event(EventType::Warning, "NotApplied", &hash(&why), why.clone());
+            let event = event(EventType::Warning, "NotApplied", &checksum(&why), why.clone());
             if let Err(error) = in_time(self.recorder.publish(&event, about)).await {
                 tracing::debug!("{}: event NotApplied was not published: {error}", self.namespace);
             }

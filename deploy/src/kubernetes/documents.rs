@@ -4,9 +4,10 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 use splitscale_policy::Policy;
 use splitscale_spec::{Calibration, Invalid, check_schema};
+
+use crate::manifests::checksum;
 
 use super::client::{CALL_LIMIT, in_time};
 use super::resource::{Document, SplitPipelineSpec};
@@ -70,7 +71,7 @@ impl Library {
         let text = self.text(field, document).await?;
         let policy: Policy = parse(field, document, &text, Policy::SCHEMA)?;
         policy.validate().map_err(|wrong| invalid(field, document, &wrong))?;
-        Ok((policy, hash(&text)))
+        Ok((policy, checksum(&text)))
     }
 
     async fn calibration(&self, document: &Document) -> Result<Calibration, Unloaded> {
@@ -139,12 +140,12 @@ impl Library {
             }
         };
         match &document.sha256 {
-            Some(meant) if *meant != hash(&text) => Err(Unloaded {
+            Some(meant) if *meant != checksum(&text) => Err(Unloaded {
                 reason: "ChecksumMismatch",
                 message: format!(
                     "{} has SHA-256 {}, and spec.{field}.sha256 is {meant}: put the document there that was meant, or its hash here",
                     at(),
-                    hash(&text)
+                    checksum(&text)
                 ),
             }),
             _ => Ok(text),
@@ -185,11 +186,6 @@ fn parse<T: DeserializeOwned>(
 
 fn invalid(field: &str, document: &Document, wrong: &Invalid) -> Unloaded {
     Unloaded { reason: "Invalid", message: format!("{} cannot be used: {wrong}", place(field, document)) }
-}
-
-/// SHA-256 in hexadecimal digits.
-pub(crate) fn hash(text: &str) -> String {
-    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// What an address answers, or in words why it does not.

@@ -27,9 +27,13 @@ var dnsObjects string
 func (b Bed) extras(options Options) []part {
 	parts := b.metricsParts(options)
 	if options.DNS != "" {
-		parts = append(parts, part{"dns", options.DNS, []string{"-conf=" + b.path("Corefile")}})
+		parts = append(parts, b.dnsPart(options))
 	}
 	return parts
+}
+
+func (b Bed) dnsPart(options Options) part {
+	return part{"dns", options.DNS, []string{"-conf=" + b.path("Corefile")}}
 }
 
 // addDNS starts CoreDNS in the root namespace, where kubelets send their pods (settings.go).
@@ -48,8 +52,7 @@ func (b Bed) addDNS(ctx context.Context, options Options) error {
 	if err := b.apply(ctx, dnsObjects, ""); err != nil {
 		return err
 	}
-	parts := b.extras(options)
-	if err := b.start(parts[len(parts)-1]); err != nil {
+	if err := b.start(b.dnsPart(options)); err != nil {
 		return err
 	}
 	resolver := net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {

@@ -210,6 +210,15 @@ fn scale(name: &str, pods: u32) -> Value {
     })
 }
 
+/// A lease that somebody holds for so long from now \[s\]; the lead has changed twice.
+pub(crate) fn lease(holder: &str, seconds: u32) -> Value {
+    let renewed = k8s_openapi::jiff::Timestamp::now();
+    json!({
+        "apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "splitscale", "namespace": NAMESPACE},
+        "spec": {"holderIdentity": holder, "renewTime": renewed.to_string(), "leaseDurationSeconds": seconds, "leaseTransitions": 2},
+    })
+}
+
 /// A refusal of the API server.
 pub(crate) fn refusal(code: u16, reason: &str, message: &str) -> Value {
     json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "code": code, "reason": reason, "message": message})

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
-use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::runtime::events::Recorder;
 use serde_json::{Value, json};
 use splitscale_deploy::kubernetes::{
@@ -18,7 +17,9 @@ use splitscale_policy::{Controller, End, Line, Mode, Policy, PolicyKind, Setup, 
 use splitscale_spec::Replicas;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::{Api, Call, DEPLOYMENTS, Held, Instead, LEASE, NAMESPACE, PIPELINES, conflict, refusal};
+use crate::api::{
+    Api, Call, DEPLOYMENTS, Held, Instead, LEASE, NAMESPACE, PIPELINES, conflict, lease, refusal,
+};
 
 /// What the other manager's entry looks like.
 fn managed(manager: &str) -> Value {
@@ -227,14 +228,6 @@ async fn a_socket_that_hangs_is_given_up() {
     assert!(!failed.untouched && failed.why.contains("did not answer within 4 s"), "{failed}");
 }
 
-fn lease(holder: &str, left_s: i64) -> Value {
-    let renewed = Timestamp::now() - SignedDuration::from_secs(15 - left_s);
-    json!({
-        "apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "splitscale", "namespace": NAMESPACE},
-        "spec": {"holderIdentity": holder, "renewTime": renewed.to_string(), "leaseDurationSeconds": 15, "leaseTransitions": 4},
-    })
-}
-
 #[tokio::test]
 async fn who_does_not_lead_writes_nothing_whatever_it_last_heard() {
     let api = Api::with_scales(2, 2);
@@ -248,7 +241,7 @@ async fn who_does_not_lead_writes_nothing_whatever_it_last_heard() {
     let (mut leader, task) = Leader::elect(api.client(), election, stop.clone());
     leader.changed().await;
     assert!(leader.leads());
-    assert_eq!(leader.check().await, Ok(4));
+    assert_eq!(leader.check().await, Ok(2));
     let mut stand = stand(api.clone(), leader.clone());
     stand.backend.apply(pods(2, 2), pods(3, 2)).await.unwrap();
     assert_eq!(api.scaled().len(), 1);

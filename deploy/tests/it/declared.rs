@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use splitscale_deploy::kubernetes::Election;
 
-use crate::api::{Api, CONFIG_MAPS, Call, Instead, LEASE, NAMESPACE, PIPELINES, refusal};
+use crate::api::{Api, CONFIG_MAPS, Call, Instead, LEASE, NAMESPACE, PIPELINES, lease, refusal};
 use crate::operator::{Running, cluster, list, pipeline, replicas, start_declared, until};
 
 const MAP: &str = "pipelines";
@@ -170,13 +170,6 @@ async fn what_is_no_pipeline_is_told_and_keeps_none_away() {
 #[tokio::test]
 async fn who_does_not_lead_applies_nothing() {
     let api = declares(json!({"pipeline.yaml": text("demo", 8)}));
-    let lease = |holder: &str, seconds: u32| {
-        let renewed = k8s_openapi::jiff::Timestamp::now();
-        json!({
-            "apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "splitscale", "namespace": NAMESPACE},
-            "spec": {"holderIdentity": holder, "renewTime": renewed.to_string(), "leaseDurationSeconds": seconds, "leaseTransitions": 2},
-        })
-    };
     api.put(LEASE, lease("other", 3));
     let election =
         Election { namespace: NAMESPACE.into(), lease: "splitscale".into(), identity: "one".into() };

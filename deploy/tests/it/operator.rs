@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tower::util::ServiceExt;
 
-use crate::api::{Api, CONFIG_MAPS, DEPLOYMENTS, Instead, LEASE, NAMESPACE, PIPELINES, refusal};
+use crate::api::{Api, CONFIG_MAPS, DEPLOYMENTS, Instead, LEASE, NAMESPACE, PIPELINES, lease, refusal};
 
 const PODS: &str = "/api/v1/namespaces/splitscale/pods";
 const SLICES: &str = "/apis/discovery.k8s.io/v1/namespaces/splitscale/endpointslices";
@@ -395,13 +395,6 @@ async fn a_watch_that_has_expired_begins_anew() {
 #[tokio::test]
 async fn a_replica_that_does_not_lead_stands_by_and_takes_over() {
     let api = cluster(&pipeline(1, |_| {}));
-    let lease = |holder: &str, seconds: i64| {
-        let renewed = k8s_openapi::jiff::Timestamp::now();
-        json!({
-            "apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "splitscale", "namespace": NAMESPACE},
-            "spec": {"holderIdentity": holder, "renewTime": renewed.to_string(), "leaseDurationSeconds": seconds, "leaseTransitions": 2},
-        })
-    };
     api.put(LEASE, lease("other", 3));
     let election =
         Election { namespace: NAMESPACE.into(), lease: "splitscale".into(), identity: "one".into() };
